@@ -1,0 +1,1 @@
+"""What a kilowatt-hour costs a battery: wear, health, warranty."""

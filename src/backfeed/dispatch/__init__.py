@@ -1,0 +1,1 @@
+"""What do we do now: setpoints inside every limit, with the reason."""

@@ -1,0 +1,46 @@
+"""Owners: who a token belongs to, what they have asked for, and the car they enrolled."""
+
+from dataclasses import dataclass
+
+from backfeed.battery.chemistry import Chemistry
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledVehicle:
+    """What the platform assumes of a car: the nameplate, not the truth.
+
+    Parameters
+    ----------
+    model
+        Name of the car model.
+    chemistry
+        Which wear law applies.
+    capacity_kwh
+        Nominal usable energy of the battery.
+    charge_max_kw, discharge_max_kw
+        Magnitudes at the EVSE; `discharge_max_kw` is 0 for a car that can not discharge.
+    charge_efficiency, discharge_efficiency
+        Assumed one-way efficiencies between EVSE and battery.
+    """
+
+    model: str
+    chemistry: Chemistry
+    capacity_kwh: float
+    charge_max_kw: float
+    discharge_max_kw: float
+    charge_efficiency: float
+    discharge_efficiency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A driver as enrolled: the standing wishes that the platform has promised to keep.
+
+    `reserve_soc` is never gone below by discharging; `target_soc` is what the car is to have when it
+    leaves. Both are fractions of the capacity.
+    """
+
+    owner_id: str
+    reserve_soc: float
+    target_soc: float
+    vehicle: EnrolledVehicle

@@ -1,0 +1,1 @@
+"""What will come: arrivals, departures, energy needs."""

@@ -1,0 +1,1 @@
+"""The OCPP server: frames in, events out; orders in, frames out."""

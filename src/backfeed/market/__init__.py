@@ -1,0 +1,1 @@
+"""What do we promise and at what price: tariffs, invitations, awards."""

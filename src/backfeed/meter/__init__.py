@@ -1,0 +1,1 @@
+"""What happened: readings, integer intervals, baselines."""

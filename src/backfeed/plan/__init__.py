@@ -1,0 +1,1 @@
+"""What should we do: the fleet's schedule as one optimisation problem."""

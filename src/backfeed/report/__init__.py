@@ -1,0 +1,1 @@
+"""How did it go: key figures and the pages people read."""

@@ -1,0 +1,1 @@
+"""The simulated city: drivers, cars and real OCPP clients. It does not know the platform."""

@@ -1,0 +1,1 @@
+"""What must survive: event log, series, ledger."""

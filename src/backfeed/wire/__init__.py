@@ -1,0 +1,1 @@
+"""Protocols as machines without I/O, and the links they speak over."""

@@ -1,0 +1,100 @@
+"""Links: ordered, text-framed pipes between a charging station and a platform.
+
+A machine in this room turns frames into messages; a link carries frames. Two kinds exist behind one
+protocol: a websocket (the adapters live at the edges that own sockets) and the in-memory pipe below.
+
+`Traffic` counts what is under way. A simulated run may let its clock jump only when nothing is:
+bytes inside the kernel are invisible to an event loop, so without this count virtual time could
+overtake a frame. Live runs pass none.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+
+class LinkClosedError(ConnectionError):
+    """The other end is gone; nothing more can be sent or received."""
+
+
+class Link(Protocol):
+    """One end of an ordered pipe of text frames."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame; raise `LinkClosedError` if the other end is gone."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next frame; raise `LinkClosedError` when there will be none."""
+        ...
+
+    async def close(self) -> None:
+        """Close in good order; closing twice is harmless."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection at once, as a failing network does; frames under way are lost."""
+        ...
+
+
+class Traffic:
+    """How many operations on links are under way, over all links of a simulated run.
+
+    Whoever sends a frame, or starts to open or close a connection, calls `begin`; whoever receives
+    it, or finishes, calls `end`.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing under way."""
+        self.under_way = 0
+
+    def begin(self, count: int = 1) -> None:
+        """Count operations that have started."""
+        self.under_way += count
+
+    def end(self, count: int = 1) -> None:
+        """Count operations that have finished."""
+        self.under_way -= count
+        assert self.under_way >= 0, "more operations ended than began"
+
+
+class _PipeEnd:
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+        self.other: _PipeEnd = self
+
+    async def send(self, frame: bytes) -> None:
+        if self._closed or self.other._closed:
+            message = "pipe closed"
+            raise LinkClosedError(message)
+        self.other._frames.append(frame)
+        self.other._arrived.set()
+
+    async def receive(self) -> bytes:
+        while not self._frames:
+            if self._closed:
+                message = "pipe closed"
+                raise LinkClosedError(message)
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._frames.popleft()
+
+    async def close(self) -> None:
+        for end in (self, self.other):
+            end._closed = True
+            end._arrived.set()
+
+    def abort(self) -> None:
+        for end in (self, self.other):
+            end._closed = True
+            end._frames.clear()
+            end._arrived.set()
+
+
+def memory_pipe() -> tuple[Link, Link]:
+    """Return the two ends of an in-memory link."""
+    left, right = _PipeEnd(), _PipeEnd()
+    left.other, right.other = right, left
+    return left, right
