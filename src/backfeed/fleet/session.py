@@ -1,6 +1,7 @@
 """Sessions: what a session file says, as columns. One row is one stay at a charger."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class SessionTable:
     def select(self, keep: NDArray[np.bool_]) -> "SessionTable":
         """Return the rows where `keep` is true, in the same order."""
         rows = np.flatnonzero(keep)
-        columns = {
+        columns: dict[str, Any] = {
             name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
             for name, value in vars(self).items()
         }

@@ -1,0 +1,323 @@
+"""The pilot file: one TOML document that says everything a run or a service needs to know.
+
+Every table is a frozen struct; a key that no struct knows is refused, and all problems of a file
+are told at once, each with its table, key, what was expected and what was found.
+"""
+
+import datetime as dt
+import hashlib
+import math
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from backfeed.core.instant import local_midnight_ms, to_ms
+from backfeed.core.problem import InputError, Problem
+
+METER_INTERVAL_MIN_S = 4
+CONTROL_INTERVAL_MIN_S = 4
+QUARTER_HOUR_S = 900
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the pilot file."""
+
+
+class PilotTable(_Table, frozen=True):
+    """`[pilot]`: what the pilot is called, where and when it runs."""
+
+    name: str
+    timezone: str
+    start: dt.date
+    days: int
+    seed: int = 1
+    currency: str = "CNY"
+
+
+class SessionsTable(_Table, frozen=True):
+    """`[sessions]`: the session file and how it is moved in time."""
+
+    file: str
+    shift_weeks: int = 0
+    history_days: int = 365
+
+
+class ChargersTable(_Table, frozen=True):
+    """`[chargers]`: the chargers of every location and how often they are read and steered."""
+
+    power_kw: float = 7.4
+    v2g_share: float = 1.0
+    evse_per_location: int | None = None
+    control_interval_s: int = 300
+    meter_interval_s: int = 300
+
+
+class DriversTable(_Table, frozen=True):
+    """`[drivers]`: how the world's drivers behave; the platform never sees these numbers."""
+
+    statement_share: float = 0.8
+    statement_sd_min: float = 20.0
+    statement_wrong_share: float = 0.02
+    soc_reported_share: float = 0.5
+    statement_seed: int = 1
+
+
+class OwnerDefaultsTable(_Table, frozen=True):
+    """`[owner_defaults]`: the standing wishes of an owner who has not said otherwise."""
+
+    reserve_soc: float = 0.25
+    target_soc: float = 0.85
+
+
+class SiteTable(_Table, frozen=True):
+    """`[[sites]]`: a connection point, the locations behind it and its limits."""
+
+    id: str
+    stations: tuple[str, ...] = ()
+    import_limit_kw: float = math.inf
+    export_limit_kw: float = math.inf
+    base_load_kw: float | None = None
+    base_load_file: str | None = None
+
+
+class TariffTable(_Table, frozen=True):
+    """`[tariff]`: a preset or a file of one's own; `base_price_per_kwh` overrides the preset's base."""
+
+    preset: str | None = None
+    file: str | None = None
+    base_price_per_kwh: float | None = None
+
+
+class EventTable(_Table, frozen=True):
+    """`[[events]]`: an invitation of a demand-response programme."""
+
+    id: str
+    kind: Literal["peak_shave", "valley_fill"]
+    invited_at: dt.datetime
+    start: dt.datetime
+    end: dt.datetime
+    power_kw: float
+    price_per_kwh: float
+    baseline: str = "last_5_working_days"
+
+
+class PlanTable(_Table, frozen=True):
+    """`[plan]`: how the rolling plan looks ahead, and what breaking a promise costs."""
+
+    interval_minutes: int = 15
+    horizon_h: float = 36.0
+    shortfall_per_kwh: float = 3.0
+
+
+class Pilot(msgspec.Struct, frozen=True, kw_only=True):
+    """A pilot file that has been read and checked."""
+
+    path: Path
+    pilot: PilotTable
+    sessions: SessionsTable
+    chargers: ChargersTable
+    drivers: DriversTable
+    owner_defaults: OwnerDefaultsTable
+    sites: tuple[SiteTable, ...]
+    tariff: TariffTable
+    events: tuple[EventTable, ...]
+    plan: PlanTable
+    config_hash: str
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The pilot's time zone."""
+        return ZoneInfo(self.pilot.timezone)
+
+    @property
+    def start_ms(self) -> int:
+        """The local midnight at which the window begins."""
+        return local_midnight_ms(self.pilot.start, self.zone)
+
+    @property
+    def end_ms(self) -> int:
+        """The local midnight at which the window ends."""
+        return local_midnight_ms(self.pilot.start + dt.timedelta(days=self.pilot.days), self.zone)
+
+    def resolve(self, name: str) -> Path:
+        """Return a path that the file names, relative to the file itself."""
+        return (self.path.parent / name).resolve()
+
+
+_SINGLE = {
+    "pilot": PilotTable,
+    "sessions": SessionsTable,
+    "chargers": ChargersTable,
+    "drivers": DriversTable,
+    "owner_defaults": OwnerDefaultsTable,
+    "tariff": TariffTable,
+    "plan": PlanTable,
+}
+_REPEATED = {"sites": SiteTable, "events": EventTable}
+_REQUIRED = ("pilot", "sessions", "tariff")
+
+_T = TypeVar("_T", bound=_Table)
+
+
+def load_pilot(path: Path, seed: int | None = None) -> Pilot:
+    """Read and check a pilot file.
+
+    Parameters
+    ----------
+    path
+        The TOML file.
+    seed
+        Replaces the file's seed if given.
+
+    Raises
+    ------
+    InputError
+        With every problem of the file.
+    """
+    document, raw = _read_toml(path)
+    problems: list[Problem] = []
+    tables: dict[str, Any] = {}
+    problems.extend(
+        Problem(str(path), f"unknown table or key '{name}'; expected one of {', '.join((*_SINGLE, *_REPEATED))}")
+        for name in document
+        if name not in _SINGLE and name not in _REPEATED
+    )
+    for name, kind in _SINGLE.items():
+        if name in _REQUIRED and name not in document:
+            problems.append(Problem(f"{path} [{name}]", "this table is required and missing"))
+            continue
+        tables[name] = _convert(path, f"[{name}]", document.get(name, {}), kind, problems)
+    for name, kind in _REPEATED.items():
+        entries = document.get(name, [])
+        if not isinstance(entries, list):
+            problems.append(Problem(f"{path} [[{name}]]", f"expected a list of tables, found {type(entries).__name__}"))
+            entries = []
+        tables[name] = tuple(
+            _convert(path, f"[[{name}]] {number}", entry, kind, problems) for number, entry in enumerate(entries, 1)
+        )
+    if problems:
+        raise InputError(problems)
+    if seed is not None:
+        tables["pilot"] = msgspec.structs.replace(tables["pilot"], seed=seed)
+    pilot = Pilot(path=path, config_hash=hashlib.sha256(raw).hexdigest(), **tables)
+    problems = list(_check(pilot))
+    if problems:
+        raise InputError(problems)
+    return pilot
+
+
+def _read_toml(path: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError([Problem(str(path), f"expected a readable pilot file, found: {error.strerror}")]) from error
+    try:
+        return tomllib.loads(raw.decode("utf-8")), raw
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError([Problem(str(path), f"expected TOML in UTF-8, found: {error}")]) from error
+
+
+def _convert(path: Path, where: str, table: object, kind: type[_T], problems: list[Problem]) -> _T | None:
+    """Convert one table; on failure append its problem and return None."""
+    try:
+        return msgspec.convert(table, kind, strict=False)
+    except msgspec.ValidationError as error:
+        problems.append(Problem(f"{path} {where}", str(error).replace(" - at `$.", ", key `")))
+        return None
+
+
+def _check(pilot: Pilot) -> list[Problem]:
+    """Return what the structs can not say: ranges, references, order of instants."""
+    found: list[Problem] = []
+
+    def expect(holds: bool, table: str, key: str, expected: str, value: object) -> None:  # noqa: FBT001
+        if not holds:
+            found.append(Problem(f"{pilot.path} [{table}] {key}", f"expected {expected}, found {value!r}"))
+
+    p, c, d, o, n = pilot.pilot, pilot.chargers, pilot.drivers, pilot.owner_defaults, pilot.plan
+    try:
+        ZoneInfo(p.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        expect(False, "pilot", "timezone", "an IANA time zone such as Asia/Shanghai", p.timezone)  # noqa: FBT003
+    expect(1 <= p.days <= 400, "pilot", "days", "1 to 400", p.days)  # noqa: PLR2004
+    expect(len(p.currency) == 3 and p.currency.isupper(), "pilot", "currency", "an ISO 4217 code", p.currency)  # noqa: PLR2004
+    expect(bool(math.isfinite(c.power_kw) and 0 < c.power_kw <= 1000), "chargers", "power_kw", "0 to 1000", c.power_kw)  # noqa: PLR2004
+    expect(
+        c.evse_per_location is None or c.evse_per_location > 0,
+        "chargers",
+        "evse_per_location",
+        "1 or more",
+        c.evse_per_location,
+    )
+    for key, value, least in (
+        ("meter_interval_s", c.meter_interval_s, METER_INTERVAL_MIN_S),
+        ("control_interval_s", c.control_interval_s, CONTROL_INTERVAL_MIN_S),
+    ):
+        divides = value >= least and QUARTER_HOUR_S % value == 0
+        expect(divides, "chargers", key, f"{least} or more seconds that divide 900", value)
+    for table, key, share in (
+        ("chargers", "v2g_share", c.v2g_share),
+        ("drivers", "statement_share", d.statement_share),
+        ("drivers", "statement_wrong_share", d.statement_wrong_share),
+        ("drivers", "soc_reported_share", d.soc_reported_share),
+        ("owner_defaults", "reserve_soc", o.reserve_soc),
+        ("owner_defaults", "target_soc", o.target_soc),
+    ):
+        expect(0 <= share <= 1, table, key, "a fraction between 0 and 1", share)
+    expect(d.statement_sd_min >= 0, "drivers", "statement_sd_min", "0 or more", d.statement_sd_min)
+    expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
+    expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
+    expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004
+    expect(n.shortfall_per_kwh >= 0, "plan", "shortfall_per_kwh", "0 or more", n.shortfall_per_kwh)
+    expect(pilot.sessions.history_days >= 0, "sessions", "history_days", "0 or more", pilot.sessions.history_days)
+    one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
+    expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
+    found.extend(_check_sites(pilot))
+    found.extend(_check_events(pilot))
+    return found
+
+
+def _check_sites(pilot: Pilot) -> list[Problem]:
+    found: list[Problem] = []
+    owner_of: dict[str, str] = {}
+    seen: set[str] = set()
+    for site in pilot.sites:
+        where = f"{pilot.path} [[sites]] {site.id}"
+        if site.id in seen:
+            found.append(Problem(where, "expected a site id once, found it twice"))
+        seen.add(site.id)
+        for key in ("import_limit_kw", "export_limit_kw"):
+            if not getattr(site, key) >= 0:
+                found.append(Problem(f"{where} {key}", f"expected 0 or more, found {getattr(site, key)!r}"))
+        if site.base_load_kw is not None and site.base_load_file is not None:
+            found.append(Problem(where, "expected base_load_kw or base_load_file, found both"))
+        for location in site.stations:
+            if location in owner_of:
+                found.append(Problem(where, f"location {location} already belongs to site {owner_of[location]}"))
+            owner_of[location] = site.id
+    return found
+
+
+def _check_events(pilot: Pilot) -> list[Problem]:
+    found: list[Problem] = []
+    seen: set[str] = set()
+    for event in pilot.events:
+        where = f"{pilot.path} [[events]] {event.id}"
+        if event.id in seen:
+            found.append(Problem(where, "expected an event id once, found it twice"))
+        seen.add(event.id)
+        instants = {key: getattr(event, key) for key in ("invited_at", "start", "end")}
+        naive = [key for key, value in instants.items() if value.tzinfo is None]
+        if naive:
+            found.append(Problem(where, f"expected a time with an offset in {', '.join(naive)}"))
+            continue
+        if not instants["invited_at"] < instants["start"] < instants["end"]:
+            found.append(Problem(where, "expected invited_at < start < end"))
+        if any(to_ms(event_end) % (QUARTER_HOUR_S * 1000) for event_end in (event.start, event.end)):
+            found.append(Problem(where, "expected start and end on quarter-hours"))
+        if not event.power_kw > 0:
+            found.append(Problem(where, f"expected power_kw above 0, found {event.power_kw}"))
+    return found

@@ -1,0 +1,55 @@
+"""Enrolment: what is agreed before a car ever plugs in. Owners with their cars, stations with their sites."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.site import Site
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """Who is known to the platform, and on what terms.
+
+    Parameters
+    ----------
+    sites
+        Connection points by id.
+    site_of_location
+        The site behind which a location's stations stand.
+    owners
+        Enrolled owners by token.
+    default_owner
+        The terms for a token nobody has enrolled: cautious, and with a common car.
+    charger_power_kw
+        Rated power of the chargers, a magnitude.
+    """
+
+    sites: Mapping[str, Site]
+    site_of_location: Mapping[str, str]
+    owners: Mapping[str, Owner]
+    default_owner: Owner
+    charger_power_kw: float
+
+    def owner_of(self, token: str) -> Owner:
+        """Return the owner behind a token; a stranger gets the default terms under his own token."""
+        owner = self.owners.get(token)
+        return owner if owner is not None else replace(self.default_owner, owner_id=token)
+
+    def location_of(self, station: str) -> str:
+        """Return the location of a station named `{location}-{number}`."""
+        return station.rpartition("-")[0]
+
+    def site_of(self, station: str) -> Site | None:
+        """Return the site of a station, None for a station that belongs nowhere."""
+        site_id = self.site_of_location.get(self.location_of(station)) or self.site_of_location.get(station)
+        return self.sites.get(site_id) if site_id is not None else None
+
+
+DEFAULT_CAPACITY_KWH = 60.0
+DEFAULT_EFFICIENCY = 0.93
+
+
+def default_owner(reserve_soc: float, target_soc: float, vehicle: EnrolledVehicle) -> Owner:
+    """Return the terms for a stranger: the pilot's defaults and a car that stands for many."""
+    return Owner("", reserve_soc, target_soc, vehicle)

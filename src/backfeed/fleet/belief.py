@@ -1,0 +1,86 @@
+"""Beliefs: how much energy a car holds, as a band the platform can defend.
+
+A car that reports its state of charge is known to the resolution of the report. Any other car starts
+as a band from the energy its driver usually needs, moves with the meter, and becomes known when it
+stops by itself at its driver's limit under a ChargingOnly profile: then it stands at its target.
+
+Discharging is judged at the band's lower edge, so a wrong guess costs money and never a reserve.
+Energies are on the scale of the enrolled nominal capacity.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backfeed.core.money import WH_PER_KWH
+from backfeed.fleet.order import Mode
+from backfeed.fleet.owner import Owner
+from backfeed.fleet.state import SUSPENDED_BY_CAR, Plug
+
+SOC_RESOLUTION = 0.005
+"""Half of the one-percent step in which cars report their state of charge."""
+
+EMPTY_SOC = 0.02
+"""Below this no car arrives: its driver could not have driven here."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyBelief:
+    """A band for a car's energy when its registers stood at the anchor.
+
+    Parameters
+    ----------
+    low_kwh, high_kwh
+        The band [kWh in the battery].
+    import_wh, export_wh
+        The EVSE's lifetime registers at that moment.
+    """
+
+    low_kwh: float
+    high_kwh: float
+    import_wh: int
+    export_wh: int
+
+
+def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: float) -> EnergyBelief:
+    """Return the band at arrival from the energy that a driver usually takes, AC at the meter [kWh]."""
+    vehicle = owner.vehicle
+    target_kwh = owner.target_soc * vehicle.capacity_kwh
+    floor_kwh = EMPTY_SOC * vehicle.capacity_kwh
+    low = max(floor_kwh, target_kwh - need_high_kwh * vehicle.charge_efficiency)
+    high = max(low, target_kwh - need_low_kwh * vehicle.charge_efficiency)
+    return EnergyBelief(low, high, max(plug.import_wh, 0), max(plug.export_wh, 0))
+
+
+def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, float]:
+    """Return the band `(low_kwh, high_kwh)` at the plug's newest registers."""
+    vehicle = owner.vehicle
+    taken = max(plug.import_wh, belief.import_wh) - belief.import_wh
+    given = max(plug.export_wh, belief.export_wh) - belief.export_wh
+    moved_kwh = (taken * vehicle.charge_efficiency - given / vehicle.discharge_efficiency) / WH_PER_KWH
+    return (
+        min(max(belief.low_kwh + moved_kwh, 0.0), vehicle.capacity_kwh),
+        min(max(belief.high_kwh + moved_kwh, 0.0), vehicle.capacity_kwh),
+    )
+
+
+def revise(belief: EnergyBelief, plug: Plug, owner: Owner, mode: Mode) -> EnergyBelief:
+    """Return the belief after what the plug has newly shown, anchored at its newest registers.
+
+    Parameters
+    ----------
+    mode
+        How the station was last told to follow; a car that suspends itself under `CHARGING_ONLY`
+        has reached its driver's limit, under `SETPOINT` it is full.
+    """
+    import_wh, export_wh = max(plug.import_wh, 0), max(plug.export_wh, 0)
+    capacity_kwh = owner.vehicle.capacity_kwh
+    if plug.soc_ms >= plug.metered_ms and not np.isnan(plug.soc):
+        low = max(0.0, plug.soc - SOC_RESOLUTION) * capacity_kwh
+        high = min(1.0, plug.soc + SOC_RESOLUTION) * capacity_kwh
+        return EnergyBelief(low, high, import_wh, export_wh)
+    if plug.charging_state == SUSPENDED_BY_CAR and np.isnan(plug.soc):
+        stands_at = owner.target_soc * capacity_kwh if mode is Mode.CHARGING_ONLY else capacity_kwh
+        return EnergyBelief(stands_at, stands_at, import_wh, export_wh)
+    low, high = energy_now(belief, plug, owner)
+    return EnergyBelief(low, high, import_wh, export_wh)
