@@ -1,0 +1,177 @@
+"""All that a report shows, as plain values: the summary, and the series behind the pictures.
+
+Whoever runs the worlds fills a `RunReport`; the console table and the page only read it. Powers are
+mean kW over a step, charging positive; series stand on the axis beside them; NaN is where there is
+nothing to draw (a car that is away).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.core.axis import TimeAxis
+from backfeed.report.summary import Summary, WorldName
+
+FloatSeries = NDArray[np.float64]
+
+Mark = Literal["s", "w", "u"]
+"""How well a rule is known: seen in a public source, a weak source, unverified."""
+
+GapCause = Literal["uncertainty", "reserves", "limits", "wear", "rules", "other"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """One text in both languages of the report."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class FleetSeries:
+    """The whole fleet over the window.
+
+    Parameters
+    ----------
+    axis
+        Quarter-hours of the window.
+    power_kw
+        Net power of all cars in every world that ran [kW], each of shape `(step,)`.
+    buy_per_kwh, sell_per_kwh
+        What a kWh costs and earns [currency/kWh], shape `(step,)`.
+    valley
+        Whether a step is a valley of the tariff, shape `(step,)`.
+    """
+
+    axis: TimeAxis
+    power_kw: Mapping[WorldName, FloatSeries]
+    buy_per_kwh: FloatSeries
+    sell_per_kwh: FloatSeries
+    valley: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SiteSeries:
+    """The connection point of one site: the one whose limit was closest.
+
+    Parameters
+    ----------
+    power_kw
+        Net power of cars and building in every world [kW], each of shape `(step,)`.
+    base_load_kw
+        The building alone [kW], shape `(step,)`.
+    import_limit_kw, export_limit_kw
+        Magnitudes; infinity where there is none.
+    """
+
+    site_id: str
+    axis: TimeAxis
+    power_kw: Mapping[WorldName, FloatSeries]
+    base_load_kw: FloatSeries
+    import_limit_kw: float
+    export_limit_kw: float
+
+
+@dataclass(frozen=True)
+class CarSeries:
+    """One car's week.
+
+    `soc` and `power_kw` are NaN while it is away; `departures_ms` are the instants at which it left with the
+    energy its driver needed (`departures_met`) or without.
+    """
+
+    label: str
+    model: str
+    capacity_kwh: float
+    axis: TimeAxis
+    soc: FloatSeries
+    power_kw: FloatSeries
+    buy_per_kwh: FloatSeries
+    sell_per_kwh: FloatSeries
+    reserve_soc: float
+    target_soc: float
+    departures_ms: tuple[int, ...]
+    departures_met: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class OwnerRow:
+    """What one owner got: sessions, energy lent to the grid, wear paid for, payouts by instrument."""
+
+    owner: str
+    sessions: int
+    charged_kwh: float
+    discharged_kwh: float
+    wear_cost: float
+    payouts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class InvitationSeries:
+    """One invitation and the hours around it: baseline, what was promised, what the meters showed.
+
+    `baseline_kw` is NaN outside the event; `promised_kw` is a magnitude, `paid` what the programme paid.
+    """
+
+    invitation: str
+    direction: Literal["peak_shave", "valley_fill"]
+    start_ms: int
+    end_ms: int
+    axis: TimeAxis
+    baseline_kw: FloatSeries
+    metered_kw: FloatSeries
+    promised_kw: float
+    promised_kwh: float
+    delivered_kwh: float
+    paid: float
+
+
+@dataclass(frozen=True)
+class ValueGap:
+    """Where the value between the V2G world and perfect foresight went: one amount of money per cause."""
+
+    amounts: Mapping[GapCause, float]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Something the figures rest on, with how well it is known and where it comes from."""
+
+    what: Words
+    mark: Mark
+    source: str
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The same run valued otherwise: net value of every world under another assumption."""
+
+    what: Words
+    net_value: Mapping[WorldName, float]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run as its report needs it; what a run did not produce is absent and its section says so."""
+
+    title: str
+    place: str
+    timezone: str
+    currency: str
+    start_ms: int
+    end_ms: int
+    summary: Summary
+    fleet: FleetSeries
+    site: SiteSeries | None = None
+    car: CarSeries | None = None
+    owners: tuple[OwnerRow, ...] = ()
+    invitations: tuple[InvitationSeries, ...] = ()
+    value_gap: ValueGap | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    sources: tuple[str, ...] = field(default=())
+    next_steps: tuple[str, ...] = ()
