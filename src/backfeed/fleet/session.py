@@ -51,3 +51,30 @@ class SessionTable:
             for name, value in vars(self).items()
         }
         return SessionTable(**columns)
+
+
+@dataclass(frozen=True, slots=True)
+class PastSession:
+    """A session that is over, as the platform metered it.
+
+    Parameters
+    ----------
+    user_id, location
+        Who was where; `user_id` is "" for a driver without a name.
+    arrival_ms, departure_ms
+        The stay.
+    energy_kwh
+        Net energy taken, AC at the meter.
+    departure_stated_ms
+        What the driver had said; -1 if nothing.
+    known_at_ms
+        When the platform came to know all this: never before the departure.
+    """
+
+    user_id: str
+    location: str
+    arrival_ms: int
+    departure_ms: int
+    energy_kwh: float
+    departure_stated_ms: int
+    known_at_ms: int

@@ -1,0 +1,191 @@
+"""Knowledge: what the platform has learned through its sockets, and the cars it sees now.
+
+Events arrive in log order, each once. Folding them moves the state, the meter, the beliefs and the
+history; nothing is decided here. A restart folds the whole log again and knows the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from backfeed.app.enrolment import Enrolment
+from backfeed.core.instant import MS_PER_S
+from backfeed.fleet.belief import EnergyBelief, energy_now, prior_belief, revise
+from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
+from backfeed.fleet.order import Mode
+from backfeed.fleet.owner import Owner
+from backfeed.fleet.session import PastSession
+from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
+from backfeed.meter.interval import IntervalMeter
+
+BAND_KNOWN_SHARE = 0.03
+"""A band narrower than this share of the capacity counts as known."""
+
+
+class Outlook(Protocol):
+    """What the forecasts say of one car."""
+
+    def need_kwh(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> tuple[float, float]:
+        """Return a low and a high quantile of the energy that this driver takes, AC at the meter."""
+        ...
+
+    def departure_ms(self, plug: Plug, location: str, now_ms: int) -> tuple[int, int]:
+        """Return an early and a late quantile of the departure of a car that is still here."""
+        ...
+
+    def learn(self, session: PastSession) -> None:
+        """Add a session that is over to the history."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Car:
+    """A car that is plugged in, with all that is needed to decide about it.
+
+    Energies are kWh in the battery on the nominal scale; powers are magnitudes at the EVSE.
+    """
+
+    plug: Plug
+    owner: Owner
+    site_id: str
+    location: str
+    energy_low_kwh: float
+    energy_high_kwh: float
+    charge_max_kw: float
+    discharge_max_kw: float
+    promise_ms: int
+    leave_ms: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The EVSE it stands at."""
+        return self.plug.station, self.plug.evse
+
+    @property
+    def is_energy_known(self) -> bool:
+        """Whether the band is narrow enough to steer by."""
+        return self.energy_high_kwh - self.energy_low_kwh <= BAND_KNOWN_SHARE * self.owner.vehicle.capacity_kwh
+
+
+@dataclass
+class Knowledge:
+    """The fold of the event log.
+
+    Parameters
+    ----------
+    enrolment
+        Who is known.
+    outlook
+        The forecasts.
+    meter
+        Registers to quarter-hours.
+    mode_of
+        How an EVSE was last told to follow.
+    """
+
+    enrolment: Enrolment
+    outlook: Outlook
+    meter: IntervalMeter
+    mode_of: Callable[[str, int], Mode]
+    state: FleetState = field(default_factory=FleetState)
+    repeated: int = 0
+    _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
+
+    def learn(self, event: AnyEvent) -> bool:
+        """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
+        match event:
+            case TransactionChanged():
+                return self._learn_transaction(event)
+            case StationConnected() | StationDisconnected() | NeedsNotified():
+                self.state.apply(event)
+                return True
+            case _:
+                self.state.apply(event)
+                return False
+
+    def _learn_transaction(self, event: TransactionChanged) -> bool:
+        if self.state.is_repeated(event):
+            self.repeated += 1
+            return False
+        before = self.state.plugs.get((event.station, event.evse))
+        was = before.charging_state if before is not None else ""
+        for reading in event.readings:
+            if reading.import_wh is not None or reading.export_wh is not None:
+                self.meter.add(
+                    event.station,
+                    event.evse,
+                    event.transaction,
+                    reading.measured_ms,
+                    reading.import_wh,
+                    reading.export_wh,
+                )
+        self.state.apply(event)
+        plug = self.state.plugs.get((event.station, event.evse))
+        if event.phase == "ended":
+            if before is not None and before.transaction == event.transaction:
+                self._close(before, event)
+            return True
+        if plug is None or plug.transaction != event.transaction:
+            return False
+        self._revise(plug, event.at_ms)
+        return event.phase == "started" or (plug.charging_state != was and SUSPENDED_BY_CAR in (plug.charging_state, was))
+
+    def _revise(self, plug: Plug, now_ms: int) -> None:
+        owner = self.enrolment.owner_of(plug.token)
+        key = (plug.station, plug.transaction)
+        belief = self._beliefs.get(key)
+        if belief is None:
+            location = self.enrolment.location_of(plug.station)
+            low, high = self.outlook.need_kwh(owner.owner_id, location, plug.since_ms, now_ms)
+            belief = prior_belief(plug, owner, low, high)
+        self._beliefs[key] = revise(belief, plug, owner, self.mode_of(plug.station, plug.evse))
+
+    def _close(self, plug: Plug, event: TransactionChanged) -> None:
+        """Turn a session that is over into a row of history."""
+        self._beliefs.pop((plug.station, plug.transaction), None)
+        imported_wh, exported_wh = self.meter.session_wh(plug.station, plug.evse, plug.transaction)
+        self.outlook.learn(
+            PastSession(
+                user_id=plug.token,
+                location=self.enrolment.location_of(plug.station),
+                arrival_ms=plug.since_ms,
+                departure_ms=event.measured_ms,
+                energy_kwh=max(imported_wh - exported_wh, 0) / 1000,
+                departure_stated_ms=plug.departure_stated_ms,
+                known_at_ms=event.at_ms,
+            )
+        )
+
+    def cars(self, now_ms: int) -> list[Car]:
+        """Return the cars that are plugged in, by station and EVSE."""
+        return [
+            car
+            for key in sorted(self.state.plugs)
+            if (car := self._car(self.state.plugs[key], now_ms)) is not None
+        ]
+
+    def _car(self, plug: Plug, now_ms: int) -> Car | None:
+        site = self.enrolment.site_of(plug.station)
+        belief = self._beliefs.get((plug.station, plug.transaction))
+        if site is None or belief is None:
+            return None
+        owner = self.enrolment.owner_of(plug.token)
+        location = self.enrolment.location_of(plug.station)
+        low, high = energy_now(belief, plug, owner)
+        promise_ms, leave_ms = self.outlook.departure_ms(plug, location, now_ms)
+        rated_kw = self.enrolment.charger_power_kw
+        said_charge, said_discharge = plug.charge_max_kw, plug.discharge_max_kw
+        return Car(
+            plug=plug,
+            owner=owner,
+            site_id=site.site_id,
+            location=location,
+            energy_low_kwh=low,
+            energy_high_kwh=high,
+            charge_max_kw=min(rated_kw, owner.vehicle.charge_max_kw if np.isnan(said_charge) else said_charge),
+            discharge_max_kw=0.0 if np.isnan(said_discharge) else min(rated_kw, said_discharge),
+            promise_ms=promise_ms,
+            leave_ms=max(leave_ms, now_ms + MS_PER_S),
+        )

@@ -1,0 +1,225 @@
+"""Steering: what was last asked of every EVSE, what came of it, and in which order to ask next.
+
+A site's limit holds only while every car does what it was told, so room is given away in phases:
+first whoever takes less, then whoever turns around, at last whoever takes more, and the last two
+only at sites where everybody before has confirmed. A station that did not confirm, or can not be
+reached, is counted at the worst it may be doing: its last order until that lapses, then its safe
+default.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from backfeed.core.clock import Clock
+from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.fleet.event import AnyEvent, SetpointAnswered, SetpointOrdered
+from backfeed.fleet.order import Mode, OrderStatus, SetpointOrder
+
+DEADBAND_KW = 0.01
+"""A change below this is not worth a message: less than any charger's power resolution."""
+
+EXPORT_WATCHDOG_INTERVALS = 3
+"""An export lapses unless it is renewed this soon: a lost platform must stop exporting by itself."""
+
+WATCHDOG_MIN_MS = MS_PER_MIN
+IMPORT_WATCHDOG_MS = MS_PER_H
+"""Idling or charging may go on for longer: its lapse is a matter of money, not of the grid."""
+
+
+class Commander(Protocol):
+    """The outward half of the gateway."""
+
+    async def apply(self, order: SetpointOrder) -> OrderStatus:
+        """Ask a station to follow an order and return what came of it."""
+        ...
+
+    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> OrderStatus:
+        """Give a station its safe default: charge up to a power, never export."""
+        ...
+
+
+class Journal(Protocol):
+    """Where decisions are written down before they are acted on."""
+
+    def append_now(self, event: AnyEvent) -> None:
+        """Append an event of the platform's own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What dispatch wants of one EVSE now."""
+
+    station: str
+    evse: int
+    site_id: str
+    transaction: str
+    power_kw: float
+    mode: Mode
+    bound_by: str
+
+
+@dataclass(slots=True)
+class _Standing:
+    order: SetpointOrder
+    confirmed: bool
+    # The widest exposure that an unconfirmed station may be at: (import, export), both magnitudes.
+    exposure_kw: tuple[float, float]
+
+
+@dataclass
+class Steering:
+    """The orders that stand, by EVSE.
+
+    Parameters
+    ----------
+    commander, journal, clock
+        Ports.
+    control_interval_ms
+        How often wishes come.
+    """
+
+    commander: Commander
+    journal: Journal
+    clock: Clock
+    control_interval_ms: int
+    rejected: int = 0
+    _standing: dict[tuple[str, int], _Standing] = field(default_factory=dict)
+    _default_kw: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    def mode_of(self, station: str, evse: int) -> Mode:
+        """Return how an EVSE was last told to follow; a station on its default only charges."""
+        standing = self._standing.get((station, evse))
+        return standing.order.mode if standing is not None else Mode.CHARGING_ONLY
+
+    def forget(self, station: str, evse: int) -> None:
+        """Drop the order of an EVSE whose transaction is over."""
+        self._standing.pop((station, evse), None)
+
+    def is_confirmed(self, station: str, evse: int) -> bool:
+        """Return whether the last order of an EVSE was accepted, or none was ever given."""
+        standing = self._standing.get((station, evse))
+        return standing is None or standing.confirmed
+
+    def exposure_kw(self, station: str, evse: int) -> tuple[float, float]:
+        """Return the most an EVSE may import and export right now if nobody can reach it."""
+        default_kw = self._default_kw.get((station, evse), 0.0)
+        standing = self._standing.get((station, evse))
+        if standing is None or standing.order.until_ms <= self.clock.now_ms():
+            return default_kw, 0.0
+        return max(standing.exposure_kw[0], default_kw), standing.exposure_kw[1]
+
+    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> None:
+        """Set an EVSE's safe default unless it has that already."""
+        key = (station, evse)
+        if self._default_kw.get(key) == charge_max_kw:
+            return
+        status = await self.commander.set_default(station, evse, charge_max_kw)
+        if status is OrderStatus.ACCEPTED:
+            self._default_kw[key] = charge_max_kw
+        else:
+            self.rejected += 1
+
+    async def follow(self, wishes: Sequence[Wish]) -> None:
+        """Send what has changed or is about to lapse, room before use."""
+        phases: tuple[list[SetpointOrder], ...] = ([], [], [])
+        site_of: dict[tuple[str, int], str] = {}
+        for wish in wishes:
+            order = self._order(wish)
+            if order is not None:
+                site_of[order.station, order.evse] = wish.site_id
+                phases[self._phase(order)].append(order)
+        blocked: set[str] = set()
+        for phase in phases:
+            allowed = [order for order in phase if site_of[order.station, order.evse] not in blocked]
+            for order in allowed:
+                self._write_down(order)
+            statuses = await asyncio.gather(*map(self.commander.apply, allowed))
+            for order, status in zip(allowed, statuses, strict=True):
+                self._settle(order, status)
+                if status is not OrderStatus.ACCEPTED:
+                    blocked.add(site_of[order.station, order.evse])
+
+    def _order(self, wish: Wish) -> SetpointOrder | None:
+        """Return the order that a wish needs, None if the standing one will do."""
+        now_ms = self.clock.now_ms()
+        power_kw = _toward_zero(wish.power_kw)
+        lasts_ms = max(WATCHDOG_MIN_MS, EXPORT_WATCHDOG_INTERVALS * self.control_interval_ms)
+        if power_kw >= 0:
+            lasts_ms = max(lasts_ms, IMPORT_WATCHDOG_MS)
+        standing = self._standing.get((wish.station, wish.evse))
+        if standing is not None and standing.confirmed:
+            same = (
+                standing.order.transaction == wish.transaction
+                and standing.order.mode is wish.mode
+                and abs(standing.order.power_kw - power_kw) < DEADBAND_KW
+            )
+            if same and standing.order.until_ms - now_ms > 2 * self.control_interval_ms:
+                return None
+        return SetpointOrder(
+            station=wish.station,
+            evse=wish.evse,
+            transaction=wish.transaction,
+            profile=_PROFILE_BASE + wish.evse,
+            power_kw=power_kw,
+            mode=wish.mode,
+            until_ms=now_ms + lasts_ms,
+            bound_by=wish.bound_by,
+        )
+
+    def _phase(self, order: SetpointOrder) -> int:
+        """0: takes less both ways; 1: turns around; 2: takes more."""
+        before_import, before_export = self.exposure_kw(order.station, order.evse)
+        after_import, after_export = _exposure(order)
+        less = (after_import <= before_import, after_export <= before_export)
+        return 0 if all(less) else (1 if any(less) and order.power_kw * (before_import - before_export) < 0 else 2)
+
+    def _write_down(self, order: SetpointOrder) -> None:
+        self.journal.append_now(
+            SetpointOrdered(
+                at_ms=self.clock.now_ms(),
+                station=order.station,
+                evse=order.evse,
+                profile=order.profile,
+                power_kw=order.power_kw,
+                mode=order.mode.value,
+                until_ms=order.until_ms,
+                bound_by=order.bound_by,
+            )
+        )
+
+    def _settle(self, order: SetpointOrder, status: OrderStatus) -> None:
+        """Keep what came of an order; a failed one may or may not have arrived."""
+        self.journal.append_now(
+            SetpointAnswered(
+                at_ms=self.clock.now_ms(),
+                station=order.station,
+                evse=order.evse,
+                profile=order.profile,
+                status=status.value,
+            )
+        )
+        accepted = status is OrderStatus.ACCEPTED
+        exposure = _exposure(order)
+        if not accepted:
+            self.rejected += 1
+            before = self.exposure_kw(order.station, order.evse)
+            exposure = (max(exposure[0], before[0]), max(exposure[1], before[1]))
+        self._standing[order.station, order.evse] = _Standing(order, accepted, exposure)
+
+
+_PROFILE_BASE = 1_000
+"""Ids of transaction profiles start here, clear of the safe defaults."""
+
+_WATTS = 1_000
+
+
+def _toward_zero(power_kw: float) -> float:
+    """Round to whole watts, never up: a rounded order must not pass a limit that the exact one kept."""
+    return int(power_kw * _WATTS) / _WATTS
+
+
+def _exposure(order: SetpointOrder) -> tuple[float, float]:
+    return max(order.power_kw, 0.0), max(-order.power_kw, 0.0)
