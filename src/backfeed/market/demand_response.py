@@ -1,0 +1,259 @@
+"""Demand response: invitations, programmes as parametric rules, awards, delivery, payment.
+
+A programme invites the fleet to take less from the grid, or to feed into it (`peak_shave`), or to take
+more (`valley_fill`), over some hours, against a baseline: what the fleet would have taken otherwise.
+The life of an invitation: invited -> offered before gate closure -> awarded -> delivered -> verified
+against the meter -> paid. All rules are numbers in a programme file:
+
+- a payment curve, piecewise linear in the response ratio r = delivered / promised, that says which
+  multiple of the promised energy is paid. Two points at one ratio are a jump, and the upper one holds at
+  the ratio itself: `(0.8, 0), (0.8, 0.8), (1.2, 1.2)` pays nothing below 80 %, the delivered energy up
+  to 120 %, and no more above.
+- a penalty below a ratio R1: (promised x R1 - delivered) x price x factor.
+
+Energies are integer Wh, prices `Decimal` per kWh, payments 1e-6 of the currency, rounded once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.core.money import WH_PER_KWH, round_micro
+from backfeed.market.rule import Provenance
+
+_ZERO = Decimal(0)
+
+
+class Direction(StrEnum):
+    """Which way the fleet is asked to move."""
+
+    PEAK_SHAVE = "peak_shave"
+    VALLEY_FILL = "valley_fill"
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a programme asks for.
+
+    Parameters
+    ----------
+    id
+        Name of the invitation, unique in a run.
+    kind
+        Which way to move.
+    invited_at_ms
+        When the platform came to know it; a baseline may use nothing that was metered later.
+    start_ms, end_ms
+        When to deliver, `[start, end)`.
+    power_kw
+        How much power, a magnitude.
+    price_per_kwh
+        What a delivered kWh is worth, before the payment curve.
+    baseline
+        Name of the baseline method, see `meter.baseline`.
+    """
+
+    id: str
+    kind: Direction
+    invited_at_ms: int
+    start_ms: int
+    end_ms: int
+    power_kw: float
+    price_per_kwh: Decimal
+    baseline: str
+
+    @property
+    def duration_h(self) -> float:
+        """How long to deliver, in hours."""
+        return (self.end_ms - self.start_ms) / MS_PER_H
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What falling short costs: (promised x below_ratio - delivered) x price x factor."""
+
+    below_ratio: Decimal
+    factor: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """The rules of a demand-response programme.
+
+    Parameters
+    ----------
+    programme_id, title, currency, provenance, notes
+        Name, words for people, unit of the prices, source and validity.
+    directions
+        Which ways it invites.
+    gate_closure_min, confirmation_min
+        The last offer and the confirmation of awards, in minutes before delivery begins.
+    power_min_kw, duration_min_min
+        The least that may be offered.
+    price_cap_per_kwh, price_floor_per_kwh
+        Bounds of the price, by direction; absent where there is none.
+    baseline
+        Name of the baseline method unless the invitation names another.
+    payment_curve
+        Points (response ratio, paid multiple of the promised energy), ratios not decreasing.
+    penalty
+        What falling short costs; absent where it costs nothing.
+    opt_in
+        Whether owners have to say yes; otherwise they may say no.
+    """
+
+    programme_id: str
+    title: str
+    currency: str
+    provenance: Provenance | None
+    directions: tuple[Direction, ...]
+    gate_closure_min: int
+    confirmation_min: int
+    power_min_kw: float
+    duration_min_min: int
+    price_cap_per_kwh: tuple[tuple[Direction, Decimal], ...]
+    price_floor_per_kwh: tuple[tuple[Direction, Decimal], ...]
+    baseline: str
+    payment_curve: tuple[tuple[Decimal, Decimal], ...]
+    penalty: Penalty | None
+    opt_in: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """A promise that both sides have made."""
+
+    invitation: Invitation
+    programme: Programme
+    power_kw: float
+    promised_wh: int
+    price_per_kwh: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Why an offer became no award, in words for people."""
+
+    invitation: Invitation
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DrPayment:
+    """What a delivery earns and costs, in 1e-6 of the currency, both >= 0."""
+
+    promised_wh: int
+    delivered_wh: int
+    revenue_micro: int
+    penalty_micro: int
+
+    @property
+    def net_micro(self) -> int:
+        """Revenue less penalty."""
+        return self.revenue_micro - self.penalty_micro
+
+    @property
+    def ratio(self) -> float:
+        """Delivered over promised; 0 where nothing was promised."""
+        return self.delivered_wh / self.promised_wh if self.promised_wh else 0.0
+
+
+def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms: int) -> Award | Declined:
+    """Turn an offer of power into an award of at most the invited power, or say why there is none."""
+    gate_ms = invitation.start_ms - programme.gate_closure_min * MS_PER_MIN
+    kind, price = invitation.kind, invitation.price_per_kwh
+    power_kw = min(offer_kw, invitation.power_kw)
+    cap, floor = dict(programme.price_cap_per_kwh).get(kind), dict(programme.price_floor_per_kwh).get(kind)
+    reasons = [
+        reason
+        for holds, reason in (
+            (kind in programme.directions, f"{programme.programme_id} does not invite to {kind.value}"),
+            (now_ms >= invitation.invited_at_ms, "the offer came before the invitation"),
+            (now_ms <= gate_ms, "the gate has closed"),
+            (
+                power_kw > 0 and power_kw >= programme.power_min_kw,
+                f"the offer of {power_kw:g} kW lies below the least of {programme.power_min_kw:g} kW",
+            ),
+            (
+                invitation.end_ms - invitation.start_ms >= programme.duration_min_min * MS_PER_MIN,
+                f"delivery is shorter than {programme.duration_min_min} minutes",
+            ),
+            (cap is None or price <= cap, f"the price of {price} lies above the cap of {cap}"),
+            (floor is None or price >= floor, f"the price of {price} lies below the floor of {floor}"),
+        )
+        if not holds
+    ]
+    if reasons:
+        return Declined(invitation, tuple(reasons))
+    promised_wh = round(power_kw * invitation.duration_h * WH_PER_KWH)
+    return Award(invitation, programme, power_kw, promised_wh, price, now_ms)
+
+
+def delivered_wh(
+    baseline_wh: Sequence[int] | NDArray[np.int64], metered_wh: Sequence[int] | NDArray[np.int64], kind: Direction
+) -> NDArray[np.int64]:
+    """Return the energy delivered in every interval [Wh], negative where the fleet moved the wrong way.
+
+    Both series are net energy taken from the grid, charging positive, on the same intervals.
+
+    Raises
+    ------
+    ValueError
+        If the series differ in length.
+
+    >>> delivered_wh([1000, 1000], [-500, 1200], Direction.PEAK_SHAVE).tolist()
+    [1500, -200]
+    """
+    baseline, metered = np.asarray(baseline_wh, dtype=np.int64), np.asarray(metered_wh, dtype=np.int64)
+    if baseline.shape != metered.shape:
+        message = f"baseline and meter differ in length: {baseline.shape} and {metered.shape}"
+        raise ValueError(message)
+    moved: NDArray[np.int64] = baseline - metered if kind is Direction.PEAK_SHAVE else metered - baseline
+    return moved
+
+
+def paid_wh(programme: Programme, promised_wh: int, delivered_wh: int) -> Decimal:
+    """Return the energy that the payment curve pays [Wh]; nothing is paid for delivery below zero."""
+    promised, delivered = Decimal(promised_wh), Decimal(max(delivered_wh, 0))
+    curve = programme.payment_curve
+    if delivered < curve[0][0] * promised:
+        return _ZERO
+    paid = curve[-1][1] * promised
+    for (ratio, multiple), (next_ratio, next_multiple) in pairwise(curve):
+        if ratio * promised <= delivered < next_ratio * promised:
+            slope = (next_multiple - multiple) / (next_ratio - ratio)
+            paid = multiple * promised + (delivered - ratio * promised) * slope
+    return paid
+
+
+def settle_delivery(programme: Programme, promised_wh: int, delivered_wh: int, price_per_kwh: Decimal) -> DrPayment:
+    """Return what a delivery earns by the payment curve and costs by the penalty.
+
+    Parameters
+    ----------
+    programme
+        The rules.
+    promised_wh, delivered_wh
+        Energy over the whole event, or over one clearing hour where a programme settles by the hour.
+    price_per_kwh
+        The clearing price.
+    """
+    revenue = round_micro(paid_wh(programme, promised_wh, delivered_wh) * price_per_kwh / WH_PER_KWH)
+    short_wh = _ZERO
+    if programme.penalty is not None:
+        short_wh = max(programme.penalty.below_ratio * promised_wh - max(delivered_wh, 0), _ZERO)
+        short_wh *= programme.penalty.factor
+    return DrPayment(promised_wh, delivered_wh, revenue, round_micro(short_wh * price_per_kwh / WH_PER_KWH))
+
+
+def payment_micro(programme: Programme, promised_wh: int, delivered_wh: int, price_per_kwh: Decimal) -> int:
+    """Return revenue less penalty of a delivery, in 1e-6 of the currency; see `settle_delivery`."""
+    return settle_delivery(programme, promised_wh, delivered_wh, price_per_kwh).net_micro
