@@ -1,1 +1,1 @@
-"""The simulated city: drivers, cars and real OCPP clients. It does not know the platform."""
+"""The simulated world: drivers, cars and charging stations that speak OCPP; it knows nothing of the platform."""
