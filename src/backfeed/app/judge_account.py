@@ -1,0 +1,238 @@
+"""What each session cost and earned: the accounts of the judge, one row a session.
+
+All of it comes from the world's truth, never from what the platform believed or metered:
+
+- energy bought at the price of its quarter-hour, energy sold likewise with granted subsidies;
+- wear by the closed form on the realised path of the state of charge, the same law in every world;
+- the end of the stay. `required` is arrival energy plus recorded energy times the charge efficiency.
+  At a departure, what is missing is priced as shortfall; missing is counted from the energy that
+  charging at once would have reached, because no control can be blamed for more. What lies above
+  `required` is credited at the window's cheapest buy price. For a car that is still there when the
+  window ends, energy below `required` is charged at the window's dearest buy price instead;
+- valley energy, and how much of what was charged was discharged again in the same stay: a discharge
+  takes what was charged last, first.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.battery.law import WEAR_LAWS
+from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH, SocPaths, path_costs
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import MS_PER_H
+from backfeed.market.price import PriceSeries
+from backfeed.sim.columns import WorldSessions
+from backfeed.sim.truth import Segments, Truth
+from backfeed.sim.vehicle import advance_fleet, drive_kw_fleet
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+VALLEY: Final = "valley"
+"""What the name of an off-peak period contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTerms:
+    """How the judge values things.
+
+    Parameters
+    ----------
+    shortfall_per_kwh
+        Price of battery energy missing at a departure [currency/kWh].
+    value_per_kwh
+        Worth of new battery capacity [currency/kWh].
+    short_kwh
+        A departure is short if it misses more than this [kWh in the battery].
+    """
+
+    shortfall_per_kwh: float = 3.0
+    value_per_kwh: float = DEFAULT_VALUE_PER_KWH
+    short_kwh: float = 1.0
+
+
+@dataclass(frozen=True)
+class SessionAccounts:
+    """Equal-length columns, row = session of the world, in its order. Money in currency, energy AC unless said.
+
+    Parameters
+    ----------
+    charged_kwh, discharged_kwh
+        At the meter, both magnitudes.
+    energy_cost, discharge_revenue, wear_cost, shortfall_cost, terminal_adjustment
+        The parts of the net value.
+    departed
+        Whether the stay ended inside the window.
+    feasible
+        Whether it departed and charging at once would have met its recorded energy.
+    shortfall_kwh
+        Battery energy missing at the departure [kWh].
+    short
+        Whether a feasible departure missed more than the tolerance.
+    valley_kwh
+        The part of `charged_kwh` in valley hours.
+    cycled_kwh, cycled_valley_kwh
+        The parts of `charged_kwh` and `valley_kwh` that were discharged again in the same stay.
+    """
+
+    charged_kwh: Floats
+    discharged_kwh: Floats
+    energy_cost: Floats
+    discharge_revenue: Floats
+    wear_cost: Floats
+    shortfall_cost: Floats
+    terminal_adjustment: Floats
+    departed: Bools
+    feasible: Bools
+    shortfall_kwh: Floats
+    short: Bools
+    valley_kwh: Floats
+    cycled_kwh: Floats
+    cycled_valley_kwh: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse columns of unequal length."""
+        assert len({len(getattr(self, column.name)) for column in fields(self)}) == 1, "columns differ in length"
+
+    def __len__(self) -> int:
+        """Return the number of sessions."""
+        return len(self.charged_kwh)
+
+    @property
+    def net_value(self) -> Floats:
+        """Value of every session without demand response [currency], shape `(session,)`."""
+        value: Floats = self.net_value_without_shortfalls - self.shortfall_cost
+        return value
+
+    @property
+    def net_value_without_shortfalls(self) -> Floats:
+        """The same if missing energy cost nothing."""
+        value: Floats = self.discharge_revenue - self.energy_cost - self.wear_cost + self.terminal_adjustment
+        return value
+
+
+def account_sessions(truth: Truth, prices: PriceSeries, terms: JudgeTerms) -> SessionAccounts:
+    """Judge every session of a world.
+
+    Parameters
+    ----------
+    truth
+        What happened.
+    prices
+        Prices of the whole window, on quarter-hours; the window is that of their axis.
+    terms
+        How shortfalls and wear are priced.
+    """
+    sessions, segments = truth.sessions, truth.segments
+    count = len(sessions)
+    step = steps_of(prices.axis, segments.from_ms)
+    bought, sold = np.maximum(segments.energy_kwh, 0.0), np.maximum(-segments.energy_kwh, 0.0)
+    earns_per_kwh = prices.sell_per_kwh + prices.subsidy_per_kwh
+    valley = valley_steps(prices)[step]
+    cycled, cycled_valley = _cycled_kwh(sessions, segments, valley)
+    departed = sessions.departure_ms <= prices.axis.end_ms
+    missing_kwh = np.maximum(owed_kwh(sessions) - truth.energy_departure_kwh, 0.0)
+    shortfall_kwh = np.where(departed, missing_kwh, 0.0)
+    feasible = departed & sessions.feasible
+
+    def per_session(values: Floats) -> Floats:
+        return np.bincount(segments.session, weights=values, minlength=count).astype(np.float64)
+
+    return SessionAccounts(
+        charged_kwh=per_session(bought),
+        discharged_kwh=per_session(sold),
+        energy_cost=per_session(bought * prices.buy_per_kwh[step]),
+        discharge_revenue=per_session(sold * earns_per_kwh[step]),
+        wear_cost=_wear_cost(truth, prices.axis, terms.value_per_kwh),
+        shortfall_cost=shortfall_kwh * terms.shortfall_per_kwh,
+        terminal_adjustment=_terminal_adjustment(truth, prices, departed),
+        departed=departed,
+        feasible=feasible,
+        shortfall_kwh=shortfall_kwh,
+        short=feasible & (shortfall_kwh > terms.short_kwh),
+        valley_kwh=per_session(bought * valley),
+        cycled_kwh=cycled,
+        cycled_valley_kwh=cycled_valley,
+    )
+
+
+def steps_of(axis: TimeAxis, at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the step of every instant; all must lie on the axis."""
+    steps: NDArray[np.int64] = (at_ms - axis.start_ms) // axis.step_ms
+    assert not len(steps) or (steps.min() >= 0 and steps.max() < axis.count), "an instant lies outside the prices"
+    return steps
+
+
+def valley_steps(prices: PriceSeries) -> Bools:
+    """Return whether each step is off-peak by the tariff of charging, shape `(step,)`."""
+    return np.array([VALLEY in period for period in prices.period], dtype=np.bool_)
+
+
+def owed_kwh(sessions: WorldSessions) -> Floats:
+    """Return the battery energy that each departure owes: what is required, or all that charging at once reaches."""
+    cars = sessions.cars()
+    hours = (sessions.departure_ms - sessions.arrival_ms) / MS_PER_H
+    required = sessions.energy_required_kwh
+    full_power = drive_kw_fleet(cars, cars.charge_max_kw)
+    return np.minimum(required, advance_fleet(cars, sessions.energy_arrival_kwh, full_power, hours, required))
+
+
+def _terminal_adjustment(truth: Truth, prices: PriceSeries, departed: Bools) -> Floats:
+    above_kwh = truth.energy_departure_kwh - truth.sessions.energy_required_kwh
+    credit = np.maximum(above_kwh, 0.0) * prices.buy_per_kwh.min()
+    debit = np.where(departed, 0.0, np.maximum(-above_kwh, 0.0) * prices.buy_per_kwh.max())
+    adjustment: Floats = credit - debit
+    return adjustment
+
+
+def _wear_cost(truth: Truth, axis: TimeAxis, value_per_kwh: float) -> Floats:
+    """Price every session's path: its arrival, then the end of each of its segments."""
+    sessions, segments = truth.sessions, truth.segments
+    count = len(sessions)
+    length = np.bincount(segments.session, minlength=count) + 1
+    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    at_ms, energy_kwh = np.empty(offsets[-1], np.int64), np.empty(offsets[-1])
+    at_ms[offsets[:-1]], energy_kwh[offsets[:-1]] = sessions.arrival_ms, sessions.energy_arrival_kwh
+    later = np.arange(len(segments)) + segments.session + 1
+    at_ms[later], energy_kwh[later] = segments.until_ms, segments.energy_end_kwh
+    soc = energy_kwh / np.repeat(sessions.capacity_kwh, length)
+    cost = np.zeros(count)
+    for chemistry in dict.fromkeys(sessions.chemistry):
+        rows = np.flatnonzero([each == chemistry for each in sessions.chemistry])
+        samples = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
+        own = SocPaths(at_ms[samples], soc[samples], np.concatenate([[0], np.cumsum(length[rows])]).astype(np.int64))
+        cost[rows] = path_costs(
+            WEAR_LAWS[chemistry],
+            own,
+            sessions.capacity_kwh[rows],
+            value_per_kwh=value_per_kwh,
+            day_start_ms=axis.start_ms,
+        ).total
+    return cost
+
+
+def _cycled_kwh(sessions: WorldSessions, segments: Segments, valley: Bools) -> tuple[Floats, Floats]:
+    """Return how much of what each session charged it discharged again: of all, and of valley energy [kWh AC]."""
+    cycled, cycled_valley = np.zeros(len(sessions)), np.zeros(len(sessions))
+    bounds = np.searchsorted(segments.session, np.arange(len(sessions) + 1))
+    for session in np.unique(segments.session[segments.energy_kwh < 0]):
+        loss = sessions.charge_efficiency[session] * sessions.discharge_efficiency[session]
+        layers: list[tuple[float, bool]] = []
+        own = slice(bounds[session], bounds[session + 1])
+        for kwh, cheap in zip(segments.energy_kwh[own].tolist(), valley[own].tolist(), strict=True):
+            if kwh >= 0:
+                layers.append((kwh, cheap))
+                continue
+            wanted = -kwh / loss
+            while wanted > 0 and layers:
+                held, was_cheap = layers.pop()
+                taken = min(held, wanted)
+                wanted -= taken
+                cycled[session] += taken
+                cycled_valley[session] += taken if was_cheap else 0.0
+                if held > taken:
+                    layers.append((held - taken, was_cheap))
+    return cycled, cycled_valley
