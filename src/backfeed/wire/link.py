@@ -47,6 +47,7 @@ class Traffic:
     def __init__(self) -> None:
         """Begin with nothing under way."""
         self.under_way = 0
+        self.conversations: dict[object, Conversation] = {}
 
     def begin(self, count: int = 1) -> None:
         """Count operations that have started."""
@@ -58,39 +59,82 @@ class Traffic:
         assert self.under_way >= 0, "more operations ended than began"
 
 
+class Conversation:
+    """What is under way between the two ends of one connection that crosses the kernel."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        """Start with nothing under way and no end joined."""
+        self._traffic = traffic
+        self._present = 0
+        self._frames = 0
+        self._closing = False
+
+    def join(self) -> None:
+        """Count an end in."""
+        self._present += 1
+
+    def frame_sent(self) -> None:
+        """Count a frame that starts on its way."""
+        if self._present:
+            self._frames += 1
+            self._traffic.begin()
+
+    def frame_arrived(self) -> None:
+        """Count a frame that has been taken off the socket."""
+        assert self._frames > 0, "more frames arrived than were sent"
+        self._frames -= 1
+        self._traffic.end()
+
+    def closing(self) -> None:
+        """Count the closing, once, from whichever end starts it."""
+        if self._present and not self._closing:
+            self._closing = True
+            self._traffic.begin()
+
+    def leave(self) -> bool:
+        """Count an end out; with the last one write off what is lost, and say that it was the last."""
+        self.closing()
+        self._present -= 1
+        if self._present:
+            return False
+        self._traffic.end(self._frames + 1)
+        self._frames = 0
+        return True
+
+
 class _PipeEnd:
     def __init__(self) -> None:
-        self._frames: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
-        self._closed = False
+        self.frames: deque[bytes] = deque()
+        self.arrived = asyncio.Event()
+        self.closed = False
         self.other: _PipeEnd = self
 
     async def send(self, frame: bytes) -> None:
-        if self._closed or self.other._closed:
+        if self.closed:
             message = "pipe closed"
             raise LinkClosedError(message)
-        self.other._frames.append(frame)
-        self.other._arrived.set()
+        self.other.frames.append(frame)
+        self.other.arrived.set()
 
     async def receive(self) -> bytes:
-        while not self._frames:
-            if self._closed:
+        while not self.frames:
+            if self.closed:
                 message = "pipe closed"
                 raise LinkClosedError(message)
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._frames.popleft()
+            self.arrived.clear()
+            await self.arrived.wait()
+        return self.frames.popleft()
 
     async def close(self) -> None:
         for end in (self, self.other):
-            end._closed = True
-            end._arrived.set()
+            end.closed = True
+            end.arrived.set()
 
     def abort(self) -> None:
         for end in (self, self.other):
-            end._closed = True
-            end._frames.clear()
-            end._arrived.set()
+            end.closed = True
+            end.frames.clear()
+            end.arrived.set()
 
 
 def memory_pipe() -> tuple[Link, Link]:
