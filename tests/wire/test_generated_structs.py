@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from backfeed.wire.ocpp21 import REQUESTS, RESPONSES
+
 GENERATOR = Path(__file__).parents[2] / "tools" / "generate_ocpp.py"
 
 
@@ -15,17 +17,13 @@ def test_generating_again_gives_the_same_bytes():
 
 
 def test_every_schema_has_a_struct():
-    from backfeed.wire.ocpp21 import REQUESTS, RESPONSES
-
     schemas = runpy.run_path(str(GENERATOR))["read_schemas"]()
     made = {f"{a}Request" for a in REQUESTS} | {f"{a}Response" for a in RESPONSES}
     assert {name if name.endswith(("Request", "Response")) else f"{name}Request" for name in schemas} == made
 
 
 def test_attribute_names_are_unambiguous_and_legal():
-    from backfeed.wire import ocpp21
-
-    for table in (ocpp21.REQUESTS, ocpp21.RESPONSES):
+    for table in (REQUESTS, RESPONSES):
         for message in table.values():
             names = message.__struct_fields__
             assert len(set(names)) == len(names)

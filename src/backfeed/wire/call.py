@@ -33,19 +33,18 @@ answered with a CALLERROR, so two machines can not quarrel for ever; an unreadab
 CALLRESULTERROR and ends the call.
 """
 
-import functools
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-from typing import Any, ClassVar
+from enum import IntEnum
+from typing import ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from backfeed.core.ids import IdSource
 from backfeed.wire.ocpp21 import REQUESTS, RESPONSES
+from backfeed.wire.payload import UNREADABLE, ErrorCode, decode_payload, describe_fault, fault_code
 
 FRAME_MAX_BYTES = 65_536
 """The longest frame that is read: far above any message in use, far below what could hurt."""
@@ -69,23 +68,6 @@ class MessageType(IntEnum):
     CALL_ERROR = 4
     CALL_RESULT_ERROR = 5
     SEND = 6
-
-
-class ErrorCode(StrEnum):
-    """The error codes of Part 4, table "Valid Error Codes"."""
-
-    FORMAT_VIOLATION = "FormatViolation"
-    GENERIC_ERROR = "GenericError"
-    INTERNAL_ERROR = "InternalError"
-    MESSAGE_TYPE_NOT_SUPPORTED = "MessageTypeNotSupported"
-    NOT_IMPLEMENTED = "NotImplemented"
-    NOT_SUPPORTED = "NotSupported"
-    OCCURRENCE_CONSTRAINT_VIOLATION = "OccurrenceConstraintViolation"
-    PROPERTY_CONSTRAINT_VIOLATION = "PropertyConstraintViolation"
-    PROTOCOL_ERROR = "ProtocolError"
-    RPC_FRAMEWORK_ERROR = "RpcFrameworkError"
-    SECURITY_ERROR = "SecurityError"
-    TYPE_CONSTRAINT_VIOLATION = "TypeConstraintViolation"
 
 
 class TooManyCallsError(Exception):
@@ -181,73 +163,11 @@ CallEvent = (
     | FrameRefused
 )
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_FAULTS: tuple[tuple[re.Pattern[str], ErrorCode], ...] = (
-    (re.compile(r"missing required field|Expected `array` of length"), ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION),
-    (re.compile(r"matching regex"), ErrorCode.TYPE_CONSTRAINT_VIOLATION),
-    (re.compile(r"unknown field|Expected `object`, got `\w+`$"), ErrorCode.FORMAT_VIOLATION),
-    (re.compile(r"Expected `[^`]+`, got"), ErrorCode.TYPE_CONSTRAINT_VIOLATION),
-    (
-        re.compile(r"Expected `\w+` (of length|[<>]=)|Invalid enum|out of range"),
-        ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
-    ),
-)
-
 _ACTIONS: dict[type[Struct], str] = {request: action for action, request in REQUESTS.items()}
 _SPLIT = msgspec.json.Decoder(list[Raw])
 _WHOLE_NUMBER = msgspec.json.Decoder(int)
 _TEXT = msgspec.json.Decoder(str)
 _ENCODE = msgspec.json.Encoder().encode
-
-
-def fault_code(problem: Exception) -> ErrorCode:
-    """Return the error code of Part 4 for a payload that could not be decoded."""
-    text = str(problem)
-    for pattern, code in _FAULTS:
-        if pattern.search(text):
-            return code
-    return ErrorCode.FORMAT_VIOLATION
-
-
-def describe_fault(problem: Exception) -> str:
-    """Say what is wrong with a payload, without the regular expression that only dateTime has."""
-    return re.sub(r"Expected `str` matching regex '.*'", "Expected an RFC 3339 date-time", str(problem))
-
-
-@functools.cache
-def _decoder(message: type[Struct]) -> Callable[[Raw], Struct]:
-    return msgspec.json.Decoder(message).decode
-
-
-def decode_payload(message: type[Struct], payload: Raw | bytes) -> Struct:
-    """Decode a payload as its schema demands.
-
-    JSON Schema counts 1.0 as an integer and some chargers write it; the fast path does not, so a payload
-    that fails for that reason is read again with its whole numbers made integers.
-
-    Raises
-    ------
-    msgspec.DecodeError, UnicodeDecodeError, RecursionError
-        If the payload is not JSON or breaks its schema.
-    """
-    raw = payload if isinstance(payload, Raw) else Raw(payload)
-    try:
-        return _decoder(message)(raw)
-    except msgspec.ValidationError as problem:
-        if "Expected `int`, got `float`" not in str(problem):
-            raise
-    return msgspec.convert(_whole_numbers_as_int(msgspec.json.decode(raw)), message)
-
-
-def _whole_numbers_as_int(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    if isinstance(value, list):
-        return [_whole_numbers_as_int(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _whole_numbers_as_int(each) for name, each in value.items()}
-    return value
 
 
 class CallMachine:
@@ -368,7 +288,7 @@ class CallMachine:
         self.give_up(message_id)
         try:
             return ResultReceived(message_id, decode_payload(RESPONSES[action], parts[0] if parts else b"null"))
-        except _UNREADABLE as problem:
+        except UNREADABLE as problem:
             code, description = (
                 fault_code(problem),
                 f"result of {action}: {describe_fault(problem)}"[:DESCRIPTION_MAX_CHARS],
@@ -422,7 +342,7 @@ def _header(frame: bytes) -> tuple[int, str, tuple[Raw, ...]] | str:
     try:
         kind, message_id, *parts = _SPLIT.decode(frame)
         number, text = _WHOLE_NUMBER.decode(kind), _TEXT.decode(message_id)
-    except _UNREADABLE as problem:
+    except UNREADABLE as problem:
         return f"the frame is not an OCPP-J message: {problem}"
     except ValueError:
         return "the frame is too short for an OCPP-J message"
@@ -447,13 +367,13 @@ def _open(parts: tuple[Raw, ...]) -> tuple[str, Struct] | FrameRefused:
         return FrameRefused("", ErrorCode.RPC_FRAMEWORK_ERROR, "a CALL or SEND has four elements")
     try:
         action = _TEXT.decode(parts[0])
-    except _UNREADABLE:
+    except UNREADABLE:
         return FrameRefused("", ErrorCode.RPC_FRAMEWORK_ERROR, "the action is not text")
     if action not in REQUESTS:
         return FrameRefused("", ErrorCode.NOT_IMPLEMENTED, f"{action[:50]} is not an action of OCPP 2.1")
     try:
         return action, decode_payload(REQUESTS[action], parts[1])
-    except _UNREADABLE as problem:
+    except UNREADABLE as problem:
         return FrameRefused("", fault_code(problem), f"{action}: {describe_fault(problem)}")
 
 
@@ -463,7 +383,7 @@ def _error_of(parts: tuple[Raw, ...]) -> tuple[str, str]:
     for part in parts[:2]:
         try:
             texts.append(_TEXT.decode(part)[:DESCRIPTION_MAX_CHARS])
-        except _UNREADABLE:
+        except UNREADABLE:
             texts.append("")
     code, description = [*texts, "", ""][:2]
     return code or ErrorCode.GENERIC_ERROR, description
