@@ -109,6 +109,16 @@ class NeedsNotified(StationEvent, frozen=True, tag="needs"):
     energy_target_kwh: float | None = None
 
 
+class StationReported(StationEvent, frozen=True, tag="station_reported"):
+    """A notification that changes no session: security events, logs, firmware, device model, limits.
+
+    `action` is OCPP's name of the message, `detail` the beginning of its payload as JSON.
+    """
+
+    action: str
+    detail: str
+
+
 class SetpointOrdered(StationEvent, frozen=True, tag="setpoint_ordered"):
     """The platform has decided a setpoint; `bound_by` names the authority that bounded it."""
 
@@ -176,6 +186,7 @@ AnyEvent = (
     | TransactionChanged
     | MetersRead
     | NeedsNotified
+    | StationReported
     | SetpointOrdered
     | SetpointAnswered
     | PlanMade

@@ -52,3 +52,7 @@ class OrderStatus(StrEnum):
     REJECTED = "Rejected"
     TIMED_OUT = "TimedOut"
     OFFLINE = "Offline"
+    SUPERSEDED = "Superseded"
+    """A newer order for the same EVSE took its place before it was sent."""
+    FAILED = "Failed"
+    """The station answered with an error, or with something that can not be read."""
