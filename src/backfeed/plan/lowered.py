@@ -1,0 +1,201 @@
+"""The problem lowered to arrays that the solvers share: every law a piecewise linear curve.
+
+Flat columns run over (row, step), row by row. Powers are averages over a step, so that a partial step
+is only a smaller limit. Money is per kW and step, or per kWh.
+
+The battery's energy at the end of a step costs a convex curve with at most three pieces. It is told
+from a reference, the level below which a promise is broken:
+
+    e = reference + up - down - deep,   0 <= up <= up_width,  0 <= down <= down_width,  0 <= deep <= deep_width
+
+where `up` costs holding (less the value of energy at departure), `down` misses the nearer promise and
+`deep` misses both the target and the floor. Because the curve is convex, the pieces fill in order.
+
+A metered node's net power `n` costs `buy max(n, 0) + sell min(n, 0)`. Where sell exceeds buy that is
+concave; `import_cost` and `export_cost` then both hold the slope of its convex hull over the powers
+that the node can reach, and `hull_constant` what the hull adds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
+
+REACH_TOLERANCE_KW = 1e-9
+"""A limit that the sum of all powers exceeds by less than this can not bind."""
+
+
+@dataclass(frozen=True)
+class EnergyCurve:
+    """What the energy at the end of every step costs; flat columns [kWh] and [currency/kWh]."""
+
+    reference_kwh: Floats
+    up_width: Floats
+    up_cost: Floats
+    down_width: Floats
+    down_cost: Floats
+    deep_width: Floats
+    deep_cost: Floats
+    constant: float
+
+
+@dataclass(frozen=True)
+class NodeCurve:
+    """What the net power of every node costs, and what it can reach; `(node, step)` [kW] and [currency/kW].
+
+    `fixed_kw` is the node's own base load less PV; `curtail_max_kw` what of the PV may be curtailed;
+    `reach_*_kw` the least and the greatest net power of the subtree.
+    """
+
+    fixed_kw: Floats
+    curtail_max_kw: Floats
+    reach_low_kw: Floats
+    reach_high_kw: Floats
+    import_cost: Floats
+    export_cost: Floats
+    inverted: Bools
+    hull_constant: float
+    limit_cost: float
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A problem as flat columns and node matrices."""
+
+    problem: PlanProblem
+    row: Ints
+    step: Ints
+    node: Ints
+    hours: Floats
+    charge_max: Floats
+    discharge_max: Floats
+    charge_cost: Floats
+    discharge_cost: Floats
+    charge_gain: Floats
+    discharge_loss: Floats
+    energy_start: Floats
+    energy: EnergyCurve
+    nodes: NodeCurve
+
+    @property
+    def constant(self) -> float:
+        """What the plan costs whatever is decided, apart from the arrival's own terms."""
+        return self.energy.constant + self.nodes.hull_constant
+
+
+def lower(problem: PlanProblem) -> Lowered:
+    """Lower a valid problem."""
+    w, step_h = problem.windows, problem.axis.step_h
+    row, step = w.row_of, w.step_of
+    node, hours = w.node[row], w.hours(step_h)
+    share = hours / step_h
+    charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
+    zone, own_price = problem.nodes.zone[node], problem.row_price_node[row] < 0
+    buy = np.where(own_price, problem.prices.buy_per_kwh[zone, step], 0.0)
+    sell = np.where(own_price, problem.prices.sell_per_kwh[zone, step], 0.0)
+    return Lowered(
+        problem=problem,
+        row=row,
+        step=step,
+        node=node,
+        hours=hours,
+        charge_max=charge_max,
+        discharge_max=discharge_max,
+        charge_cost=step_h * buy,
+        discharge_cost=step_h * (w.wear_per_kwh[row] - sell),
+        charge_gain=step_h * w.charge_efficiency,
+        discharge_loss=step_h / w.discharge_efficiency,
+        energy_start=np.where(w.previous < 0, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh), -w.drain_kwh),
+        energy=_energy_curve(problem, row, hours),
+        nodes=_node_curve(problem, node, step, charge_max, discharge_max),
+    )
+
+
+def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve:
+    """Return the curve of every step: the floor everywhere, the target in the last."""
+    w, penalties = problem.windows, problem.penalties
+    hold = w.hold_per_kwh_h[row] * hours
+    floor, capacity = w.energy_min_kwh[row], w.energy_max_kwh[row]
+    empty = np.where(w.keeps_above_empty[row], floor, np.inf)  # how far below the floor is empty
+    reference, up_cost = floor.copy(), hold.copy()
+    down_width, down_cost = empty.copy(), penalties.reserve_per_kwh_h * hours - hold
+    deep_width, deep_cost = np.zeros_like(hold), np.zeros_like(hold)
+
+    last = w.offsets[1:] - 1
+    target = np.minimum(w.energy_target_kwh, w.energy_max_kwh)
+    value = w.energy_value_per_kwh
+    departure = penalties.departure_per_kwh
+    reserve_last = down_cost[last] + hold[last]
+    above = target > w.energy_min_kwh  # the target is the nearer promise, else the floor is
+    gap = np.abs(target - w.energy_min_kwh)
+    reference[last] = np.maximum(target, w.energy_min_kwh)
+    up_cost[last] -= value
+    down_width[last] = np.where(above, gap, np.minimum(gap, empty[last]))
+    down_cost[last] = np.where(above, departure, reserve_last + value) - hold[last]
+    deep_width[last] = np.where(above, empty[last], np.maximum(empty[last] - gap, 0.0))
+    deep_cost[last] = departure + reserve_last - hold[last]
+    missed = w.energy_target_kwh - target
+    constant = float(hold @ reference) + departure * float(missed.sum())
+    constant -= float(value @ (reference[last] - target))
+    return EnergyCurve(
+        reference_kwh=reference,
+        up_width=np.maximum(capacity - reference, 0.0),
+        up_cost=up_cost,
+        down_width=down_width,
+        down_cost=down_cost,
+        deep_width=deep_width,
+        deep_cost=deep_cost,
+        constant=constant,
+    )
+
+
+def _node_curve(problem: PlanProblem, node: Ints, step: Ints, charge_max: Floats, discharge_max: Floats) -> NodeCurve:
+    """Return the nodes' curves and what their subtrees can reach."""
+    nodes, step_h = problem.nodes, problem.axis.step_h
+    shape = nodes.base_load_kw.shape
+    cell = node * shape[1] + step
+    size = shape[0] * shape[1]
+    fixed = nodes.base_load_kw - nodes.pv_kw
+    curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
+    high = nodes.sum_up(np.bincount(cell, weights=charge_max, minlength=size).reshape(shape) + fixed + curtail)
+    low = nodes.sum_up(fixed - np.bincount(cell, weights=discharge_max, minlength=size).reshape(shape))
+    metered = nodes.metered[:, None]
+    buy = np.where(metered, step_h * problem.prices.buy_per_kwh[nodes.zone], 0.0)
+    sell = np.where(metered, step_h * problem.prices.sell_per_kwh[nodes.zone], 0.0)
+    inverted = sell > buy
+    constant = 0.0
+    if inverted.any():
+        cost_high = np.where(high > 0, buy, sell) * high
+        cost_low = np.where(low > 0, buy, sell) * low
+        slope = np.where(high > low, (cost_high - cost_low) / np.maximum(high - low, 1e-300), buy)
+        constant = float((cost_high - slope * high)[inverted].sum())
+        buy, sell = np.where(inverted, slope, buy), np.where(inverted, slope, sell)
+    return NodeCurve(
+        fixed_kw=fixed,
+        curtail_max_kw=curtail,
+        reach_low_kw=low,
+        reach_high_kw=high,
+        import_cost=buy,
+        export_cost=sell,
+        inverted=inverted,
+        hull_constant=constant,
+        limit_cost=step_h * problem.penalties.limit_per_kwh,
+    )
+
+
+def import_may_bind(lowered: Lowered) -> Bools:
+    """Return where the import limit is below what the subtree can reach, `(node, step)`."""
+    return lowered.nodes.reach_high_kw > lowered.problem.nodes.import_limit_kw + REACH_TOLERANCE_KW
+
+
+def export_may_bind(lowered: Lowered) -> Bools:
+    """Return where the export limit is below what the subtree can reach, `(node, step)`."""
+    return lowered.nodes.reach_low_kw < -lowered.problem.nodes.export_limit_kw - REACH_TOLERANCE_KW
+
+
+def active_nodes(lowered: Lowered) -> Bools:
+    """Return where a node's net power matters: it is metered, charged for its peak, or may hit a limit."""
+    nodes = lowered.problem.nodes
+    matters = nodes.metered | (nodes.peak_charge_per_kw > 0)
+    return matters[:, None] | import_may_bind(lowered) | export_may_bind(lowered)

@@ -1,0 +1,301 @@
+"""The schedule: what the planner answers, and what a given plan costs.
+
+`settle_plan` turns powers into a schedule: it follows the energy path in one direction per step, within
+the hard limits, and then prices it by the definitions of `backfeed.plan.problem`, naming every promise
+and limit that is broken.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from backfeed.core.axis import TimeAxis
+from backfeed.plan.lowered import Lowered
+from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
+
+SLACK_MIN_KWH = 1e-6
+"""Breaches below this are rounding and are priced, but not listed."""
+
+ROUNDING_KWH = 1e-9
+"""A solver's path may ask for this much more than a power limit allows in a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """One promise or limit that the plan breaks.
+
+    `kind` is departure, reserve, import_limit, export_limit, commitment_up or commitment_down; `where` the
+    vehicle or node; `amount_kwh` energy missing (for a reserve, at the end of the step) or beyond.
+    """
+
+    kind: str
+    where: str
+    step: int
+    amount_kwh: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """An answer: powers, energies, what it costs, how far from the best it may be.
+
+    Parameters
+    ----------
+    axis, offsets, arrive_step
+        The steps, and where each row's begin in the flat columns.
+    power_flat_kw
+        Power while connected [kW at the EVSE, charging positive], every step of every row.
+    energy_flat_kwh
+        Energy in the battery at the end of each of these steps.
+    curtailed_kw
+        PV curtailed, `(node, step)`.
+    net_kw
+        Net power of every node's subtree, `(node, step)`.
+    price_per_kwh
+        What one kWh more at a node and step is worth on top of the prices that the vehicle itself pays, `(node, step)`.
+    objective, lower_bound
+        Cost of this plan; cost below which no plan can be (-inf where none is known).
+    """
+
+    axis: TimeAxis
+    offsets: Ints
+    arrive_step: Ints
+    power_flat_kw: Floats
+    energy_flat_kwh: Floats
+    curtailed_kw: Floats
+    net_kw: Floats
+    price_per_kwh: Floats
+    objective: float
+    lower_bound: float
+    costs: dict[str, float]
+    slacks: tuple[Slack, ...]
+    method: str
+    status: str = "optimal"
+    iterations: int = 0
+    statistics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> float:
+        """Relative gap between the objective and the lower bound."""
+        return max(self.objective - self.lower_bound, 0.0) / max(abs(self.objective), abs(self.lower_bound), 1.0)
+
+    def _dense(self, flat: Floats, absent: float) -> Floats:
+        dense = np.full((len(self.offsets) - 1, self.axis.count), absent)
+        lengths = np.diff(self.offsets)
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        step = np.arange(len(flat)) - np.repeat(self.offsets[:-1] - self.arrive_step, lengths)
+        dense[row, step] = flat
+        return dense
+
+    @cached_property
+    def power_kw(self) -> Floats:
+        """Power while connected, `(row, step)`, 0 outside the window."""
+        return self._dense(self.power_flat_kw, 0.0)
+
+    @cached_property
+    def energy_kwh(self) -> Floats:
+        """Energy at the end of every step, `(row, step)`, NaN outside the window."""
+        return self._dense(self.energy_flat_kwh, np.nan)
+
+    @property
+    def shortfall_kwh(self) -> float:
+        """Energy missing at departures."""
+        return sum(slack.amount_kwh for slack in self.slacks if slack.kind == "departure")
+
+
+def net_energy_path(lowered: Lowered, energy: Floats) -> tuple[Floats, Floats]:
+    """Follow an energy path in one direction per step; return average powers and the energies reached.
+
+    Where the path asks for more than a power limit allows, the limit holds and the path is caught up with
+    as soon as it can be. Energies are kept within capacity and, in rows that are not drained, above empty.
+    """
+    w = lowered.problem.windows
+    start, stop = w.offsets[:-1], w.offsets[1:]
+    low = np.where(w.keeps_above_empty, 0.0, -np.inf)
+    charge_room = lowered.charge_gain[lowered.row] * lowered.charge_max
+    discharge_room = lowered.discharge_loss[lowered.row] * lowered.discharge_max
+    wanted = np.clip(energy, low[lowered.row], w.energy_max_kwh[lowered.row])
+    before = np.empty_like(wanted)
+    before[1:] = wanted[:-1]
+    linked = w.previous >= 0
+    before[start] = lowered.energy_start
+    before[start[linked]] += wanted[stop[w.previous[linked]] - 1]
+    change = wanted - before
+    if np.any((change > charge_room + ROUNDING_KWH) | (change < -discharge_room - ROUNDING_KWH)):
+        wanted, change = _follow_within_limits(lowered, wanted, charge_room, discharge_room)
+    gain, loss = lowered.charge_gain[lowered.row], lowered.discharge_loss[lowered.row]
+    power = np.where(change >= 0, change / gain, change / loss)
+    return np.clip(power, -lowered.discharge_max, lowered.charge_max), wanted
+
+
+def _follow_within_limits(
+    lowered: Lowered, wanted: Floats, charge_room: Floats, discharge_room: Floats
+) -> tuple[Floats, Floats]:
+    """Follow a path step by step, all rows abreast; linked rows after the rows that they go on from."""
+    w = lowered.problem.windows
+    reached, change = wanted.copy(), np.zeros_like(wanted)
+    for rows in _rows_in_link_order(w.previous):
+        length = w.offsets[rows + 1] - w.offsets[rows]
+        energy = lowered.energy_start[rows].copy()
+        linked: Bools = w.previous[rows] >= 0
+        energy[linked] += reached[w.offsets[w.previous[rows[linked]] + 1] - 1]
+        for k in range(int(length.max(initial=0))):
+            going = length > k
+            at = w.offsets[rows[going]] + k
+            step = np.clip(wanted[at] - energy[going], -discharge_room[at], charge_room[at])
+            energy[going] += step
+            reached[at], change[at] = energy[going], step
+    return reached, change
+
+
+def _rows_in_link_order(previous: Ints) -> list[Ints]:
+    """Group rows so that each stands after the row that it goes on from."""
+    depth = np.zeros(len(previous), np.int64)
+    above = previous.copy()
+    while np.any(above >= 0):
+        depth[above >= 0] += 1
+        above = np.where(above >= 0, previous[above], -1)
+    return [np.flatnonzero(depth == d) for d in range(int(depth.max(initial=-1)) + 1)]
+
+
+def settle_plan(
+    lowered: Lowered,
+    energy: Floats,
+    curtailed: Floats,
+    price: Floats,
+    lower_bound: float,
+    method: str,
+    iterations: int = 0,
+    status: str = "optimal",
+) -> Schedule:
+    """Return the schedule that follows an energy path, with its cost and its slacks.
+
+    Parameters
+    ----------
+    lowered
+        The problem.
+    energy
+        Energies at the ends of steps to follow, flat [kWh].
+    curtailed
+        PV to curtail, `(node, step)` [kW].
+    price
+        Node prices [currency/kWh], `(node, step)`.
+    lower_bound, method, iterations, status
+        Passed on into the schedule.
+    """
+    problem = lowered.problem
+    average, reached = net_energy_path(lowered, energy)
+    shape = problem.nodes.base_load_kw.shape
+    cell = lowered.node * shape[1] + lowered.step
+    vehicles = np.bincount(cell, weights=average, minlength=shape[0] * shape[1]).reshape(shape)
+    curtailed = np.clip(curtailed, 0.0, lowered.nodes.curtail_max_kw)
+    net = problem.nodes.sum_up(vehicles + lowered.nodes.fixed_kw + curtailed)
+    costs, slacks = _vehicle_costs(lowered, average, reached)
+    node_costs, node_slacks = _node_costs(problem, net)
+    promise_costs, promise_slacks = _commitment_costs(problem, vehicles)
+    costs |= node_costs | promise_costs
+    return Schedule(
+        axis=problem.axis,
+        offsets=problem.windows.offsets,
+        arrive_step=problem.windows.arrive_step,
+        power_flat_kw=average * (problem.axis.step_h / lowered.hours),
+        energy_flat_kwh=reached,
+        curtailed_kw=curtailed,
+        net_kw=net,
+        price_per_kwh=price,
+        objective=float(sum(costs.values())),
+        lower_bound=lower_bound,
+        costs=costs,
+        slacks=(*slacks, *node_slacks, *promise_slacks),
+        method=method,
+        status=status,
+        iterations=iterations,
+    )
+
+
+def _vehicle_costs(lowered: Lowered, average: Floats, energy: Floats) -> tuple[dict[str, float], list[Slack]]:
+    """Price energy, wear, holding and the vehicles' broken promises."""
+    problem, w = lowered.problem, lowered.problem.windows
+    step_h, penalties = problem.axis.step_h, problem.penalties
+    row, last = lowered.row, w.offsets[1:] - 1
+    wear = step_h * w.wear_per_kwh[row]
+    discharged = np.maximum(-average, 0.0)
+    below = np.maximum(w.energy_min_kwh[row] - energy, 0.0)
+    missing = np.maximum(w.energy_target_kwh - energy[last], 0.0)
+    above = np.maximum(energy[last] - np.minimum(w.energy_target_kwh, w.energy_max_kwh), 0.0)
+    reserve_cost = penalties.reserve_per_kwh_h * lowered.hours
+    costs = {
+        "vehicle_energy": float(
+            lowered.charge_cost @ np.maximum(average, 0.0) + (lowered.discharge_cost - wear) @ discharged
+        ),
+        "wear": float(wear @ discharged),
+        "hold": float((w.hold_per_kwh_h[row] * lowered.hours) @ energy),
+        "energy_value": -float(w.energy_value_per_kwh @ above),
+        "reserve": float(reserve_cost @ below),
+        "departure": penalties.departure_per_kwh * float(missing.sum()),
+    }
+    slacks = [
+        Slack("reserve", w.vehicle[row[j]], int(lowered.step[j]), float(below[j]), float(below[j] * reserve_cost[j]))
+        for j in np.flatnonzero(below > SLACK_MIN_KWH)
+    ]
+    slacks += [
+        Slack(
+            "departure",
+            w.vehicle[i],
+            int(w.depart_step[i]) - 1,
+            float(missing[i]),
+            float(missing[i]) * penalties.departure_per_kwh,
+        )
+        for i in np.flatnonzero(missing > SLACK_MIN_KWH)
+    ]
+    return costs, slacks
+
+
+def _node_costs(problem: PlanProblem, net: Floats) -> tuple[dict[str, float], list[Slack]]:
+    """Price metered energy, peaks and limits that are broken."""
+    nodes, step_h, limit = problem.nodes, problem.axis.step_h, problem.penalties.limit_per_kwh
+    imported = np.maximum(net, 0.0)
+    costs = {"peak": float(nodes.peak_charge_per_kw @ imported.max(axis=1, initial=0.0))}
+    costs["node_energy"] = 0.0
+    if nodes.metered.any():
+        buy = problem.prices.buy_per_kwh[nodes.zone]
+        sell = problem.prices.sell_per_kwh[nodes.zone]
+        cost = np.where(net >= 0, buy, sell) * net
+        costs["node_energy"] = step_h * float(cost[nodes.metered].sum())
+    slacks = []
+    total = 0.0
+    for kind, beyond_kw in (
+        ("import_limit", net - nodes.import_limit_kw),
+        ("export_limit", -net - nodes.export_limit_kw),
+    ):
+        beyond = step_h * np.maximum(beyond_kw, 0.0)
+        total += limit * float(beyond.sum())
+        slacks += [
+            Slack(kind, nodes.node[k], int(t), float(beyond[k, t]), limit * float(beyond[k, t]))
+            for k, t in np.argwhere(beyond > SLACK_MIN_KWH)
+        ]
+    costs["limits"] = total
+    return costs, slacks
+
+
+def _commitment_costs(problem: PlanProblem, vehicles: Floats) -> tuple[dict[str, float], list[Slack]]:
+    """Price what is missing to the commitments."""
+    promised, step_h = problem.commitments, problem.axis.step_h
+    if not len(promised):
+        return {"commitments": 0.0}, []
+    power = problem.nodes.sum_up(vehicles)[promised.node, promised.step]
+    given = np.where(promised.up, -power, power)
+    short = step_h * np.maximum(promised.power_kw - given, 0.0)
+    cost = promised.shortfall_per_kwh * short
+    slacks = [
+        Slack(
+            "commitment_up" if promised.up[q] else "commitment_down",
+            problem.nodes.node[promised.node[q]],
+            int(promised.step[q]),
+            float(short[q]),
+            float(cost[q]),
+        )
+        for q in np.flatnonzero(short > SLACK_MIN_KWH)
+    ]
+    return {"commitments": float(cost.sum())}, slacks
