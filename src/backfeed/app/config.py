@@ -101,7 +101,7 @@ class EventTable(_Table, frozen=True):
     end: dt.datetime
     power_kw: float
     price_per_kwh: float
-    baseline: str = "last_5_working_days"
+    baseline: str = "mean-5-workdays"
 
 
 class PlanTable(_Table, frozen=True):

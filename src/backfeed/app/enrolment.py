@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import local_datetime
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.site import Site
 
@@ -23,6 +30,8 @@ class Enrolment:
         The terms for a token nobody has enrolled: cautious, and with a common car.
     charger_power_kw
         Rated power of the chargers, a magnitude.
+    zone
+        The time zone of the sites.
     """
 
     sites: Mapping[str, Site]
@@ -30,6 +39,17 @@ class Enrolment:
     owners: Mapping[str, Owner]
     default_owner: Owner
     charger_power_kw: float
+    zone: ZoneInfo
+
+    def utc_offset_ms(self, axis: TimeAxis) -> NDArray[np.int64]:
+        """Return how far the sites' wall clock is ahead of UTC at the steps of an axis."""
+        return np.array(
+            [
+                (local_datetime(at_ms, self.zone).utcoffset() or timedelta()) // timedelta(milliseconds=1)
+                for at_ms in axis
+            ],
+            dtype=np.int64,
+        )
 
     def owner_of(self, token: str) -> Owner:
         """Return the owner behind a token; a stranger gets the default terms under his own token."""

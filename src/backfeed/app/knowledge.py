@@ -12,13 +12,14 @@ import numpy as np
 
 from backfeed.app.enrolment import Enrolment
 from backfeed.core.instant import MS_PER_S
+from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, energy_now, prior_belief, revise
 from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
 from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
-from backfeed.meter.interval import IntervalMeter
+from backfeed.meter.interval import MeterBook, MeterKey
 
 BAND_KNOWN_SHARE = 0.03
 """A band narrower than this share of the capacity counts as known."""
@@ -87,10 +88,11 @@ class Knowledge:
 
     enrolment: Enrolment
     outlook: Outlook
-    meter: IntervalMeter
+    meter: MeterBook
     mode_of: Callable[[str, int], Mode]
     state: FleetState = field(default_factory=FleetState)
     repeated: int = 0
+    meter_keys: list[MeterKey] = field(default_factory=list)
     _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
@@ -111,16 +113,7 @@ class Knowledge:
             return False
         before = self.state.plugs.get((event.station, event.evse))
         was = before.charging_state if before is not None else ""
-        for reading in event.readings:
-            if reading.import_wh is not None or reading.export_wh is not None:
-                self.meter.add(
-                    event.station,
-                    event.evse,
-                    event.transaction,
-                    reading.measured_ms,
-                    reading.import_wh,
-                    reading.export_wh,
-                )
+        self._meter(event)
         self.state.apply(event)
         plug = self.state.plugs.get((event.station, event.evse))
         if event.phase == "ended":
@@ -132,31 +125,57 @@ class Knowledge:
         self._revise(plug, event.at_ms)
         return event.phase == "started" or (plug.charging_state != was and SUSPENDED_BY_CAR in (plug.charging_state, was))
 
+    def _meter(self, event: TransactionChanged) -> None:
+        """Hand the registers to the meter; a charger without an export register exports nothing."""
+        where = (event.station, event.evse, event.transaction)
+        for reading in event.readings:
+            if reading.import_wh is not None:
+                exported_wh = reading.export_wh if reading.export_wh is not None else 0
+                self.meter.add(
+                    where, reading.measured_ms, reading.import_wh, exported_wh, self.enrolment.charger_power_kw
+                )
+
     def _revise(self, plug: Plug, now_ms: int) -> None:
         owner = self.enrolment.owner_of(plug.token)
         key = (plug.station, plug.transaction)
         belief = self._beliefs.get(key)
         if belief is None:
             location = self.enrolment.location_of(plug.station)
+            self._open_account(plug, owner)
             low, high = self.outlook.need_kwh(owner.owner_id, location, plug.since_ms, now_ms)
             belief = prior_belief(plug, owner, low, high)
         self._beliefs[key] = revise(belief, plug, owner, self.mode_of(plug.station, plug.evse))
 
+    def _open_account(self, plug: Plug, owner: Owner) -> None:
+        site = self.enrolment.site_of(plug.station)
+        if site is not None:
+            self.meter_keys.append(
+                MeterKey(plug.transaction, owner.owner_id, site.site_id, plug.station, plug.evse)
+            )
+
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
         """Turn a session that is over into a row of history."""
         self._beliefs.pop((plug.station, plug.transaction), None)
-        imported_wh, exported_wh = self.meter.session_wh(plug.station, plug.evse, plug.transaction)
+        taken_wh = self._net_wh(plug, event)
         self.outlook.learn(
             PastSession(
                 user_id=plug.token,
                 location=self.enrolment.location_of(plug.station),
                 arrival_ms=plug.since_ms,
                 departure_ms=event.measured_ms,
-                energy_kwh=max(imported_wh - exported_wh, 0) / 1000,
+                energy_kwh=max(taken_wh, 0) / WH_PER_KWH,
                 departure_stated_ms=plug.departure_stated_ms,
                 known_at_ms=event.at_ms,
             )
         )
+
+    def _net_wh(self, plug: Plug, event: TransactionChanged) -> int:
+        """Return the net energy of a session from its first and its newest registers."""
+        imported_wh, exported_wh = plug.import_wh, plug.export_wh
+        for reading in event.readings:
+            imported_wh = max(imported_wh, reading.import_wh or 0)
+            exported_wh = max(exported_wh, reading.export_wh or 0)
+        return (imported_wh - plug.first_import_wh) - (exported_wh - plug.first_export_wh)
 
     def cars(self, now_ms: int) -> list[Car]:
         """Return the cars that are plugged in, by station and EVSE."""

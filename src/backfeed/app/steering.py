@@ -50,7 +50,11 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What dispatch wants of one EVSE now."""
+    """What dispatch wants of one EVSE now.
+
+    `lapses_ms` is the latest instant to which it may hold unrenewed, where something other than the
+    watchdog sets it: a discharge lapses where the reserve would be reached. -1 for none.
+    """
 
     station: str
     evse: int
@@ -59,6 +63,7 @@ class Wish:
     power_kw: float
     mode: Mode
     bound_by: str
+    lapses_ms: int = -1
 
 
 @dataclass(slots=True)
@@ -79,15 +84,19 @@ class Steering:
         Ports.
     control_interval_ms
         How often wishes come.
+    rated_kw
+        What a station may draw that was never told its default.
     """
 
     commander: Commander
     journal: Journal
     clock: Clock
     control_interval_ms: int
+    rated_kw: float
     rejected: int = 0
     _standing: dict[tuple[str, int], _Standing] = field(default_factory=dict)
     _default_kw: dict[tuple[str, int], float] = field(default_factory=dict)
+    _site_of: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def mode_of(self, station: str, evse: int) -> Mode:
         """Return how an EVSE was last told to follow; a station on its default only charges."""
@@ -103,17 +112,26 @@ class Steering:
         standing = self._standing.get((station, evse))
         return standing is None or standing.confirmed
 
+    def default_kw(self, station: str, evse: int) -> float:
+        """Return the safe default that an EVSE has confirmed, its rated power before it has any."""
+        return self._default_kw.get((station, evse), self.rated_kw)
+
+    def known_evses(self) -> list[tuple[tuple[str, int], str]]:
+        """Return every EVSE that was ever given a default, with its site."""
+        return [(key, self._site_of[key]) for key in sorted(self._site_of)]
+
     def exposure_kw(self, station: str, evse: int) -> tuple[float, float]:
         """Return the most an EVSE may import and export right now if nobody can reach it."""
-        default_kw = self._default_kw.get((station, evse), 0.0)
+        default_kw = self.default_kw(station, evse)
         standing = self._standing.get((station, evse))
         if standing is None or standing.order.until_ms <= self.clock.now_ms():
             return default_kw, 0.0
         return max(standing.exposure_kw[0], default_kw), standing.exposure_kw[1]
 
-    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> None:
+    async def set_default(self, station: str, evse: int, site_id: str, charge_max_kw: float) -> None:
         """Set an EVSE's safe default unless it has that already."""
         key = (station, evse)
+        self._site_of[key] = site_id
         if self._default_kw.get(key) == charge_max_kw:
             return
         status = await self.commander.set_default(station, evse, charge_max_kw)
@@ -156,7 +174,8 @@ class Steering:
                 and standing.order.mode is wish.mode
                 and abs(standing.order.power_kw - power_kw) < DEADBAND_KW
             )
-            if same and standing.order.until_ms - now_ms > 2 * self.control_interval_ms:
+            renews_ms = min(2 * self.control_interval_ms, lasts_ms // 2)
+            if same and standing.order.until_ms - now_ms > renews_ms:
                 return None
         return SetpointOrder(
             station=wish.station,
@@ -165,7 +184,7 @@ class Steering:
             profile=_PROFILE_BASE + wish.evse,
             power_kw=power_kw,
             mode=wish.mode,
-            until_ms=now_ms + lasts_ms,
+            until_ms=now_ms + lasts_ms if wish.lapses_ms < 0 else min(now_ms + lasts_ms, wish.lapses_ms),
             bound_by=wish.bound_by,
         )
 

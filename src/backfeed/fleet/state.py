@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from backfeed.fleet.event import (
     AnyEvent,
+    EvseStatusChanged,
     NeedsNotified,
     Reading,
     StationBooted,
@@ -32,6 +33,8 @@ class Plug:
         The idToken the driver showed, "" until one is known.
     since_ms
         When the station says the transaction began.
+    first_import_wh, first_export_wh
+        The lifetime registers of the EVSE when the transaction was first seen; -1 before the first reading.
     import_wh, export_wh
         The newest lifetime registers of the EVSE; -1 before the first reading.
     metered_ms
@@ -53,6 +56,8 @@ class Plug:
     transaction: str
     token: str
     since_ms: int
+    first_import_wh: int = -1
+    first_export_wh: int = -1
     import_wh: int = -1
     export_wh: int = -1
     metered_ms: int = -1
@@ -67,12 +72,13 @@ class Plug:
 
 @dataclass(slots=True)
 class StationState:
-    """A charging station's link."""
+    """A charging station's link, and the EVSEs it has told about."""
 
     station: str
     connected: bool = False
     booted: bool = False
     changed_ms: int = 0
+    evses: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -102,6 +108,8 @@ class FleetState:
                 self._fold_needs(event)
             case StationConnected() | StationDisconnected() | StationBooted():
                 self._fold_station(event)
+            case EvseStatusChanged():
+                self.stations.setdefault(event.station, StationState(event.station)).evses.add(event.evse)
             case _:
                 pass
 
@@ -158,6 +166,8 @@ def _fold_needs_into(plug: Plug, event: NeedsNotified) -> None:
 
 
 def _fold_reading(plug: Plug, reading: Reading) -> None:
+    if plug.first_import_wh < 0 and reading.import_wh is not None:
+        plug.first_import_wh, plug.first_export_wh = reading.import_wh, reading.export_wh or 0
     if reading.measured_ms >= plug.metered_ms:
         plug.import_wh = reading.import_wh if reading.import_wh is not None else plug.import_wh
         plug.export_wh = reading.export_wh if reading.export_wh is not None else plug.export_wh

@@ -1,0 +1,169 @@
+"""The demand-response desk: invitations in, awards out, deliveries measured.
+
+What the fleet may offer is read from its own past: the flexibility it had at these hours on the days
+before. Only part of that is offered, since the cars of that day may not come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.app.commitment import Commitment
+from backfeed.app.knowledge import Car, Knowledge
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import MS_PER_DAY
+from backfeed.fleet.event import AnyEvent, AwardAccepted, InvitationReceived, Refused
+from backfeed.market.demand_response import (
+    Award,
+    Declined,
+    Direction,
+    DrPayment,
+    Invitation,
+    Programme,
+    award,
+    delivered_wh,
+    settle_delivery,
+)
+from backfeed.meter.baseline import Baseline, History, baseline
+from backfeed.meter.interval import INTERVAL_MS
+
+OFFERED_SHARE = 0.8
+"""Share of the usual flexibility that is offered."""
+
+LOOK_BACK_DAYS = 7
+
+SUSTAINED_H = 2.0
+"""How long offered power must last: what a battery can give is spread over this."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of an award."""
+
+    commitment: Commitment
+    award: Award
+    baseline: Baseline
+    metered_wh: NDArray[np.int64]
+    payment: DrPayment
+
+
+@dataclass
+class DemandDesk:
+    """Answers invitations.
+
+    Parameters
+    ----------
+    programme
+        The rules of the programme.
+    knowledge
+        What has been metered.
+    start_ms
+        When metering began: nothing is known before.
+    timezone
+        Whose days baselines count.
+    discharges
+        Whether cars may give energy back, or only take it at another time.
+    """
+
+    programme: Programme
+    knowledge: Knowledge
+    start_ms: int
+    timezone: str
+    discharges: bool
+    commitments: list[Commitment] = field(default_factory=list)
+    _awards: dict[str, tuple[Award, Baseline]] = field(default_factory=dict)
+    _flexible_kw: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def observe(self, now_ms: int, cars: Sequence[Car]) -> None:
+        """Write down what the fleet could give and take in this quarter-hour, both magnitudes [kW]."""
+        give = sum(max(car.plug.power_kw, 0.0) for car in cars)
+        if self.discharges:
+            give += sum(_gives_kw(car) for car in cars)
+        take = sum(_takes_kw(car) for car in cars)
+        self._flexible_kw[now_ms // INTERVAL_MS * INTERVAL_MS] = (give, take)
+
+    def answer(self, invitation: Invitation, now_ms: int) -> list[AnyEvent]:
+        """Answer an invitation; return what to write down."""
+        events: list[AnyEvent] = [
+            InvitationReceived(
+                at_ms=now_ms,
+                invitation=invitation.id,
+                direction=invitation.kind.value,
+                start_ms=invitation.start_ms,
+                end_ms=invitation.end_ms,
+                power_kw=invitation.power_kw,
+                price_per_kwh=float(invitation.price_per_kwh),
+            )
+        ]
+        axis = TimeAxis(
+            invitation.start_ms, INTERVAL_MS, (invitation.end_ms - invitation.start_ms) // INTERVAL_MS
+        )
+        outcome = award(self.programme, invitation, self._offer_kw(invitation), now_ms)
+        if isinstance(outcome, Declined):
+            reason = "; ".join(outcome.reasons)
+            return [*events, Refused(at_ms=now_ms, what=f"invitation {invitation.id}", reason=reason)]
+        frozen = baseline(invitation.baseline, self._history(now_ms), axis, invitation.invited_at_ms)
+        self._awards[invitation.id] = (outcome, frozen)
+        self.commitments.append(Commitment(invitation, outcome.power_kw, axis, frozen.power_kw))
+        accepted = AwardAccepted(
+            at_ms=now_ms,
+            invitation=invitation.id,
+            power_kw=outcome.power_kw,
+            baseline_kw=tuple(round(float(power), 6) for power in frozen.power_kw),
+        )
+        return [*events, accepted]
+
+    def deliveries(self) -> list[Delivery]:
+        """Return what the meters say about every award, in the order of the awards."""
+        table = self.knowledge.meter.table(self.knowledge.meter_keys)
+        found = []
+        for commitment in self.commitments:
+            given, frozen = self._awards[commitment.invitation.id]
+            metered = _net_wh(table.start_ms, table.import_wh - table.export_wh, commitment.axis)
+            moved = int(delivered_wh(frozen.net_wh, metered, commitment.invitation.kind).sum())
+            payment = settle_delivery(self.programme, given.promised_wh, moved, given.price_per_kwh)
+            found.append(Delivery(commitment, given, frozen, metered, payment))
+        return found
+
+    def _history(self, now_ms: int) -> History:
+        table = self.knowledge.meter.table(self.knowledge.meter_keys)
+        axis = TimeAxis(self.start_ms, INTERVAL_MS, (now_ms - self.start_ms) // INTERVAL_MS)
+        return History(axis, _net_wh(table.start_ms, table.import_wh - table.export_wh, axis), self.timezone)
+
+    def _offer_kw(self, invitation: Invitation) -> float:
+        """Return the part of the usual flexibility that is offered: the mean of the leanest quarter-hours."""
+        leanest = []
+        for days_ago in range(1, LOOK_BACK_DAYS + 1):
+            shift_ms = days_ago * MS_PER_DAY
+            starts = range(invitation.start_ms - shift_ms, invitation.end_ms - shift_ms, INTERVAL_MS)
+            seen = [self._flexible_kw[at] for at in starts if at in self._flexible_kw]
+            if seen:
+                side = 0 if invitation.kind is Direction.PEAK_SHAVE else 1
+                leanest.append(min(flexible[side] for flexible in seen))
+        return OFFERED_SHARE * float(np.mean(leanest)) if leanest else 0.0
+
+
+def _gives_kw(car: Car) -> float:
+    """Return the power that a car could feed back for `SUSTAINED_H`."""
+    vehicle = car.owner.vehicle
+    spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
+    return min(car.discharge_max_kw, spare_kwh * vehicle.discharge_efficiency / SUSTAINED_H)
+
+
+def _takes_kw(car: Car) -> float:
+    """Return the power that a car could take for `SUSTAINED_H`."""
+    vehicle = car.owner.vehicle
+    room_kwh = max(vehicle.capacity_kwh - car.energy_high_kwh, 0.0)
+    return min(car.charge_max_kw, room_kwh / vehicle.charge_efficiency / SUSTAINED_H)
+
+
+def _net_wh(start_ms: NDArray[np.int64], net_wh: NDArray[np.int64], axis: TimeAxis) -> NDArray[np.int64]:
+    """Sum rows of a meter table by the quarter-hours of an axis."""
+    total = np.zeros(axis.count, dtype=np.int64)
+    inside = (start_ms >= axis.start_ms) & (start_ms < axis.end_ms)
+    np.add.at(total, (start_ms[inside] - axis.start_ms) // axis.step_ms, net_wh[inside])
+    return total
+
+

@@ -1,0 +1,168 @@
+"""Dispatching: from the cars and their plan to what every EVSE is to do until the next tick.
+
+Dispatch decides for the stations that do what they are told. A station that is away or did not
+confirm its last order is counted at the worst it may be doing, and the others share what is left.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from backfeed.app.commitment import Commitment
+from backfeed.app.enrolment import Enrolment
+from backfeed.app.knowledge import Car
+from backfeed.app.planning import Planning, base_load_over
+from backfeed.app.steering import Steering, Wish
+from backfeed.core.axis import covering
+from backfeed.core.instant import MS_PER_H, MS_PER_S
+from backfeed.dispatch.allocate import allocate
+from backfeed.dispatch.authority import Authority
+from backfeed.dispatch.columns import EvseColumns, SiteColumns
+from backfeed.fleet.order import Mode
+
+POWER_MIN_KW = 0.02
+"""Below this a power is 0: chargers can not follow it, and it would keep a contactor closed."""
+
+_QUARTER_MS = 900_000
+
+
+class Policy(StrEnum):
+    """What the platform is allowed to do with a car."""
+
+    UNMANAGED = "unmanaged"
+    V1G = "v1g"
+    V2G = "v2g"
+
+
+@dataclass
+class Dispatching:
+    """Turns the state of the fleet into wishes.
+
+    Parameters
+    ----------
+    policy
+        What may be done.
+    enrolment, planning, steering
+        Who is here, what the plan wants, what was last ordered.
+    stations
+        Every known station and whether its link is up.
+    control_interval_ms
+        How long an order has to last.
+    """
+
+    policy: Policy
+    enrolment: Enrolment
+    planning: Planning
+    steering: Steering
+    stations: Callable[[], Mapping[str, bool]]
+    control_interval_ms: int
+
+    def wishes(self, now_ms: int, cars: Sequence[Car], commitments: Sequence[Commitment]) -> list[Wish]:
+        """Return what every plugged EVSE that can be reached is to do."""
+        up = self.stations()
+        reached = [car for car in cars if up.get(car.plug.station, False)]
+        steered = [car for car in reached if self.steering.is_confirmed(*car.key)]
+        wishes = [self._recovery(car) for car in reached if not self.steering.is_confirmed(*car.key)]
+        if not steered:
+            return wishes
+        names = sorted(self.enrolment.sites)
+        evses = self._columns(now_ms, steered, names)
+        sites = self._sites(now_ms, {car.key for car in steered}, names, up)
+        target_kw = self._target_kw(now_ms, evses, cars, steered, commitments)
+        allocation = allocate(evses, sites, target_kw, now_ms)
+        for car, power_kw, bound_by in zip(steered, allocation.power_kw, allocation.bound_by, strict=True):
+            wishes.append(self._wish(now_ms, car, float(power_kw), Authority(int(bound_by)).word))
+        return wishes
+
+    def _recovery(self, car: Car) -> Wish:
+        """Ask a station that has not confirmed to do what it does when it is alone: the safe default."""
+        default_kw = self.steering.default_kw(*car.key)
+        return Wish(*car.key, car.site_id, car.plug.transaction, default_kw, Mode.CHARGING_ONLY, "unconfirmed")
+
+    def _columns(self, now_ms: int, cars: Sequence[Car], names: list[str]) -> EvseColumns:
+        vehicle = [car.owner.vehicle for car in cars]
+        return EvseColumns(
+            station=tuple(car.plug.station for car in cars),
+            evse=np.array([car.plug.evse for car in cars], dtype=np.int64),
+            site=np.array([names.index(car.site_id) for car in cars], dtype=np.int64),
+            charge_max_kw=np.array([car.charge_max_kw for car in cars]),
+            discharge_max_kw=np.array([car.discharge_max_kw for car in cars]),
+            energy_low_kwh=np.array([car.energy_low_kwh for car in cars]),
+            energy_high_kwh=np.array([car.energy_high_kwh for car in cars]),
+            reserve_kwh=np.array([car.owner.reserve_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
+            target_kwh=np.array([car.owner.target_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
+            full_kwh=np.array([v.capacity_kwh for v in vehicle]),
+            departure_ms=np.array([car.promise_ms for car in cars], dtype=np.int64),
+            charge_efficiency=np.array([v.charge_efficiency for v in vehicle]),
+            discharge_efficiency=np.array([v.discharge_efficiency for v in vehicle]),
+            planned_kw=np.array([self._planned_kw(now_ms, car) for car in cars]),
+            charging_only=np.array([self.policy is not Policy.V2G or car.discharge_max_kw == 0 for car in cars]),
+            step_s=self.control_interval_ms / MS_PER_S,
+        )
+
+    def _planned_kw(self, now_ms: int, car: Car) -> float:
+        if self.policy is Policy.UNMANAGED:
+            return car.charge_max_kw
+        planned = self.planning.planned(car)
+        power_kw = planned.at(now_ms) if planned is not None else None
+        return np.nan if power_kw is None else power_kw
+
+    def _sites(self, now_ms: int, steered: set[tuple[str, int]], names: list[str], up: Mapping[str, bool]) -> SiteColumns:
+        """Return what the steered cars may share: the limits less what the others may be doing."""
+        axis = covering(now_ms, now_ms + 1, _QUARTER_MS)
+        offset = self.enrolment.utc_offset_ms(axis)
+        sites = [self.enrolment.sites[name] for name in names]
+        taken = np.zeros((2, len(names)))
+        for key, site_id in self.steering.known_evses():
+            away = not up.get(key[0], False) or not self.steering.is_confirmed(*key)
+            if away and key not in steered:
+                taken[:, names.index(site_id)] += self.steering.exposure_kw(*key)
+        return SiteColumns(
+            import_limit_kw=np.array([site.import_limit_kw for site in sites]) - taken[0],
+            export_limit_kw=np.array([site.export_limit_kw for site in sites]) - taken[1],
+            base_load_kw=np.array([base_load_over(site, axis, offset)[0] for site in sites]),
+        )
+
+    def _target_kw(
+        self,
+        now_ms: int,
+        evses: EvseColumns,
+        cars: Sequence[Car],
+        steered: Sequence[Car],
+        commitments: Sequence[Commitment],
+    ) -> float | None:
+        """Return the sum that the steered cars must have, None if the plan alone keeps every promise."""
+        alone = {car.key for car in cars} - {car.key for car in steered}
+        others_kw = sum(car.plug.power_kw for car in cars if car.key in alone)
+        planned_kw = float(np.nan_to_num(evses.planned_kw).sum()) + others_kw
+        for commitment in commitments:
+            bound_kw = commitment.target_at(now_ms)
+            if bound_kw is None:
+                continue
+            broken = planned_kw > bound_kw if commitment.is_upper else planned_kw < bound_kw
+            if broken:
+                return bound_kw - others_kw
+        return None
+
+    def _wish(self, now_ms: int, car: Car, power_kw: float, bound_by: str) -> Wish:
+        power_kw = 0.0 if abs(power_kw) < POWER_MIN_KW else power_kw
+        steers_both_ways = self.policy is Policy.V2G and car.discharge_max_kw > 0
+        # A car that hides its state of charge shows it by stopping at its own limit, which it does
+        # only while it merely charges.
+        by_setpoint = steers_both_ways and (power_kw < 0 or car.plug.soc_ms >= 0)
+        wish = Wish(
+            *car.key,
+            car.site_id,
+            car.plug.transaction,
+            power_kw if steers_both_ways else max(power_kw, 0.0),
+            Mode.SETPOINT if by_setpoint else Mode.CHARGING_ONLY,
+            bound_by,
+        )
+        if power_kw >= 0:
+            return wish
+        vehicle = car.owner.vehicle
+        spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
+        lasts_ms = int(spare_kwh * vehicle.discharge_efficiency / -power_kw * MS_PER_H)
+        return replace(wish, lapses_ms=now_ms + max(lasts_ms, MS_PER_S))

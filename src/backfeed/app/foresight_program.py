@@ -1,0 +1,290 @@
+r"""The linear program of perfect foresight.
+
+For every entry `k` of a stay (a step of `h` hours) it chooses charge `c`, discharge `x` (kW at the EVSE) and
+the battery's energy `e` at its end:
+
+    e[k] = e[k-1] + h (eta_c c[k] - x[k] / eta_d)                         from the arrival energy on
+    floor <= e[k] <= full                                                  the owner's reserve, the car
+    h eta_c c[k] <= C + (e_s - C) exp(-h_s / tau) - e[k-1]  ...            the taper, see below
+    -export room <= sum (c - x) <= import room                             cars there at one moment
+    e[last] + s - a = owed                                                 missing s, above a
+
+and earns `sell x - buy c`, less wear per kWh discharged and per kWh held and hour, less the price of what is
+missing, plus the credit for what is above. `owed` is what the judge counts a shortfall from.
+
+**Taper.** Above the knee the battery takes less and less: the energy gained in a step is a concave function
+of the energy it starts from (`sim.vehicle`). Its tangents at the knee and half a step before it are rows; the
+highest gain they allow differs from the true one by at most `P h^2 / (32 tau)`.
+
+**Demand response.** The paid energy `y` of an event lies under the programme's payment curve and is part of the
+revenue; the event's delivery, the frozen baseline less the fleet's net energy, is at least the lowest ratio that
+is paid.
+
+The program falls apart into components that share no row: stays that can not meet at a tight limit or in an
+event are independent. Each is solved on its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from backfeed.app.foresight_grid import SharedLimit, StayGrid
+from backfeed.sim.columns import WorldSessions
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_TANGENTS: Final = (0.0, 0.5)
+"""Where the taper's tangents touch: this part of a step before the knee."""
+
+
+@dataclass(frozen=True)
+class ForesightEvent:
+    """An invitation that was accepted, with its frozen baseline.
+
+    Parameters
+    ----------
+    invitation
+        Its id.
+    direction
+        `peak_shave` delivers what is taken less than the baseline, `valley_fill` what is taken more.
+    start_ms, end_ms
+        When, on quarter-hours.
+    baseline_kwh
+        Net energy the fleet would have taken in the whole event [kWh].
+    promised_kwh
+        The promise [kWh].
+    price_per_kwh
+        What a paid kWh earns [currency/kWh].
+    curve
+        Points (ratio, paid multiple of the promise) from the lowest ratio that is paid on, concave.
+    """
+
+    invitation: str
+    direction: Literal["peak_shave", "valley_fill"]
+    start_ms: int
+    end_ms: int
+    baseline_kwh: float
+    promised_kwh: float
+    price_per_kwh: float
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class StayTerms:
+    """What the program knows of every stay beside its physics, shape `(session,)`.
+
+    Parameters
+    ----------
+    floor_kwh
+        What discharging does not go below.
+    owed_kwh
+        From where missing and surplus energy are counted at the end.
+    missing_per_kwh, surplus_per_kwh
+        Price of the first, credit for the second [currency/kWh in the battery].
+    """
+
+    floor_kwh: Floats
+    owed_kwh: Floats
+    missing_per_kwh: Floats
+    surplus_per_kwh: Floats
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of the program that shares no row with the rest; rows and columns are its own.
+
+    Parameters
+    ----------
+    sessions
+        Its sessions, ascending.
+    entries
+        Their entries, ascending; columns are `c` of all entries, `x`, `e`, then `s` and `a` of all sessions,
+        then one `y` for every event that it holds.
+    matrix
+        The rows, shape `(row, column)`.
+    """
+
+    sessions: Ints
+    entries: Ints
+    matrix: sparse.csr_array
+    row_lower: Floats
+    row_upper: Floats
+    cost: Floats
+    column_lower: Floats
+    column_upper: Floats
+
+
+class Rows:
+    """Collects rows of a sparse matrix."""
+
+    def __init__(self) -> None:
+        """Begin without rows."""
+        self.count = 0
+        self._row: list[Ints] = []
+        self._column: list[Ints] = []
+        self._value: list[Floats] = []
+        self.lower: list[Floats] = []
+        self.upper: list[Floats] = []
+
+    def add_block(self, terms: Sequence[tuple[Ints, Ints, Floats]], lower: Floats, upper: Floats) -> None:
+        """Add `len(lower)` rows; a term is (row within the block, column, value)."""
+        for row, column, value in terms:
+            self._row.append(row + self.count)
+            self._column.append(column)
+            self._value.append(np.broadcast_to(value, row.shape).astype(np.float64))
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.count += len(lower)
+
+    def matrix(self, columns: int) -> sparse.csr_array:
+        """Return all rows, shape `(row, column)`."""
+        row, column, value = (np.concatenate(parts) for parts in (self._row, self._column, self._value))
+        return sparse.csr_array((value, (row, column)), shape=(self.count, columns))
+
+
+def build_components(
+    sessions: WorldSessions,
+    grid: StayGrid,
+    terms: StayTerms,
+    prices: tuple[Floats, Floats],
+    limits: Sequence[SharedLimit],
+    events: Sequence[ForesightEvent],
+) -> Iterator[Component]:
+    """Yield the independent parts of the program.
+
+    Parameters
+    ----------
+    sessions, grid, terms
+        The stays.
+    prices
+        Buy and sell of every step [currency/kWh], wear not included.
+    limits
+        Sets of entries that share a limit.
+    events
+        Invitations to deliver on.
+    """
+    entries, count = len(grid), len(sessions)
+    x0, e0, s0, a0, y0 = entries, 2 * entries, 3 * entries, 3 * entries + count, 3 * entries + 2 * count
+    columns = y0 + len(events)
+    rows = Rows()
+    _add_stays(rows, sessions, grid, terms, (x0, e0, s0, a0))
+    _add_limits(rows, limits, x0)
+    for index, event in enumerate(events):
+        _add_event(rows, grid, event, x0, y0 + index)
+    buy, sell = prices
+    cost, lower, upper = np.zeros(columns), np.zeros(columns), np.full(columns, np.inf)
+    cost[:x0] = buy[grid.step] * grid.hours
+    cost[x0:e0] = -sell[grid.step] * grid.hours
+    cost[s0:a0], cost[a0:y0] = terms.missing_per_kwh, -terms.surplus_per_kwh
+    cost[y0:] = [-event.price_per_kwh for event in events]
+    upper[:x0] = sessions.charge_max_kw[grid.session]
+    upper[x0:e0] = sessions.discharge_max_kw[grid.session]
+    lower[e0:s0] = terms.floor_kwh[grid.session]
+    upper[e0:s0] = sessions.energy_full_kwh[grid.session]
+    upper[y0:] = [event.curve[-1][1] * event.promised_kwh for event in events]
+    yield from _split(rows, sessions, grid, (cost, lower, upper))
+
+
+def _add_stays(
+    rows: Rows, sessions: WorldSessions, grid: StayGrid, terms: StayTerms, offsets: tuple[int, int, int, int]
+) -> None:
+    """Add dynamics, taper and the end of every stay."""
+    x0, e0, s0, a0 = offsets
+    k, who, h = np.arange(len(grid)), grid.session, grid.hours
+    first, later = grid.first, np.flatnonzero(~grid.first)
+    arrival = np.where(first, sessions.energy_arrival_kwh[who], 0.0)
+    charge = sessions.charge_efficiency[who] * h
+    rows.add_block(
+        [
+            (k, e0 + k, np.ones(1)),
+            (later, e0 + later - 1, -np.ones(1)),
+            (k, k, -charge),
+            (k, x0 + k, h / sessions.discharge_efficiency[who]),
+        ],
+        arrival,
+        arrival,
+    )
+    cars = sessions.cars()
+    tau, full_kw = cars.taper_h[who], (cars.charge_max_kw * cars.charge_efficiency)[who]
+    knee, capacity = cars.capacity_kwh[who] - full_kw * tau, cars.capacity_kwh[who]
+    for part in _TANGENTS:
+        # Touching at the energy from which full power meets the knee after `part` of the step: gain(e) there,
+        # and the slope of the gain, which is -(1 - exp(-(h - s) / tau)).
+        s = part * h
+        touch, decay = knee - full_kw * s, np.exp(-(h - s) / tau)
+        gain = full_kw * s + (capacity - knee) * (1 - decay)
+        slope = -(1 - decay)
+        at_start = np.where(first, sessions.energy_arrival_kwh[who], 0.0)
+        rows.add_block(
+            [(k, k, charge), (later, e0 + later - 1, -slope[later])],
+            np.full(len(grid), -np.inf),
+            gain - slope * touch + slope * at_start,
+        )
+    i, owed = np.arange(len(sessions)), terms.owed_kwh
+    rows.add_block([(i, e0 + grid.last, np.ones(1)), (i, s0 + i, np.ones(1)), (i, a0 + i, -np.ones(1))], owed, owed)
+
+
+def _add_limits(rows: Rows, limits: Sequence[SharedLimit], x0: int) -> None:
+    if not limits:
+        return
+    entries = np.concatenate([limit.entries for limit in limits])
+    row = np.repeat(np.arange(len(limits)), [len(limit.entries) for limit in limits])
+    rows.add_block(
+        [(row, entries, np.ones(1)), (row, x0 + entries, -np.ones(1))],
+        np.array([-limit.export_room_kw for limit in limits]),
+        np.array([limit.import_room_kw for limit in limits]),
+    )
+
+
+def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: int) -> None:
+    """Add: delivery reaches the lowest paid ratio, and the paid energy lies under the payment curve."""
+    inside = np.flatnonzero((grid.from_ms >= event.start_ms) & (grid.until_ms <= event.end_ms))
+    sign = 1.0 if event.direction == "peak_shave" else -1.0
+    zero = np.zeros(len(inside), dtype=np.int64)
+    taken = [(zero, inside, sign * grid.hours[inside]), (zero, x0 + inside, -sign * grid.hours[inside])]
+    baseline, promised = sign * event.baseline_kwh, event.promised_kwh
+    unbounded = np.array([-np.inf])
+    rows.add_block(taken, unbounded, np.array([baseline - event.curve[0][0] * promised]))
+    points = [event.curve[0], *event.curve[1:]]
+    for (ratio, paid), (next_ratio, next_paid) in zip(points[:-1], points[1:], strict=True):
+        slope = (next_paid - paid) / (next_ratio - ratio)
+        curve = [(row, column, slope * value) for row, column, value in taken]
+        bound = slope * baseline + (paid - slope * ratio) * promised
+        rows.add_block([*curve, (np.zeros(1, np.int64), np.array([y]), np.ones(1))], unbounded, np.array([bound]))
+
+
+def _split(
+    rows: Rows, sessions: WorldSessions, grid: StayGrid, columns: tuple[Floats, Floats, Floats]
+) -> Iterator[Component]:
+    """Cut the program into its connected parts."""
+    cost, lower, upper = columns
+    matrix = rows.matrix(len(cost))
+    row_lower, row_upper = np.concatenate(rows.lower), np.concatenate(rows.upper)
+    links = sparse.block_array([[None, matrix], [matrix.T, None]], format="csr")
+    parts, label = connected_components(links, directed=False)
+    row_label, column_label = label[: rows.count], label[rows.count :]
+    row_order, column_order = np.argsort(row_label, kind="stable"), np.argsort(column_label, kind="stable")
+    sorted_matrix = matrix[row_order][:, column_order]
+    row_ends = np.concatenate([[0], np.cumsum(np.bincount(row_label, minlength=parts))])
+    column_ends = np.concatenate([[0], np.cumsum(np.bincount(column_label, minlength=parts))])
+    entries, count = len(grid), len(sessions)
+    for part in range(parts):
+        own_rows = row_order[row_ends[part] : row_ends[part + 1]]
+        own = column_order[column_ends[part] : column_ends[part + 1]]
+        block = sorted_matrix[row_ends[part] : row_ends[part + 1], column_ends[part] : column_ends[part + 1]]
+        yield Component(
+            sessions=own[(own >= 3 * entries) & (own < 3 * entries + count)] - 3 * entries,
+            entries=own[own < entries],
+            matrix=block,
+            row_lower=row_lower[own_rows],
+            row_upper=row_upper[own_rows],
+            cost=cost[own],
+            column_lower=lower[own],
+            column_upper=upper[own],
+        )

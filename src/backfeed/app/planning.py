@@ -1,0 +1,280 @@
+"""Planning: the rolling plan, site by site where nothing joins them, and the orders it stands for.
+
+A site is planned again when something changed there, and every site at the latest every
+quarter-hour. Only a commitment of the whole fleet joins sites; while one lies on the horizon the
+fleet is planned as one. A solver that fails, lies or is late is replaced by a rule that needs no
+solver, and a plan that breaks a limit is never adopted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.app.commitment import Commitment
+from backfeed.app.enrolment import Enrolment
+from backfeed.app.knowledge import Car
+from backfeed.app.workers import WorkerLostError, Workers
+from backfeed.battery.linear import linear_coefficients
+from backfeed.battery.wear import WEAR_LAWS
+from backfeed.core.axis import TimeAxis
+from backfeed.core.ids import IdSource
+from backfeed.fleet.event import PlanMade
+from backfeed.fleet.owner import Owner
+from backfeed.fleet.site import Site
+from backfeed.market.price import PriceSeries
+from backfeed.plan.check import find_breaches
+from backfeed.plan.highs import HighsSolver
+from backfeed.plan.problem import Penalties, PlanProblem
+from backfeed.plan.rolling import PluggedFleet, SiteLimits, rolling_axis, rolling_problem
+from backfeed.plan.schedule import Schedule
+from backfeed.plan.solve import solve, solve_by_rule
+
+ITERATION_LIMIT = 100_000
+"""Far beyond what a plan needs; a run must repeat to the byte, so there is no wall-clock limit."""
+
+SOLVE_DEADLINE_S = 20.0
+PLAN_GAP = 1e-4
+
+NEED_MARGIN = 0.06
+"""How much more than its nameplate says a car may need to reach its target: true capacity and
+efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
+
+FULL_SOC = 0.97
+"""The most that is planned into a battery: above, a car's taper makes its power a guess."""
+
+SITE_MARGIN = 0.015
+"""Kept free below every limit for the error of chargers and meters; dispatch keeps the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPower:
+    """What a plan wants of one car: its power at every step of the plan's axis, charging positive [kW]."""
+
+    axis: TimeAxis
+    power_kw: NDArray[np.float64]
+    energy_kwh: NDArray[np.float64]
+
+    def at(self, now_ms: int) -> float | None:
+        """Return the planned power now, None where the plan does not reach."""
+        if not self.axis.start_ms <= now_ms < self.axis.end_ms:
+            return None
+        power_kw = float(self.power_kw[self.axis.index_of(now_ms)])
+        return None if np.isnan(power_kw) else power_kw
+
+
+@dataclass
+class Planning:
+    """The plan that holds, by EVSE.
+
+    Parameters
+    ----------
+    enrolment
+        Sites with their limits.
+    prices
+        Over the whole run and the horizon beyond it, in quarter-hours.
+    workers
+        Where the solver runs.
+    ids
+        Names of plans.
+    step_ms, horizon_ms
+        Length of a step and of the look-ahead.
+    discharges
+        Whether cars may discharge at all.
+    """
+
+    enrolment: Enrolment
+    prices: PriceSeries
+    workers: Workers
+    ids: IdSource
+    step_ms: int
+    horizon_ms: int
+    discharges: bool
+    plans: int = 0
+    fallbacks: int = 0
+    gap_max: float = 0.0
+    _planned: dict[tuple[str, int], tuple[str, PlannedPower]] = field(default_factory=dict)
+
+    def planned(self, car: Car) -> PlannedPower | None:
+        """Return what the plan wants of a car, None for one that no plan has seen."""
+        held = self._planned.get(car.key)
+        return held[1] if held is not None and held[0] == car.plug.transaction else None
+
+    async def replan(
+        self, now_ms: int, cars: Sequence[Car], sites: Iterable[str], commitments: Sequence[Commitment]
+    ) -> PlanMade | None:
+        """Plan the cars at some sites anew; return what to write down, None if there was nobody to plan.
+
+        With a commitment ahead every site is planned, whatever `sites` says.
+        """
+        ahead = [c for c in commitments if c.axis.end_ms > now_ms and c.axis.start_ms < now_ms + self.horizon_ms]
+        wanted = set(self.enrolment.sites if ahead else sites)
+        cars = [car for car in cars if car.site_id in wanted]
+        if not cars:
+            return None
+        groups = [cars] if ahead else _by_site(cars)
+        schedules = [await self._plan_group(now_ms, group, ahead) for group in groups]
+        self.plans += 1
+        gap = max(schedule.gap for schedule in schedules)
+        self.gap_max = max(self.gap_max, gap if np.isfinite(gap) else 0.0)
+        return PlanMade(
+            at_ms=now_ms,
+            plan=self.ids.next_id(),
+            method="+".join(dict.fromkeys(schedule.method for schedule in schedules)),
+            status="+".join(dict.fromkeys(schedule.status for schedule in schedules)),
+            objective=round(sum(schedule.objective for schedule in schedules), 6),
+            gap=round(gap, 9) if np.isfinite(gap) else -1.0,
+            vehicles=len(cars),
+            steps=max(schedule.axis.count for schedule in schedules),
+            shortfall_kwh=round(sum(schedule.shortfall_kwh for schedule in schedules), 6),
+        )
+
+    async def _plan_group(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> Schedule:
+        problem = self._problem(now_ms, cars, commitments)
+        try:
+            schedule = await self.workers.run(solve_plan, problem, deadline_s=SOLVE_DEADLINE_S)
+        except WorkerLostError:
+            schedule = solve_by_rule(problem)
+        if schedule.method != "rule" and find_breaches(problem, schedule):
+            schedule = solve_by_rule(problem)
+        self.fallbacks += schedule.method == "rule"
+        self._adopt(cars, problem, schedule)
+        return schedule
+
+    def _problem(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> PlanProblem:
+        fleet = self._fleet(cars)
+        axis = rolling_axis(now_ms, fleet.leave_ms, self.horizon_ms, self.step_ms)
+        first = self.prices.axis.index_of(axis.start_ms)
+        # A plan finer than the prices' quarter-hours repeats each of them.
+        step = first + np.arange(axis.count) * axis.step_ms // self.prices.axis.step_ms
+        promises = (promise.over(axis) for promise in commitments)
+        return rolling_problem(
+            now_ms,
+            axis,
+            fleet,
+            self._limits(axis, sorted({car.site_id for car in cars})),
+            self.prices.buy_per_kwh[step],
+            self.prices.sell_per_kwh[step],
+            tuple(promise for promise in promises if promise is not None),
+            Penalties(),
+            float(self.prices.buy_per_kwh.min()),
+        )
+
+    def _fleet(self, cars: list[Car]) -> PluggedFleet:
+        sites = sorted({car.site_id for car in cars})
+        rows = [self._row(car) for car in cars]
+        numbers = np.array(rows, dtype=np.float64).T
+        return PluggedFleet(
+            name=tuple(f"{car.plug.station}/{car.plug.evse}" for car in cars),
+            site=np.array([sites.index(car.site_id) for car in cars], dtype=np.int64),
+            energy_kwh=numbers[0],
+            reserve_kwh=numbers[1],
+            target_kwh=numbers[2],
+            energy_max_kwh=numbers[3],
+            charge_max_kw=numbers[4],
+            discharge_max_kw=numbers[5],
+            charge_efficiency=numbers[6],
+            discharge_efficiency=numbers[7],
+            wear_per_kwh=numbers[8],
+            hold_per_kwh_h=numbers[9],
+            promise_ms=np.array([car.promise_ms for car in cars], dtype=np.int64),
+            leave_ms=np.array([car.leave_ms for car in cars], dtype=np.int64),
+        )
+
+    def _row(self, car: Car) -> tuple[float, ...]:
+        """Return a car's numbers: the pessimistic edge of its energy, with the margin for a larger need."""
+        vehicle, owner = car.owner.vehicle, car.owner
+        target = owner.target_soc * vehicle.capacity_kwh
+        missing = max(target - car.energy_low_kwh, 0.0)
+        energy = max(car.energy_low_kwh - NEED_MARGIN * missing, 0.0)
+        reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0 and car.plug.soc_ms >= 0
+        energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else target, energy)
+        wear, hold = _wear_prices(owner)
+        return (
+            energy,
+            owner.reserve_soc * vehicle.capacity_kwh,
+            target,
+            energy_max,
+            car.charge_max_kw,
+            car.discharge_max_kw if self.discharges else 0.0,
+            vehicle.charge_efficiency,
+            vehicle.discharge_efficiency,
+            wear,
+            hold,
+        )
+
+    def _limits(self, axis: TimeAxis, names: list[str]) -> SiteLimits:
+        sites = [self.enrolment.sites[name] for name in names]
+        keep = 1 - SITE_MARGIN
+        ones = np.ones(axis.count)
+        return SiteLimits(
+            name=tuple(names),
+            import_limit_kw=np.array([site.import_limit_kw * keep * ones for site in sites]),
+            export_limit_kw=np.array([site.export_limit_kw * keep * ones for site in sites]),
+            base_load_kw=np.array([base_load_over(site, axis, self.enrolment.utc_offset_ms(axis)) for site in sites]),
+        )
+
+    def _adopt(self, cars: list[Car], problem: PlanProblem, schedule: Schedule) -> None:
+        """Keep what the schedule wants of every car, joining its rows."""
+        rows_of: dict[str, list[int]] = {}
+        for row, name in enumerate(problem.windows.vehicle):
+            rows_of.setdefault(name, []).append(row)
+        for car in cars:
+            power = np.full(schedule.axis.count, np.nan)
+            energy = np.full(schedule.axis.count, np.nan)
+            for row in rows_of[f"{car.plug.station}/{car.plug.evse}"]:
+                begin, end = schedule.offsets[row], schedule.offsets[row + 1]
+                steps = slice(schedule.arrive_step[row], schedule.arrive_step[row] + end - begin)
+                power[steps] = schedule.power_flat_kw[begin:end]
+                energy[steps] = schedule.energy_flat_kwh[begin:end]
+            self._planned[car.key] = (car.plug.transaction, PlannedPower(schedule.axis, power, energy))
+
+    def forget(self, station: str, evse: int) -> None:
+        """Drop the plan of an EVSE whose car is gone."""
+        self._planned.pop((station, evse), None)
+
+
+_SOLVER = HighsSolver()
+"""One solver a process: keeping it saves a millisecond a plan."""
+
+
+def solve_plan(problem: PlanProblem) -> Schedule:
+    """Solve a plan in whatever process this is; a limit on iterations stands in for one on time."""
+    return solve(problem, gap=PLAN_GAP, iteration_limit=ITERATION_LIMIT, solver=_SOLVER)
+
+
+def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a site's base load at the steps of an axis, given the local time's offset at each of them."""
+    profile = np.asarray(site.base_load_kw)
+    quarter = (axis.starts_ms + offset_ms) // _QUARTER_MS % len(profile)
+    load: NDArray[np.float64] = profile[quarter]
+    return load
+
+
+_QUARTER_MS = 900_000
+
+
+def _by_site(cars: Sequence[Car]) -> list[list[Car]]:
+    groups: dict[str, list[Car]] = {}
+    for car in cars:
+        groups.setdefault(car.site_id, []).append(car)
+    return [groups[site] for site in sorted(groups)]
+
+
+@lru_cache(maxsize=4096)
+def _wear_prices(owner: Owner) -> tuple[float, float]:
+    """Return an owner's wear per kWh discharged and per kWh held and hour, at a day around the target."""
+    vehicle = owner.vehicle
+    day = np.full(_QUARTERS_PER_DAY + 1, (owner.target_soc + owner.reserve_soc) / 2)
+    prices = linear_coefficients(
+        WEAR_LAWS[vehicle.chemistry],
+        day,
+        vehicle.capacity_kwh,
+        discharge_efficiency=vehicle.discharge_efficiency,
+    )
+    return float(prices.wear_per_kwh[0]), float(prices.hold_per_kwh_h[0])
+
+
+_QUARTERS_PER_DAY = 96
