@@ -4,7 +4,7 @@ A linear program can hold a price per kWh discharged and a price per kWh stored 
 curved. Both are taken from the true law at a given plan: the price per kWh discharged is the secant of
 the cycling cost between the plan and the plan without its discharge, the price of holding is the slope
 of the storage cost when the whole plan is lifted. After a plan is found they are taken again at that
-plan; two or three rounds settle. Payments never use them: `backfeed.battery.wear` does.
+plan; two or three rounds settle. Payments never use them: `backfeed.battery.pricing` does.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backfeed.battery.law import Floats, WearLaw
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, DayStress, SocPaths, day_damage, day_stress
-from backfeed.battery.wear import DEFAULT_REFERENCE, DEFAULT_VALUE_PER_KWH, ReferenceUse, damage_price
+from backfeed.battery.pricing import DEFAULT_REFERENCE, DEFAULT_VALUE_PER_KWH, ReferenceUse, damage_price
+from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, DayStress, SocPaths, day_damage, day_stress, path_damage
 from backfeed.core.instant import MS_PER_H
 
 _SOC_LIFT = 0.05
@@ -71,7 +71,7 @@ def linear_coefficients(  # noqa: PLR0913 - every option has a default and a nam
     discharge_efficiency
         AC energy given per battery energy lost.
     temperature_c, value_per_kwh, scale, reference, active_c_rate
-        As in `backfeed.battery.wear.path_costs`.
+        As in `backfeed.battery.pricing.path_costs`.
     """
     capacity = np.atleast_1d(np.asarray(capacity_kwh, dtype=np.float64))
     soc = np.broadcast_to(np.atleast_2d(soc_reference), (capacity.size, np.shape(soc_reference)[-1]))
@@ -119,15 +119,14 @@ def relinearise(  # noqa: PLR0913 - every option has a default and a name
     fallback
         The prices per kWh discharged of vehicles whose plan discharges nothing.
     temperature_c, value_per_kwh, scale, reference, active_c_rate, day_start_ms
-        As in `backfeed.battery.wear.path_costs`.
+        As in `backfeed.battery.pricing.path_costs`.
     """
     capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(plan),))
     prices = damage_price(law, capacity, value_per_kwh=value_per_kwh, scale=scale, reference=reference)
-    cycling = []
-    for paths in (plan, without_discharge):
-        day = day_stress(law, paths, temperature_c, day_start_ms=day_start_ms)
-        damage = day_damage(law, day, active_c_rate=active_c_rate)[1]
-        cycling.append(np.bincount(day.path, weights=damage, minlength=len(paths)))
+    cycling = [
+        path_damage(law, paths, temperature_c, active_c_rate=active_c_rate, day_start_ms=day_start_ms)[1]
+        for paths in (plan, without_discharge)
+    ]
     discharges = discharged_kwh > 0
     secant = prices[1] * (cycling[0] - cycling[1]) / np.where(discharges, discharged_kwh, 1)
     return LinearWear(
@@ -149,11 +148,10 @@ def _with_discharge(day: DayStress, share: Floats) -> DayStress:
 
 def _holding_damage(law: WearLaw, paths: SocPaths, temperature_c: float, day_start_ms: int = 0) -> Floats:
     """Return the storage damage per unit of SoC and hour, from lifting and lowering the paths."""
-    lifted = []
-    for lift in (_SOC_LIFT, -_SOC_LIFT):
-        day = day_stress(law, replace(paths, soc=paths.soc + lift), temperature_c, day_start_ms=day_start_ms)
-        damage = law.calendar_damage(day.calendar_stress, day.hours / _HOURS_PER_DAY)
-        lifted.append(np.bincount(day.path, weights=damage, minlength=len(paths)))
-    hours = np.bincount(day.path, weights=day.hours, minlength=len(paths))
-    slope: Floats = (lifted[0] - lifted[1]) / (2 * _SOC_LIFT * np.where(hours > 0, hours, 1))
+    lifted, lowered = (
+        path_damage(law, replace(paths, soc=paths.soc + lift), temperature_c, day_start_ms=day_start_ms)[0]
+        for lift in (_SOC_LIFT, -_SOC_LIFT)
+    )
+    hours = (paths.at_ms[paths.offsets[1:] - 1] - paths.at_ms[paths.offsets[:-1]]) / MS_PER_H
+    slope: Floats = (lifted - lowered) / (2 * _SOC_LIFT * np.where(hours > 0, hours, 1))
     return slope

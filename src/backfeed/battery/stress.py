@@ -122,6 +122,48 @@ def _stress_table(law: WearLaw) -> Floats:
     return np.stack([stress, area])
 
 
+def measure_pieces(
+    law: WearLaw, paths: SocPaths, temperature_c: float | Floats, day_start_ms: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return the path of every day piece and its sums, shape `(piece, kernel.COLUMNS)`."""
+    from backfeed.battery import kernel  # noqa: PLC0415 - numba is slow to import
+
+    coldest, warmest = law.calendar_temperature_c
+    degrees = np.atleast_1d(np.asarray(temperature_c, dtype=np.float64))
+    assert degrees.size in {1, paths.soc.size}, "temperature is one value or one per sample"
+    first_day = (paths.at_ms[paths.offsets[:-1]] - day_start_ms) // MS_PER_DAY
+    last_day = (paths.at_ms[paths.offsets[1:] - 1] - 1 - day_start_ms) // MS_PER_DAY
+    pieces = np.maximum(last_day - first_day, 0) + 1
+    sums = np.zeros((int(pieces.sum()), kernel.COLUMNS))
+    kernel.accumulate_stress(
+        paths.at_ms,
+        np.clip(paths.soc, 0, 1),
+        (np.clip(degrees, coldest, warmest) - coldest) / _TABLE_STEP_C,
+        paths.offsets,
+        np.concatenate([[0], np.cumsum(pieces)]),
+        int(day_start_ms) % MS_PER_DAY,
+        _stress_table(law),
+        sums,
+    )
+    return np.repeat(np.arange(len(paths)), pieces), sums
+
+
+def stress_of_pieces(law: WearLaw, path: NDArray[np.int64], sums: Floats) -> DayStress:
+    """Turn the sums of day pieces into their stress."""
+    hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_h = sums.T
+    per_hour = 1 / np.where(hours > 0, hours, 1)
+    return DayStress(
+        path=path,
+        hours=hours,
+        calendar_stress=stress_hours * per_hour,
+        temperature_c=law.calendar_temperature_c[0] + _TABLE_STEP_C * level_hours * per_hour,
+        depth=highest - lowest,
+        full_cycles=throughput / 2,
+        c_rate=motion / _HOURS_PER_DAY,
+        c_rate_active=motion / np.where(motion_h > 0, motion_h, 1),
+    )
+
+
 def day_stress(
     law: WearLaw, paths: SocPaths, temperature_c: float | Floats = DEFAULT_TEMPERATURE_C, *, day_start_ms: int = 0
 ) -> DayStress:
@@ -139,41 +181,7 @@ def day_stress(
     day_start_ms
         An instant at which a day starts; only its time of day matters.
     """
-    from backfeed.battery import kernel  # noqa: PLC0415 - numba is slow to import
-
-    coldest, warmest = law.calendar_temperature_c
-    levels = (np.clip(np.atleast_1d(np.asarray(temperature_c, dtype=np.float64)), coldest, warmest) - coldest) / (
-        _TABLE_STEP_C
-    )
-    assert levels.size in (1, paths.soc.size), "temperature is one value or one per sample"
-    first_day = (paths.at_ms[paths.offsets[:-1]] - day_start_ms) // MS_PER_DAY
-    last_day = (paths.at_ms[paths.offsets[1:] - 1] - 1 - day_start_ms) // MS_PER_DAY
-    pieces = np.maximum(last_day - first_day, 0) + 1
-    first_piece = np.concatenate([[0], np.cumsum(pieces)])
-    out = np.zeros((int(first_piece[-1]), kernel.COLUMNS))
-    kernel.accumulate_stress(
-        paths.at_ms,
-        np.clip(paths.soc, 0, 1),
-        levels,
-        paths.offsets,
-        first_piece,
-        int(day_start_ms) % MS_PER_DAY,
-        _stress_table(law),
-        out,
-    )
-    hours = out[:, kernel.HOURS]
-    per_hour = 1 / np.where(hours > 0, hours, 1)
-    motion_h = out[:, kernel.MOTION_HOURS]
-    return DayStress(
-        path=np.repeat(np.arange(len(paths)), pieces),
-        hours=hours,
-        calendar_stress=out[:, kernel.STRESS_HOURS] * per_hour,
-        temperature_c=coldest + _TABLE_STEP_C * out[:, kernel.DEGREE_HOURS] * per_hour,
-        depth=out[:, kernel.HIGHEST] - out[:, kernel.LOWEST],
-        full_cycles=out[:, kernel.THROUGHPUT] / 2,
-        c_rate=out[:, kernel.MOTION] / _HOURS_PER_DAY,
-        c_rate_active=out[:, kernel.MOTION] / np.where(motion_h > 0, motion_h, 1),
-    )
+    return stress_of_pieces(law, *measure_pieces(law, paths, temperature_c, day_start_ms))
 
 
 def day_damage(law: WearLaw, day: DayStress, *, active_c_rate: bool = False) -> tuple[Floats, Floats]:
@@ -183,3 +191,22 @@ def day_damage(law: WearLaw, day: DayStress, *, active_c_rate: bool = False) -> 
         law.calendar_damage(day.calendar_stress, day.hours / _HOURS_PER_DAY),
         law.cycling_damage(day.depth, c_rate, day.temperature_c, day.full_cycles),
     )
+
+
+def path_damage(
+    law: WearLaw,
+    paths: SocPaths,
+    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
+    *,
+    active_c_rate: bool = False,
+    day_start_ms: int = 0,
+) -> tuple[Floats, Floats]:
+    """Return the damage of every path in storage and in cycling, shape `(path,)`; parameters of `day_stress`."""
+    day = day_stress(law, paths, temperature_c, day_start_ms=day_start_ms)
+    calendar, cycling = day_damage(law, day, active_c_rate=active_c_rate)
+    return _by_path(paths, day, calendar), _by_path(paths, day, cycling)
+
+
+def _by_path(paths: SocPaths, day: DayStress, parts: Floats) -> Floats:
+    """Add up the pieces of every path."""
+    return np.bincount(day.path, weights=parts, minlength=len(paths)).astype(np.float64)

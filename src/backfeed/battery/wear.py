@@ -1,32 +1,35 @@
-"""What a kilowatt-hour costs a battery, in money.
+"""What a kilowatt-hour costs a battery: the face that other rooms use.
 
-Capacity is worth `value_per_kwh` per kilowatt-hour of a new pack and is used up when a fifth of it is
-gone (end of life at 80 %), so a loss q costs `q capacity value_per_kwh / 0.2`. A loss is not additive
-over time, but damage is (`backfeed.battery.law`). A path is therefore priced by its damage at the slope
-that the loss has at the horizon, after eight years of a reference use:
-
-    cost = capacity value_per_kwh / 0.2 * scale * p * D_ref**(p - 1) * dD,
-
-for storage and cycling apart. The price is additive over days, never zero while a battery exists, and
-equals, to first order, the difference the path makes at the horizon. `horizon_cost` prices the whole
-difference of two uses where that is asked: on a yearly true-up, in a contract.
-
-The reference use (`ReferenceUse`) is plain: the car leaves at 08:00 with 80 %, drives 4 kWh to work and 4
-kWh back at 18:00, and is charged to 80 % just before it leaves again, at 25 degrees, for eight years.
-It is the same in every comparison; another one can be handed in.
+`law` has the published laws, `stress` cuts SoC paths into days, `pricing` turns damage into money,
+`linear` gives the planner its prices, `lifetime` repeats a profile for years.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from backfeed.battery.law import LFP, NCA, NMC_A, NMC_B1, WEAR_LAWS, Floats, WearLaw
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, SocPaths, day_damage, day_stress
-from backfeed.core.instant import MS_PER_H
+from backfeed.battery.law import LFP, NCA, NMC_A, NMC_B1, WEAR_LAWS, WearLaw
+from backfeed.battery.lifetime import LifetimeLoss, lifetime_loss
+from backfeed.battery.linear import LinearWear, linear_coefficients, relinearise
+from backfeed.battery.pricing import (
+    DEFAULT_REFERENCE,
+    DEFAULT_VALUE_PER_KWH,
+    END_OF_LIFE_LOSS,
+    DischargeWear,
+    PathCost,
+    PathCosts,
+    PricingOptions,
+    ReferenceUse,
+    damage_price,
+    discharge_wear_floor,
+    horizon_cost,
+    path_cost,
+    path_costs,
+    reference_damage,
+    whole_pack_cost_per_kwh,
+    without_discharge,
+)
+from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, DayStress, SocPaths, day_damage, day_stress, path_damage
 
 __all__ = [
     "DEFAULT_REFERENCE",
+    "DEFAULT_TEMPERATURE_C",
     "DEFAULT_VALUE_PER_KWH",
     "END_OF_LIFE_LOSS",
     "LFP",
@@ -34,243 +37,28 @@ __all__ = [
     "NMC_A",
     "NMC_B1",
     "WEAR_LAWS",
+    "DayStress",
+    "DischargeWear",
+    "LifetimeLoss",
+    "LinearWear",
     "PathCost",
     "PathCosts",
+    "PricingOptions",
     "ReferenceUse",
     "SocPaths",
     "WearLaw",
     "damage_price",
+    "day_damage",
+    "day_stress",
+    "discharge_wear_floor",
     "horizon_cost",
+    "lifetime_loss",
+    "linear_coefficients",
     "path_cost",
     "path_costs",
+    "path_damage",
     "reference_damage",
+    "relinearise",
     "whole_pack_cost_per_kwh",
+    "without_discharge",
 ]
-
-DEFAULT_VALUE_PER_KWH = 600.0
-"""Worth of a kilowatt-hour of new battery [currency], an assumption about Chinese packs in yuan."""
-END_OF_LIFE_LOSS = 0.2
-"""A pack is used up when it has lost this share of its capacity."""
-DAYS_PER_YEAR = 365.0
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceUse:
-    """The use a car has apart from anything this platform does with it.
-
-    Parameters
-    ----------
-    driving_kwh_per_day
-        Battery energy driven each day [kWh], half at `departure_h`, half at `arrival_h`.
-    full_soc
-        State of charge at departure, 0-1.
-    departure_h, arrival_h
-        Hours of the day.
-    charge_kw
-        Power of charging, in the battery [kW]; charging ends at departure.
-    temperature_c
-        Cell temperature [degrees C].
-    years
-        The horizon: the warranty's years.
-    """
-
-    driving_kwh_per_day: float = 8.0
-    full_soc: float = 0.8
-    departure_h: float = 8.0
-    arrival_h: float = 18.0
-    charge_kw: float = 7.0
-    temperature_c: float = DEFAULT_TEMPERATURE_C
-    years: float = 8.0
-
-    def day(self, capacity_kwh: Floats) -> SocPaths:
-        """Return the day of every car, from midnight to midnight, shape `(vehicle,)` -> one path each."""
-        drive_h = 0.5
-        half = np.minimum(self.driving_kwh_per_day / 2 / capacity_kwh, self.full_soc / 2)
-        charging_h = np.minimum(2 * half * capacity_kwh / self.charge_kw, self.departure_h)
-        corners_h = np.broadcast_arrays(
-            np.zeros_like(half), self.departure_h - charging_h, self.departure_h, self.departure_h + drive_h,
-            self.arrival_h - drive_h, self.arrival_h, 24.0,
-        )  # fmt: skip
-        full = np.full_like(half, self.full_soc)
-        soc = [full - 2 * half, full - 2 * half, full, full - half, full - half, full - 2 * half, full - 2 * half]
-        return SocPaths(
-            np.rint(np.stack(corners_h, axis=1).ravel() * MS_PER_H).astype(np.int64),
-            np.stack(soc, axis=1).ravel(),
-            np.arange(half.size + 1, dtype=np.int64) * len(soc),
-        )
-
-
-DEFAULT_REFERENCE = ReferenceUse()
-
-
-@dataclass(frozen=True, slots=True)
-class PathCost:
-    """What a path costs, in currency; `total` is the sum of the two."""
-
-    calendar: float
-    cycling: float
-
-    @property
-    def total(self) -> float:
-        """Storage and cycling together."""
-        return self.calendar + self.cycling
-
-
-@dataclass(frozen=True)
-class PathCosts:
-    """What many paths cost, in currency, shape `(path,)`."""
-
-    calendar: Floats
-    cycling: Floats
-
-    @property
-    def total(self) -> Floats:
-        """Storage and cycling together."""
-        return self.calendar + self.cycling
-
-
-def reference_damage(
-    law: WearLaw, capacity_kwh: ArrayLike, reference: ReferenceUse = DEFAULT_REFERENCE
-) -> tuple[Floats, Floats]:
-    """Return the damage in storage and in cycling that the reference use does until the horizon.
-
-    Parameters
-    ----------
-    law
-        The cell's law.
-    capacity_kwh
-        Capacity when new [kWh], shape `(vehicle,)`.
-    reference
-        The use and its years.
-
-    Returns
-    -------
-    tuple of arrays
-        `D_calendar` and `D_cycling`, each of shape `(vehicle,)`.
-    """
-    capacities, vehicle = np.unique(np.atleast_1d(np.asarray(capacity_kwh, dtype=np.float64)), return_inverse=True)
-    calendar, cycling = day_damage(law, day_stress(law, reference.day(capacities), reference.temperature_c))
-    days = DAYS_PER_YEAR * reference.years
-    return calendar[vehicle] * days, cycling[vehicle] * days
-
-
-def damage_price(
-    law: WearLaw,
-    capacity_kwh: ArrayLike,
-    *,
-    value_per_kwh: float = DEFAULT_VALUE_PER_KWH,
-    scale: ArrayLike = 1.0,
-    reference: ReferenceUse = DEFAULT_REFERENCE,
-) -> tuple[Floats, Floats]:
-    """Return what one unit of damage costs at the horizon, in storage and in cycling, shape `(vehicle,)`."""
-    capacity = np.atleast_1d(np.asarray(capacity_kwh, dtype=np.float64))
-    calendar, cycling = reference_damage(law, capacity, reference)
-    worth = capacity * value_per_kwh / END_OF_LIFE_LOSS * np.asarray(scale, dtype=np.float64)
-    return (
-        worth * law.calendar_power * calendar ** (law.calendar_power - 1),
-        worth * law.cycling_power * cycling ** (law.cycling_power - 1),
-    )
-
-
-def path_costs(  # noqa: PLR0913 - every option has a default and a name
-    law: WearLaw,
-    paths: SocPaths,
-    capacity_kwh: ArrayLike,
-    *,
-    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
-    value_per_kwh: float = DEFAULT_VALUE_PER_KWH,
-    scale: ArrayLike = 1.0,
-    reference: ReferenceUse = DEFAULT_REFERENCE,
-    active_c_rate: bool = False,
-    day_start_ms: int = 0,
-) -> PathCosts:
-    """Price the wear of many paths.
-
-    Parameters
-    ----------
-    law
-        The cell's law.
-    paths
-        SoC over time, straight between samples.
-    capacity_kwh
-        Capacity when new [kWh], one value or shape `(path,)`.
-    temperature_c
-        Cell temperature [degrees C], one value or one per sample.
-    value_per_kwh
-        Worth of new capacity [currency per kWh].
-    scale
-        How many times the law's loss the car loses; from measured fade. One value or shape `(path,)`.
-    reference
-        The use at whose horizon the damage is priced.
-    active_c_rate
-        Take the mean C-rate over the hours in motion: the cautious choice.
-    day_start_ms
-        An instant at which a day starts.
-
-    Returns
-    -------
-    PathCosts
-        Currency, shape `(path,)`; the sum over day pieces.
-    """
-    capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(paths),))
-    day = day_stress(law, paths, temperature_c, day_start_ms=day_start_ms)
-    damage = day_damage(law, day, active_c_rate=active_c_rate)
-    prices = damage_price(law, capacity, value_per_kwh=value_per_kwh, scale=scale, reference=reference)
-    calendar, cycling = (
-        price * np.bincount(day.path, weights=part, minlength=len(paths))
-        for price, part in zip(prices, damage, strict=True)
-    )
-    return PathCosts(calendar, cycling)
-
-
-def path_cost(  # noqa: PLR0913 - every option has a default and a name
-    law: WearLaw,
-    at_ms: NDArray[np.int64],
-    soc: Floats,
-    capacity_kwh: float,
-    *,
-    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
-    value_per_kwh: float = DEFAULT_VALUE_PER_KWH,
-    scale: float = 1.0,
-    reference: ReferenceUse = DEFAULT_REFERENCE,
-    active_c_rate: bool = False,
-    day_start_ms: int = 0,
-) -> PathCost:
-    """Price the wear of one path; `path_costs` for a single path, with the same parameters."""
-    costs = path_costs(
-        law,
-        SocPaths.single(at_ms, soc),
-        capacity_kwh,
-        temperature_c=temperature_c,
-        value_per_kwh=value_per_kwh,
-        scale=scale,
-        reference=reference,
-        active_c_rate=active_c_rate,
-        day_start_ms=day_start_ms,
-    )
-    return PathCost(float(costs.calendar[0]), float(costs.cycling[0]))
-
-
-def horizon_cost(
-    loss_with: ArrayLike, loss_without: ArrayLike, capacity_kwh: ArrayLike, value_per_kwh: float = DEFAULT_VALUE_PER_KWH
-) -> Floats:
-    """Price the difference of two losses at the horizon [currency]: the convention a contract should name.
-
-    >>> round(float(horizon_cost(0.06, 0.05, 60.0)), 6)
-    1800.0
-    """
-    lost = np.asarray(loss_with, dtype=np.float64) - np.asarray(loss_without, dtype=np.float64)
-    cost: Floats = lost * np.asarray(capacity_kwh, dtype=np.float64) * value_per_kwh / END_OF_LIFE_LOSS
-    return cost
-
-
-def whole_pack_cost_per_kwh(cycle_life: float, pack_price_per_kwh: float = 1_200.0) -> float:
-    """Return the cost of a kWh discharged if the pack is written off whole over its cycle life.
-
-    The convention owners know. It charges every discharged kWh with its share of the whole pack, as if
-    neither driving nor time wore it, and belongs beside the marginal cost, not in its place.
-
-    >>> whole_pack_cost_per_kwh(3_000)
-    0.4
-    """
-    return pack_price_per_kwh / cycle_life
