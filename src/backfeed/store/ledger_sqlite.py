@@ -1,0 +1,111 @@
+"""The ledger's tables in one SQLite file: WAL, one writer, rows that triggers keep from ever changing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pysqlite3
+
+from backfeed.core.problem import EnvironmentProblemError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE transfers (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    debit TEXT NOT NULL,
+    credit TEXT NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount >= 0),
+    unit TEXT NOT NULL,
+    code TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    evidence TEXT NOT NULL,
+    pending_id TEXT NOT NULL,
+    phase TEXT NOT NULL CHECK (phase IN ('single', 'pending', 'post', 'void')),
+    link BLOB NOT NULL
+) STRICT;
+CREATE INDEX transfers_of_promise ON transfers (pending_id) WHERE pending_id <> '';
+CREATE TRIGGER transfers_are_never_updated BEFORE UPDATE ON transfers
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER transfers_are_never_deleted BEFORE DELETE ON transfers
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class SqliteTables:
+    """A connection to the ledger's tables in a SQLite file.
+
+    Parameters
+    ----------
+    path
+        The file; it is made if it does not exist.
+    durable
+        Wait for the disk at every commit.
+
+    Raises
+    ------
+    EnvironmentProblemError
+        If the file can not be opened, is no ledger or was written by a newer version.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._where = str(path)
+        try:
+            self._db = pysqlite3.connect(str(path), isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        except pysqlite3.Error as error:
+            message = f"ledger {path} can not be opened: {error}"
+            raise EnvironmentProblemError(message) from error
+        if version > SCHEMA_VERSION:
+            message = f"ledger {path} has schema {version}, this version knows up to {SCHEMA_VERSION}"
+            raise EnvironmentProblemError(message)
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Run one statement with `?` for values and return its rows.
+
+        Raises
+        ------
+        EnvironmentProblemError
+            If the database refuses: disk full, not writable, not a database.
+        """
+        try:
+            rows: list[tuple[object, ...]] = self._db.execute(sql, tuple(values)).fetchall()
+        except pysqlite3.Error as error:
+            message = f"ledger {self._where}: {error}"
+            raise EnvironmentProblemError(message) from error
+        return rows
+
+    def begin(self) -> None:
+        """Begin a transaction that no other writer can overtake."""
+        self.run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the transaction last."""
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if one is under way."""
+        if self._db.in_transaction:
+            self.run("ROLLBACK")
+
+    def faults(self) -> list[str]:
+        """Return what the database itself finds wrong with its pages."""
+        try:
+            found = [str(row[0]) for row in self.run("PRAGMA integrity_check")]
+        except EnvironmentProblemError as error:
+            return [str(error)]
+        return [fault for fault in found if fault != "ok"]
+
+    def close(self) -> None:
+        """Move everything from the write-ahead log into the file and close it."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except pysqlite3.Error as error:
+            message = f"ledger {self._where}: {error}"
+            raise EnvironmentProblemError(message) from error
+        finally:
+            self._db.close()
