@@ -121,9 +121,9 @@ def shared_limits(
     """
     place = site[grid.session] * grid.axis.count + grid.step
     size = import_room_kw.size
-    tight = (
-        np.bincount(place, weights=charge_max_kw[grid.session], minlength=size) > import_room_kw.ravel()
-    ) | (np.bincount(place, weights=discharge_max_kw[grid.session], minlength=size) > export_room_kw.ravel())
+    tight = (np.bincount(place, weights=charge_max_kw[grid.session], minlength=size) > import_room_kw.ravel()) | (
+        np.bincount(place, weights=discharge_max_kw[grid.session], minlength=size) > export_room_kw.ravel()
+    )
     candidates = np.flatnonzero(tight[place])
     order = candidates[np.argsort(place[candidates], kind="stable")]
     groups = np.split(order, np.flatnonzero(np.diff(place[order])) + 1) if len(order) else []
@@ -139,12 +139,11 @@ def shared_limits(
 
 
 def _together(grid: StayGrid, group: Ints) -> list[Ints]:
-    """Return the distinct sets of entries that are there at one moment, without those inside another set."""
-    moments = np.unique(grid.from_ms[group])
-    sets = [
-        frozenset(group[(grid.from_ms[group] <= moment) & (grid.until_ms[group] > moment)].tolist())
-        for moment in moments
-    ]
-    distinct = list(dict.fromkeys(sets))
-    largest = [one for one in distinct if not any(one < other for other in distinct)]
-    return [np.array(sorted(members), dtype=np.int64) for members in largest]
+    """Return the distinct sets of entries that are there at one moment.
+
+    A set inside another one stays: when a charging car leaves, the others' discharge is no longer offset.
+    """
+    from_ms, until_ms = grid.from_ms[group], grid.until_ms[group]
+    moments = np.unique(np.concatenate([from_ms, until_ms]))[:-1]
+    sets = [tuple(group[(from_ms <= moment) & (until_ms > moment)].tolist()) for moment in moments]
+    return [np.array(members, dtype=np.int64) for members in dict.fromkeys(sets) if members]

@@ -26,6 +26,7 @@ event are independent. Each is solved on its own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -251,8 +252,7 @@ def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: in
     baseline, promised = sign * event.baseline_kwh, event.promised_kwh
     unbounded = np.array([-np.inf])
     rows.add_block(taken, unbounded, np.array([baseline - event.curve[0][0] * promised]))
-    points = [event.curve[0], *event.curve[1:]]
-    for (ratio, paid), (next_ratio, next_paid) in zip(points[:-1], points[1:], strict=True):
+    for (ratio, paid), (next_ratio, next_paid) in pairwise(event.curve):
         slope = (next_paid - paid) / (next_ratio - ratio)
         curve = [(row, column, slope * value) for row, column, value in taken]
         bound = slope * baseline + (paid - slope * ratio) * promised

@@ -13,12 +13,14 @@ All of it comes from the world's truth, never from what the platform believed or
   takes what was charged last, first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.law import WEAR_LAWS
 from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH, SocPaths, path_costs
 from backfeed.core.axis import TimeAxis
@@ -180,6 +182,24 @@ def owed_kwh(sessions: WorldSessions) -> Floats:
     return np.minimum(required, advance_fleet(cars, sessions.energy_arrival_kwh, full_power, hours, required))
 
 
+def damage_costs(
+    chemistry: Sequence[Chemistry], paths: SocPaths, capacity_kwh: Floats, value_per_kwh: float, day_start_ms: int
+) -> tuple[Floats, Floats]:
+    """Return what storage and cycling on each path cost under its own cell's law [currency], shape `(path,)`."""
+    storage, cycling = np.zeros(len(paths)), np.zeros(len(paths))
+    for cell in dict.fromkeys(chemistry):
+        mine = np.array([each == cell for each in chemistry], dtype=np.bool_)
+        samples = np.repeat(mine, np.diff(paths.offsets))
+        length = np.diff(paths.offsets)[mine]
+        offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        own = SocPaths(paths.at_ms[samples], paths.soc[samples], offsets)
+        found = path_costs(
+            WEAR_LAWS[cell], own, capacity_kwh[mine], value_per_kwh=value_per_kwh, day_start_ms=day_start_ms
+        )
+        storage[mine], cycling[mine] = found.calendar, found.cycling
+    return storage, cycling
+
+
 def _terminal_adjustment(truth: Truth, prices: PriceSeries, departed: Bools) -> Floats:
     above_kwh = truth.energy_departure_kwh - truth.sessions.energy_required_kwh
     credit = np.maximum(above_kwh, 0.0) * prices.buy_per_kwh.min()
@@ -199,18 +219,10 @@ def _wear_cost(truth: Truth, axis: TimeAxis, value_per_kwh: float) -> Floats:
     later = np.arange(len(segments)) + segments.session + 1
     at_ms[later], energy_kwh[later] = segments.until_ms, segments.energy_end_kwh
     soc = energy_kwh / np.repeat(sessions.capacity_kwh, length)
-    cost = np.zeros(count)
-    for chemistry in dict.fromkeys(sessions.chemistry):
-        rows = np.flatnonzero([each == chemistry for each in sessions.chemistry])
-        samples = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
-        own = SocPaths(at_ms[samples], soc[samples], np.concatenate([[0], np.cumsum(length[rows])]).astype(np.int64))
-        cost[rows] = path_costs(
-            WEAR_LAWS[chemistry],
-            own,
-            sessions.capacity_kwh[rows],
-            value_per_kwh=value_per_kwh,
-            day_start_ms=axis.start_ms,
-        ).total
+    storage, cycling = damage_costs(
+        sessions.chemistry, SocPaths(at_ms, soc, offsets), sessions.capacity_kwh, value_per_kwh, axis.start_ms
+    )
+    cost: Floats = storage + cycling
     return cost
 
 

@@ -22,6 +22,7 @@ from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import local_datetime
 from backfeed.fleet.site import Site
 from backfeed.report.summary import SiteResult
+from backfeed.sim.columns import WorldSessions
 from backfeed.sim.truth import Segments, Truth
 
 Floats = NDArray[np.float64]
@@ -70,15 +71,15 @@ def base_load_kw(site: Site, axis: TimeAxis, zone: ZoneInfo) -> Floats:
     return load[quarter]
 
 
-def site_of_sessions(truth: Truth, sites: Sequence[Site]) -> NDArray[np.int64]:
+def sites_of(sessions: WorldSessions, sites: Sequence[Site]) -> NDArray[np.int64]:
     """Return the index of the site at which each session stands, shape `(session,)`."""
     site_of = {location: index for index, site in enumerate(sites) for location in site.locations}
-    return np.array([site_of[location] for location in truth.sessions.location], dtype=np.int64)
+    return np.array([site_of[location] for location in sessions.location], dtype=np.int64)
 
 
 def judge_sites(truth: Truth, sites: Sequence[Site], axis: TimeAxis, zone: ZoneInfo) -> dict[str, SiteResult]:
     """Find peaks and violations of every site over the window of `axis`."""
-    where = site_of_sessions(truth, sites)[truth.segments.session] if len(truth.segments) else np.empty(0, np.int64)
+    where = sites_of(truth.sessions, sites)[truth.segments.session] if len(truth.segments) else np.empty(0, np.int64)
     return {
         site.site_id: _judge_site(site, truth.segments, where == index, axis, base_load_kw(site, axis, zone))
         for index, site in enumerate(sites)
