@@ -16,14 +16,16 @@ Energies are integer Wh, prices `Decimal` per kWh, payments 1e-6 of the currency
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.core.instant import MS_PER_H, MS_PER_MIN, local_datetime, to_ms
 from backfeed.core.money import WH_PER_KWH, round_micro
 from backfeed.market.rule import Provenance
 
@@ -83,6 +85,26 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """An instant counted from the start of delivery.
+
+    Either a number of minutes before it (`days_before` is absent), or a local time of day (`minutes` after
+    midnight) some days before the day of delivery.
+    """
+
+    minutes: int
+    days_before: int | None = None
+
+    def before(self, start_ms: int, timezone: str) -> int:
+        """Return the instant for a delivery that begins at `start_ms`."""
+        if self.days_before is None:
+            return start_ms - self.minutes * MS_PER_MIN
+        zone = ZoneInfo(timezone)
+        day = local_datetime(start_ms, zone).date() - timedelta(days=self.days_before)
+        return to_ms(datetime.combine(day, time(*divmod(self.minutes, 60)), tzinfo=zone))
+
+
+@dataclass(frozen=True, slots=True)
 class Programme:
     """The rules of a demand-response programme.
 
@@ -92,8 +114,10 @@ class Programme:
         Name, words for people, unit of the prices, source and validity.
     directions
         Which ways it invites.
-    gate_closure_min, confirmation_min
-        The last offer and the confirmation of awards, in minutes before delivery begins.
+    timezone
+        Whose wall clock the deadlines are read on.
+    invitation, gate_closure, confirmation
+        The latest invitation, the last offer, the confirmation of awards.
     power_min_kw, duration_min_min
         The least that may be offered.
     price_cap_per_kwh, price_floor_per_kwh
@@ -113,8 +137,10 @@ class Programme:
     currency: str
     provenance: Provenance | None
     directions: tuple[Direction, ...]
-    gate_closure_min: int
-    confirmation_min: int
+    timezone: str
+    invitation: Deadline | None
+    gate_closure: Deadline
+    confirmation: Deadline | None
     power_min_kw: float
     duration_min_min: int
     price_cap_per_kwh: tuple[tuple[Direction, Decimal], ...]
@@ -168,7 +194,11 @@ class DrPayment:
 
 def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms: int) -> Award | Declined:
     """Turn an offer of power into an award of at most the invited power, or say why there is none."""
-    gate_ms = invitation.start_ms - programme.gate_closure_min * MS_PER_MIN
+    gate_ms = programme.gate_closure.before(invitation.start_ms, programme.timezone)
+    latest = programme.invitation
+    invited_in_time = latest is None or invitation.invited_at_ms <= latest.before(
+        invitation.start_ms, programme.timezone
+    )
     kind, price = invitation.kind, invitation.price_per_kwh
     power_kw = min(offer_kw, invitation.power_kw)
     cap, floor = dict(programme.price_cap_per_kwh).get(kind), dict(programme.price_floor_per_kwh).get(kind)
@@ -177,6 +207,7 @@ def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms:
         for holds, reason in (
             (kind in programme.directions, f"{programme.programme_id} does not invite to {kind.value}"),
             (now_ms >= invitation.invited_at_ms, "the offer came before the invitation"),
+            (invited_in_time, f"the invitation is later than {programme.programme_id} allows"),
             (now_ms <= gate_ms, "the gate has closed"),
             (
                 power_kw > 0 and power_kw >= programme.power_min_kw,

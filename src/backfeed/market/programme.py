@@ -1,17 +1,19 @@
 """Where demand-response programmes come from: the presets in this package, or a file."""
 
+import re
 from decimal import Decimal
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
 from backfeed.core.problem import InputError, Problem
-from backfeed.market.demand_response import Direction, Penalty, Programme
+from backfeed.market.demand_response import Deadline, Direction, Penalty, Programme
 from backfeed.market.table import Table, build_rule, read_rule_file
-from backfeed.market.tariff_file import read_provenance
+from backfeed.market.tariff_file import is_timezone, read_provenance
 
 _PRESETS = resources.files("backfeed.market") / "data" / "programmes"
 _ZERO = Decimal(0)
+_DEADLINE = re.compile(r"(\d+) min|D-(\d) ([01]\d|2[0-3]):([0-5]\d)")
 
 
 def programme_names() -> tuple[str, ...]:
@@ -45,14 +47,19 @@ def build_programme(table: Table) -> Programme:
     for name in names:
         if name not in known:
             table.problem(f"directions: expected {' or '.join(sorted(known))}, found {name!r}")
+    timezone = table.text("timezone", "Asia/Shanghai")
+    if not is_timezone(timezone):
+        table.problem(f"timezone: expected an IANA name like Asia/Shanghai, found {timezone!r}")
     return Programme(
         programme_id=table.text("id"),
         title=table.text("title"),
         currency=table.text("currency"),
         provenance=read_provenance(table),
         directions=tuple(Direction(name) for name in names if name in known),
-        gate_closure_min=table.whole("gate_closure_min", 0),
-        confirmation_min=table.whole("confirmation_min", 0),
+        timezone=timezone,
+        invitation=_deadline(table, "invitation"),
+        gate_closure=_deadline(table, "gate_closure") or Deadline(0),
+        confirmation=_deadline(table, "confirmation"),
         power_min_kw=float(table.number("power_min_kw", least=_ZERO) or 0),
         duration_min_min=table.whole("duration_min_min", 0),
         price_cap_per_kwh=_by_direction(table.table("price_cap_per_kwh")),
@@ -63,6 +70,20 @@ def build_programme(table: Table) -> Programme:
         opt_in=table.truth("opt_in", default=False),
         notes=table.texts("notes"),
     )
+
+
+def _deadline(table: Table, key: str) -> Deadline | None:
+    text = table.text(key, "")
+    if not text:
+        return None
+    match = _DEADLINE.fullmatch(text)
+    if not match:
+        table.problem(f'{key}: expected "60 min" or "D-1 14:00", found {text!r}')
+        return None
+    minutes, days, hour, minute = match.groups()
+    if minutes is not None:
+        return Deadline(int(minutes))
+    return Deadline(int(hour) * 60 + int(minute), int(days))
 
 
 def _by_direction(table: Table) -> tuple[tuple[Direction, Decimal], ...]:

@@ -42,7 +42,7 @@ _LEAP_YEAR = 2024
 def build_tariff(table: Table) -> Tariff:
     """Build a tariff from the top table of its file, adding what is wrong to the table's problems."""
     timezone = table.text("timezone")
-    if timezone and not _is_timezone(timezone):
+    if timezone and not is_timezone(timezone):
         table.problem(f"timezone: expected an IANA name like Asia/Shanghai, found {timezone!r}")
     holidays = table.text("holidays", "")
     if not is_calendar(holidays):
@@ -83,7 +83,8 @@ def read_mark(table: Table, default: str | None = None) -> Mark:
     return Mark(table.choice("mark", tuple(mark.value for mark in Mark), default))
 
 
-def _is_timezone(name: str) -> bool:
+def is_timezone(name: str) -> bool:
+    """Say whether a name is an IANA time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -93,17 +94,13 @@ def _is_timezone(name: str) -> bool:
 
 def _check_covered(charge: Rates, discharge: Discharge, table: Table) -> None:
     """Check that a discharge rule which follows the schedules of charging has a price for each of their periods."""
-    if discharge.rates is None or discharge.rates.schedules:
+    if discharge.rates is None or discharge.rates.schedules or len(discharge.rates.periods) == 1:
         return
     priced = {period.name for period in discharge.rates.periods}
     used = {window.period for schedule in charge.schedules for window in schedule.windows} | {charge.default_period}
     missing = sorted(used - priced)
-    if missing and discharge.rates.periods != (_flat(discharge.rates.default_period),):
+    if missing:
         table.problem(f"periods: no discharge price for {', '.join(missing)}")
-
-
-def _flat(name: str) -> Period:
-    return Period(name, None, Decimal(1), "")
 
 
 def _rates(table: Table) -> Rates:
@@ -129,7 +126,7 @@ def _periods(table: Table, default: str) -> tuple[Period, ...]:
             table.problem(f"{period.name}: `of` leads in a circle")
         elif name and name not in names:
             table.problem(f"{period.name}: `of` names {name!r}, which is no period")
-    return periods or (_flat(default),)
+    return periods or (Period(default, None, Decimal(1), ""),)
 
 
 def _period(table: Table, name: str) -> Period:
