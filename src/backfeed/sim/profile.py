@@ -141,7 +141,7 @@ class ProfileStack:
     def __init__(self, power_max_kw: float, *, bidirectional: bool) -> None:
         """Begin without profiles at a station of a rated power."""
         self._power_max_kw = power_max_kw
-        self._bidirectional = bidirectional
+        self.bidirectional = bidirectional
         self._profiles: dict[int, _Profile] = {}
         self._offline_since_ms = FAR_MS
 
@@ -317,7 +317,7 @@ class ProfileStack:
             return 0.0
         if setpoint is None:
             return min(charge_kw, self._power_max_kw)
-        if setpoint < 0 and not self._bidirectional:
+        if setpoint < 0 and not self.bidirectional:
             raise ProfileRefusedError(Reason.INVALID_SCHEDULE, "this EVSE can not discharge")
         asked_kw = setpoint_from_ocpp_kw(setpoint)
         return min(max(asked_kw, -discharge_kw, -self._power_max_kw), charge_kw, self._power_max_kw)
