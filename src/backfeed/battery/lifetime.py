@@ -1,8 +1,13 @@
 """How much capacity is gone after years: a profile repeated until the horizon.
 
-The stress of each day of the profile is measured once; then the days follow each other, and only the
-depth of the swings changes: an older battery moves the same energy with a deeper swing, so depth is
-divided by the health that is left. Health is brought up to date every four weeks.
+The stress of the profile is measured once; then its days follow each other, and only health changes.
+An older battery moves the same energy with a wider swing, so the profile is stretched by one over the
+health: the depth of its swings grows, and the storage stress moves (linearly, between the profile and
+the profile stretched by a fifth about its mean). Health is brought up to date every four weeks.
+
+The depth of a day is the mean over the four windows of 24 hours that start at a quarter of it, because
+a window from midnight to midnight may see the lows of two nights. BLAST-Lite, whose day of 24 hours and
+a quarter drifts through the profile, does the same by accident.
 """
 
 from dataclasses import dataclass
@@ -10,11 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from backfeed.battery.columns import COLUMNS, HIGHEST, HOURS, LOWEST, SOC_HOURS, STRESS_HOURS
 from backfeed.battery.law import Floats, WearLaw
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, SocPaths, day_stress
+from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, HOURS_PER_DAY, SocPaths, measure_pieces, stress_of_pieces
+from backfeed.core.instant import MS_PER_DAY
 
 DAYS_PER_YEAR = 365
 _DAYS_BETWEEN_UPDATES = 28
+_WINDOWS = 4
+"""Windows over which the depth of a day is averaged."""
+_STRETCH = 0.2
 _LEAST_HEALTH = 0.5
 """Below this a pack is scrap; depth is not divided by less."""
 
@@ -67,28 +77,65 @@ def lifetime_loss(
     day_start_ms
         An instant at which a day starts.
     """
-    day = day_stress(law, profiles, temperature_c, day_start_ms=day_start_ms)
-    vehicles, period = len(profiles), day.hours.size // len(profiles)
-    assert day.hours.size == vehicles * period, "profiles have the same number of days"
-    assert np.allclose(day.hours, 24.0), "profiles cover whole days"
-    by_day = (vehicles, period)
-    stored = law.calendar_damage(day.calendar_stress, day.hours / 24.0).reshape(by_day)
-    depth, cycles = day.depth.reshape(by_day), day.full_cycles.reshape(by_day)
-    c_rate = (day.c_rate_active if active_c_rate else day.c_rate).reshape(by_day)
-    degrees = day.temperature_c.reshape(by_day)
-    factor = np.broadcast_to(np.asarray(scale, dtype=np.float64), (vehicles,))
-    calendar, cycling, moved = np.zeros((3, vehicles))
-    for first, last, repeats in _blocks(int(years * DAYS_PER_YEAR), period):
+    days = _profile_days(law, profiles, temperature_c, day_start_ms)
+    c_rate = days.c_rate_active if active_c_rate else days.c_rate
+    factor = np.broadcast_to(np.asarray(scale, dtype=np.float64), (len(profiles),))
+    calendar, cycling, moved = np.zeros((3, len(profiles)))
+    for first, last, repeats in _blocks(int(years * DAYS_PER_YEAR), days.full_cycles.shape[1]):
         part = slice(first, last)
-        health = np.maximum(1 - factor * sum(law.loss(calendar, cycling)), _LEAST_HEALTH)
-        damage = law.cycling_damage(
-            depth[:, part] / health[:, None], c_rate[:, part], degrees[:, part], cycles[:, part]
-        )
-        calendar = calendar + repeats * stored[:, part].sum(axis=1)
+        health = np.maximum(1 - factor * sum(law.loss(calendar, cycling)), _LEAST_HEALTH)[:, None]
+        stress = np.maximum(days.stress[:, part] + (1 / health - 1) * days.stress_slope[:, part], 0)
+        cycles = days.full_cycles[:, part]
+        damage = law.cycling_damage(days.depth[:, part] / health, c_rate[:, part], days.temperature_c[:, part], cycles)
+        calendar = calendar + repeats * law.calendar_damage(stress, np.ones(1)).sum(axis=1)
         cycling = cycling + repeats * damage.sum(axis=1)
-        moved = moved + repeats * cycles[:, part].sum(axis=1)
+        moved = moved + repeats * cycles.sum(axis=1)
     lost = law.loss(calendar, cycling)
     return LifetimeLoss(factor * lost[0], factor * lost[1], calendar, cycling, moved)
+
+
+@dataclass(frozen=True)
+class _ProfileDays:
+    """The stress of the days of the profiles, shape `(vehicle, day)`; the slope is per stretch of 1."""
+
+    stress: Floats
+    stress_slope: Floats
+    temperature_c: Floats
+    depth: Floats
+    full_cycles: Floats
+    c_rate: Floats
+    c_rate_active: Floats
+
+
+def _profile_days(law: WearLaw, profiles: SocPaths, temperature_c: float | Floats, day_start_ms: int) -> _ProfileDays:
+    vehicles = len(profiles)
+    _, flat = measure_pieces(law, profiles, temperature_c, (day_start_ms, MS_PER_DAY // _WINDOWS))
+    assert len(flat) % (vehicles * _WINDOWS) == 0, "profiles have the same number of whole days"
+    assert np.allclose(flat[:, HOURS], HOURS_PER_DAY / _WINDOWS), "profiles cover whole days"
+    quarters = flat.reshape(vehicles, -1, COLUMNS)
+    sums = quarters.reshape(vehicles, -1, _WINDOWS, COLUMNS).sum(axis=2)
+    shape = sums.shape[:2]
+    day = stress_of_pieces(law, np.repeat(np.arange(vehicles), shape[1]), sums.reshape(-1, COLUMNS))
+    mean_soc = sums[:, :, SOC_HOURS].mean(axis=1) / HOURS_PER_DAY
+    _, wider = measure_pieces(law, profiles, temperature_c, (day_start_ms, MS_PER_DAY), (1 + _STRETCH, mean_soc))
+    stress = day.calendar_stress.reshape(shape)
+    return _ProfileDays(
+        stress=stress,
+        stress_slope=(wider[:, STRESS_HOURS].reshape(shape) / HOURS_PER_DAY - stress) / _STRETCH,
+        temperature_c=day.temperature_c.reshape(shape),
+        depth=_mean_depth(quarters[:, :, LOWEST], quarters[:, :, HIGHEST]),
+        full_cycles=day.full_cycles.reshape(shape),
+        c_rate=day.c_rate.reshape(shape),
+        c_rate_active=day.c_rate_active.reshape(shape),
+    )
+
+
+def _mean_depth(lowest: Floats, highest: Floats) -> Floats:
+    """Return the depth of each day from the extremes of its quarters: the mean over windows of 24 hours."""
+    low = np.min([np.roll(lowest, -shift, axis=1) for shift in range(_WINDOWS)], axis=0)
+    high = np.max([np.roll(highest, -shift, axis=1) for shift in range(_WINDOWS)], axis=0)
+    depth: Floats = (high - low).reshape(len(low), -1, _WINDOWS).mean(axis=2)
+    return depth
 
 
 def _blocks(days: int, period: int) -> list[tuple[int, int, int]]:

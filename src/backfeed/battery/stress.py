@@ -16,12 +16,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.battery.columns import COLUMNS
 from backfeed.battery.law import KELVIN_AT_ZERO_C, Floats, WearLaw
 from backfeed.core.instant import MS_PER_DAY
 
 DEFAULT_TEMPERATURE_C = 25.0
 """Cell temperature where no feed tells it [degrees C]."""
-_HOURS_PER_DAY = 24.0
+HOURS_PER_DAY = 24.0
 _TABLE_STEP_C = 0.5
 _TABLE_CELLS = 2_048
 
@@ -112,37 +113,45 @@ class DayStress:
 
 @lru_cache(maxsize=8)
 def _stress_table(law: WearLaw) -> Floats:
-    """Tabulate the storage stress and its antiderivative over SoC, shape `(2, temperature, SoC)`."""
+    """Tabulate the storage stress and its antiderivative over its cells, shape `(2, temperature, SoC)`."""
     lowest, highest = law.calendar_temperature_c
     rows = round((highest - lowest) / _TABLE_STEP_C) + 1
     temperature_k = np.linspace(lowest, highest, rows)[:, None] + KELVIN_AT_ZERO_C
     stress = law.calendar_stress(np.linspace(0, 1, _TABLE_CELLS + 1)[None, :], temperature_k)
-    steps = 0.5 * (stress[:, 1:] + stress[:, :-1]) / _TABLE_CELLS
+    steps = 0.5 * (stress[:, 1:] + stress[:, :-1])
     area = np.concatenate([np.zeros((rows, 1)), np.cumsum(steps, axis=1)], axis=1)
     return np.stack([stress, area])
 
 
 def measure_pieces(
-    law: WearLaw, paths: SocPaths, temperature_c: float | Floats, day_start_ms: int
+    law: WearLaw,
+    paths: SocPaths,
+    temperature_c: float | Floats,
+    grid: tuple[int, int],
+    stretch: tuple[float, Floats] | None = None,
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Return the path of every day piece and its sums, shape `(piece, kernel.COLUMNS)`."""
+    """Return the path of every piece and the sums over it, shape `(piece, COLUMNS)`.
+
+    `grid` is an instant at which a piece starts, and the length of pieces [ms], a day or a part of one.
+    `stretch` stretches each path by a factor about a state of charge, shape `(path,)`, clipped to 0-1.
+    """
     from backfeed.battery import kernel  # noqa: PLC0415 - numba is slow to import
 
     coldest, warmest = law.calendar_temperature_c
     degrees = np.atleast_1d(np.asarray(temperature_c, dtype=np.float64))
     assert degrees.size in {1, paths.soc.size}, "temperature is one value or one per sample"
-    first_day = (paths.at_ms[paths.offsets[:-1]] - day_start_ms) // MS_PER_DAY
-    last_day = (paths.at_ms[paths.offsets[1:] - 1] - 1 - day_start_ms) // MS_PER_DAY
-    pieces = np.maximum(last_day - first_day, 0) + 1
-    sums = np.zeros((int(pieces.sum()), kernel.COLUMNS))
+    start_ms, piece_ms = grid
+    first = (paths.at_ms[paths.offsets[:-1]] - start_ms) // piece_ms
+    last = (paths.at_ms[paths.offsets[1:] - 1] - 1 - start_ms) // piece_ms
+    pieces = np.maximum(last - first, 0) + 1
+    sums = np.zeros((int(pieces.sum()), COLUMNS))
     kernel.accumulate_stress(
-        paths.at_ms,
-        np.clip(paths.soc, 0, 1),
-        (np.clip(degrees, coldest, warmest) - coldest) / _TABLE_STEP_C,
+        (paths.at_ms, paths.soc, (np.clip(degrees, coldest, warmest) - coldest) / _TABLE_STEP_C),
         paths.offsets,
         np.concatenate([[0], np.cumsum(pieces)]),
-        int(day_start_ms) % MS_PER_DAY,
+        (int(start_ms) % MS_PER_DAY, piece_ms),
         _stress_table(law),
+        stretch or (1.0, np.zeros(len(paths))),
         sums,
     )
     return np.repeat(np.arange(len(paths)), pieces), sums
@@ -150,7 +159,7 @@ def measure_pieces(
 
 def stress_of_pieces(law: WearLaw, path: NDArray[np.int64], sums: Floats) -> DayStress:
     """Turn the sums of day pieces into their stress."""
-    hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_h = sums.T
+    hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_h, _ = sums.T
     per_hour = 1 / np.where(hours > 0, hours, 1)
     return DayStress(
         path=path,
@@ -159,7 +168,7 @@ def stress_of_pieces(law: WearLaw, path: NDArray[np.int64], sums: Floats) -> Day
         temperature_c=law.calendar_temperature_c[0] + _TABLE_STEP_C * level_hours * per_hour,
         depth=highest - lowest,
         full_cycles=throughput / 2,
-        c_rate=motion / _HOURS_PER_DAY,
+        c_rate=motion / HOURS_PER_DAY,
         c_rate_active=motion / np.where(motion_h > 0, motion_h, 1),
     )
 
@@ -181,14 +190,14 @@ def day_stress(
     day_start_ms
         An instant at which a day starts; only its time of day matters.
     """
-    return stress_of_pieces(law, *measure_pieces(law, paths, temperature_c, day_start_ms))
+    return stress_of_pieces(law, *measure_pieces(law, paths, temperature_c, (day_start_ms, MS_PER_DAY)))
 
 
 def day_damage(law: WearLaw, day: DayStress, *, active_c_rate: bool = False) -> tuple[Floats, Floats]:
     """Return the damage of every piece in storage and in cycling, shape `(piece,)`, of a new battery."""
     c_rate = day.c_rate_active if active_c_rate else day.c_rate
     return (
-        law.calendar_damage(day.calendar_stress, day.hours / _HOURS_PER_DAY),
+        law.calendar_damage(day.calendar_stress, day.hours / HOURS_PER_DAY),
         law.cycling_damage(day.depth, c_rate, day.temperature_c, day.full_cycles),
     )
 
