@@ -5,7 +5,7 @@ car reports phases; ISO 15118-2 gives the battery in `dcChargingParameters`, and
 magnitude below zero is left out and reported. Source: OCPP 2.1 Part 2, ChargingNeedsType.
 """
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from backfeed.core.sign import W_PER_KW
 from backfeed.fleet.event import NeedsNotified
@@ -55,7 +55,7 @@ def _powers_w(needs: ChargingNeeds) -> tuple[float | UnsetType, float | UnsetTyp
 
 def _sum(*phases: float | UnsetType) -> float | UnsetType:
     given = [each for each in phases if not isinstance(each, UnsetType)]
-    return sum(given) if given else UnsetType.UNSET
+    return sum(given) if given else UNSET
 
 
 def _energy_wh(needs: ChargingNeeds) -> float | UnsetType:
@@ -68,7 +68,7 @@ def _energy_wh(needs: ChargingNeeds) -> float | UnsetType:
         return max(limits.ev_target_energy_request, 0.0)
     if battery and not isinstance(battery.energy_amount, UnsetType):
         return battery.energy_amount
-    return outlet.energy_amount if outlet else UnsetType.UNSET
+    return outlet.energy_amount if outlet else UNSET
 
 
 def _scaled(value: float | UnsetType, per_unit: float, name: str, faults: list[str]) -> float | None:

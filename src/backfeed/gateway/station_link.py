@@ -113,9 +113,11 @@ class StationLink:
                     group.create_task(self._work())
                     await self._read()
                     self._calls.put_nowait(None)
+        except BaseException:
+            self._link.abort()
+            raise
         finally:
             self._let_go()
-            self._link.abort()
         if self._known:
             gone = StationDisconnected(at_ms=self._clock.now_ms(), station=self.station, reason=self._end)
             await self._commit(gone)
