@@ -81,7 +81,7 @@ def _blame(error: Exception) -> tuple[ExitCode, str, Sequence[Problem]]:
             return ExitCode.INPUT, "input", error.problems
         case typer.TyperException():
             message = getattr(error, "format_message", lambda: str(error))()
-            return ExitCode.INPUT, "usage", [Problem("", f"{message} (see backfeed --help)")]
+            return ExitCode.INPUT, "usage", [Problem("", message)]
         case FileNotFoundError() | IsADirectoryError() | NotADirectoryError():
             return ExitCode.INPUT, "input", [Problem(str(error.filename), error.strerror or str(error))]
         case EnvironmentProblemError() | OSError():
@@ -103,7 +103,7 @@ def run(words: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing is raised."""
     asked = next((word for word in words if not word.startswith("-")), None)
     try:
-        value = build(asked)(list(words), standalone_mode=False, prog_name="backfeed")
+        value = build(asked)(list(words) or ["--help"], standalone_mode=False, prog_name="backfeed")
     except QualityMissedError as error:
         say(f"backfeed: {error}")
         return ExitCode.QUALITY
