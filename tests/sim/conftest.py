@@ -1,13 +1,26 @@
 """Small worlds for the tests."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import functools
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import numpy as np
+import ocpp
 import pytest
 
-from backfeed.core.instant import MS_PER_H, parse_instant
+from backfeed.app.loop import run_virtual
+from backfeed.core.clock import LoopClock
+from backfeed.core.instant import MS_PER_H, format_instant, parse_instant
+from backfeed.core.rng import Streams
+from backfeed.sim.city import City
 from backfeed.sim.columns import Visits, WorldConfig
+from backfeed.sim.fault import FaultRates, Faults
+from backfeed.sim.world import draw_world
+from backfeed.wire.link import Link, LinkClosedError, memory_pipe
 
 START_MS = parse_instant("2026-07-06T00:00:00Z")
 NUMBERS = (
@@ -75,3 +88,164 @@ def busy_rows() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+class Platform:
+    """A platform by hand: raw JSON on memory pipes, every frame checked against the official schemas.
+
+    It accepts everything, logs what it is told, and sends what a test wants sent.
+    """
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.clock = clock
+        self.heard: list[tuple[int, str, str, dict[str, Any]]] = []
+        self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {}
+        self.default_kw: float | None = None
+        self.refuses_links = False
+        self._links: dict[str, Link] = {}
+        self._waiting: dict[str, asyncio.Future[list[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sent = 0
+
+    async def connect(self, station: str) -> Link:
+        if self.refuses_links:
+            message = "no way"
+            raise LinkClosedError(message)
+        ours, theirs = memory_pipe()
+        self._links[station] = ours
+        task = asyncio.get_running_loop().create_task(self._serve(station, ours))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return theirs
+
+    async def _serve(self, station: str, link: Link) -> None:
+        try:
+            while True:
+                kind, message_id, *rest = json.loads(await link.receive())
+                if kind != 2:
+                    waiting = self._waiting.pop(message_id, None)
+                    if waiting is not None:
+                        waiting.set_result([kind, *rest])
+                    continue
+                action, payload = rest
+                validate(f"{action}Request", payload)
+                self.heard.append((self.clock.now_ms(), station, action, payload))
+                answer = self.answers.get(action, self._accept(action))(payload)
+                if answer is None:
+                    continue
+                validate(f"{action}Response", answer)
+                await link.send(json.dumps([3, message_id, answer]).encode())
+        except LinkClosedError:
+            pass
+
+    def _accept(self, action: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        now = format_instant(self.clock.now_ms())
+        return {
+            "BootNotification": lambda _: {"currentTime": now, "interval": 600, "status": "Accepted"},
+            "Heartbeat": lambda _: {"currentTime": now},
+            "Authorize": lambda _: {"idTokenInfo": {"status": "Accepted"}},
+            "NotifyEVChargingNeeds": lambda _: {"status": "Accepted"},
+        }.get(action, lambda _: {})
+
+    async def call(self, station: str, action: str, payload: dict[str, Any]) -> list[Any]:
+        """Send a call; return `[3, payload]` or `[4, code, description, details]`."""
+        validate(f"{action}Request", payload)
+        self._sent += 1
+        message_id = f"p{self._sent}"
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[message_id] = future
+        await self._links[station].send(json.dumps([2, message_id, action, payload]).encode())
+        answer = await asyncio.wait_for(future, 10)
+        if answer[0] == 3:
+            validate(f"{action}Response", answer[1])
+        return answer
+
+    async def order(
+        self, station: str, transaction: str, power_kw: float, lasts_s: int, mode: str = "CentralSetpoint", **more: Any
+    ) -> str:
+        """Send a TxProfile that begins now, and return its status."""
+        name = "setpoint" if mode == "CentralSetpoint" else "limit"
+        schedule = {
+            "id": 1,
+            "startSchedule": format_instant(self.clock.now_ms()),
+            "duration": lasts_s,
+            "chargingRateUnit": "W",
+            "chargingSchedulePeriod": [{"startPeriod": 0, "operationMode": mode, name: power_kw * 1000}],
+        }
+        profile = {
+            "id": 7,
+            "stackLevel": 1,
+            "chargingProfilePurpose": "TxProfile",
+            "chargingProfileKind": "Absolute",
+            "transactionId": transaction,
+            "chargingSchedule": [schedule | more],
+        }
+        answer = await self.call(station, "SetChargingProfile", {"evseId": 1, "chargingProfile": profile})
+        return str(answer[1]["status"])
+
+    async def settled(self) -> None:
+        """Let everybody finish what they do at this instant."""
+        for _ in range(100):
+            await asyncio.sleep(0)  # noqa: TID251 - no time passes
+
+    def drop(self, station: str) -> None:
+        self._links[station].abort()
+
+    def events(self, transaction: str | None = None) -> list[dict[str, Any]]:
+        """Return the transaction events heard, without repetitions, in the order of their numbers."""
+        found = {}
+        for _, _, action, payload in self.heard:
+            if action == "TransactionEvent":
+                key = (payload["transactionInfo"]["transactionId"], payload["seqNo"])
+                assert found.setdefault(key, payload) == payload
+        return [found[key] for key in sorted(found) if transaction in (None, key[0])]
+
+
+@functools.cache
+def schema(name: str) -> jsonschema_rs.Validator:
+    path = Path(ocpp.__file__).parent / "v21" / "schemas" / f"{name}.json"
+    return jsonschema_rs.validator_for(json.loads(path.read_text("utf-8-sig")))
+
+
+def validate(name: str, payload: dict[str, Any]) -> None:
+    schema(name).validate(payload)
+
+
+class Stage:
+    """A city and a platform on virtual time; `during` runs beside them."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], seed: int = 1, rates: FaultRates | None = None, **config: Any):
+        self.config = make_config(**config)
+        self.sessions, rejected = draw_world(make_visits(rows), self.config, Streams(seed))
+        assert not rejected
+        self.seed, self.rates = seed, rates
+        self.platform: Platform
+        self.truth: Any
+        self.undelivered = 0
+
+    def play(
+        self,
+        during: Callable[[Platform], Awaitable[None]] | None = None,
+        before: Callable[[Platform], None] | None = None,
+    ) -> "Stage":
+        run_virtual(self._play(during, before))
+        return self
+
+    async def _play(self, during: Any, before: Any) -> None:
+        clock = LoopClock(asyncio.get_running_loop(), self.config.start_ms)
+        self.platform = Platform(clock)
+        if before is not None:
+            before(self.platform)
+        faults = None if self.rates is None else Faults(self.rates, Streams(self.seed))
+        city = City(self.sessions, self.config, clock, self.platform.connect, faults)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(city.run())
+            if during is not None:
+                group.create_task(during(self.platform))
+        self.truth = city.truth()
+        self.undelivered = city.undelivered()
+
+
+@pytest.fixture
+def stage() -> type[Stage]:
+    return Stage

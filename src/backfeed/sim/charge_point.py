@@ -56,6 +56,7 @@ class ChargePoint:
         self._dice = dice
         self._ids = CountingIds("c")
         self._link: Link | None = None
+        self._is_closed = False
         self._not_before_ms = 0
         self._failures = 0
         self._answer: asyncio.Future[Struct | None] | None = None
@@ -85,14 +86,15 @@ class ChargePoint:
             await self._delivered.wait()
 
     async def close(self) -> None:
-        """Close the link in good order, if there is one."""
+        """Close the link in good order, if there is one, and open no other."""
+        self._is_closed = True
         if self._link is not None:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._link.close()
 
     async def run(self) -> None:
-        """Keep the station connected, for ever."""
-        while True:
+        """Keep the station connected until it is closed."""
+        while not self._is_closed:
             await self._clock.sleep_until(self._not_before_ms)
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -128,9 +130,7 @@ class ChargePoint:
 
     async def _read(self, link: Link, machine: CallMachine) -> None:
         while True:
-            frame = await link.receive()
-            was_online = self._controller.is_online
-            event = machine.receive(frame)
+            event = machine.receive(await link.receive())
             self._silent_calls = 0
             match event:
                 case CallReceived():
@@ -143,8 +143,6 @@ class ChargePoint:
                     pass
             for frame in machine.frames():
                 await link.send(frame)
-            if was_online and not self._controller.is_online:
-                await link.close()  # the platform has asked for a restart and has had its answer
 
     def _serve(self, machine: CallMachine, call: CallReceived) -> None:
         response = answer_request(self._controller, call.request, self._clock.now_ms())
@@ -179,8 +177,12 @@ class ChargePoint:
         await self._register(link, machine)
         outbox = self._controller.outbox
         while True:
+            if not self._controller.is_online:
+                await link.close()
+                message = "the station restarts"
+                raise LinkClosedError(message)
             letter = outbox.first
-            if letter is None or not self._controller.is_online:
+            if letter is None:
                 self._delivered.set()
                 self._posted.clear()
                 await self._posted.wait()
