@@ -97,9 +97,7 @@ class DemandDesk:
                 price_per_kwh=float(invitation.price_per_kwh),
             )
         ]
-        axis = TimeAxis(
-            invitation.start_ms, INTERVAL_MS, (invitation.end_ms - invitation.start_ms) // INTERVAL_MS
-        )
+        axis = TimeAxis(invitation.start_ms, INTERVAL_MS, (invitation.end_ms - invitation.start_ms) // INTERVAL_MS)
         outcome = award(self.programme, invitation, self._offer_kw(invitation), now_ms)
         if isinstance(outcome, Declined):
             reason = "; ".join(outcome.reasons)
@@ -114,6 +112,10 @@ class DemandDesk:
             baseline_kw=tuple(round(float(power), 6) for power in frozen.power_kw),
         )
         return [*events, accepted]
+
+    def awards(self) -> list[Award]:
+        """Return every award, in the order in which they were made."""
+        return [award for award, _ in self._awards.values()]
 
     def deliveries(self) -> list[Delivery]:
         """Return what the meters say about every award, in the order of the awards."""
@@ -165,5 +167,3 @@ def _net_wh(start_ms: NDArray[np.int64], net_wh: NDArray[np.int64], axis: TimeAx
     inside = (start_ms >= axis.start_ms) & (start_ms < axis.end_ms)
     np.add.at(total, (start_ms[inside] - axis.start_ms) // axis.step_ms, net_wh[inside])
     return total
-
-

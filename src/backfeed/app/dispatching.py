@@ -91,7 +91,9 @@ class Dispatching:
             discharge_max_kw=np.array([car.discharge_max_kw for car in cars]),
             energy_low_kwh=np.array([car.energy_low_kwh for car in cars]),
             energy_high_kwh=np.array([car.energy_high_kwh for car in cars]),
-            reserve_kwh=np.array([car.owner.reserve_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
+            reserve_kwh=np.array(
+                [car.owner.reserve_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]
+            ),
             target_kwh=np.array([car.owner.target_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
             full_kwh=np.array([v.capacity_kwh for v in vehicle]),
             departure_ms=np.array([car.promise_ms for car in cars], dtype=np.int64),
@@ -109,7 +111,9 @@ class Dispatching:
         power_kw = planned.at(now_ms) if planned is not None else None
         return np.nan if power_kw is None else power_kw
 
-    def _sites(self, now_ms: int, steered: set[tuple[str, int]], names: list[str], up: Mapping[str, bool]) -> SiteColumns:
+    def _sites(
+        self, now_ms: int, steered: set[tuple[str, int]], names: list[str], up: Mapping[str, bool]
+    ) -> SiteColumns:
         """Return what the steered cars may share: the limits less what the others may be doing."""
         axis = covering(now_ms, now_ms + 1, _QUARTER_MS)
         offset = self.enrolment.utc_offset_ms(axis)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backfeed.app.enrolment import Enrolment
 from backfeed.core.instant import MS_PER_S
@@ -19,7 +20,9 @@ from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
-from backfeed.meter.interval import MeterBook, MeterKey
+from backfeed.meter.interval import INTERVAL_MS, MeterBook, MeterKey
+
+Ints = NDArray[np.int64]
 
 BAND_KNOWN_SHARE = 0.03
 """A band narrower than this share of the capacity counts as known."""
@@ -94,6 +97,7 @@ class Knowledge:
     repeated: int = 0
     meter_keys: list[MeterKey] = field(default_factory=list)
     _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
+    _owner_of: dict[tuple[str, str], Owner] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
         """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
@@ -123,7 +127,9 @@ class Knowledge:
         if plug is None or plug.transaction != event.transaction:
             return False
         self._revise(plug, event.at_ms)
-        return event.phase == "started" or (plug.charging_state != was and SUSPENDED_BY_CAR in (plug.charging_state, was))
+        return event.phase == "started" or (
+            plug.charging_state != was and SUSPENDED_BY_CAR in (plug.charging_state, was)
+        )
 
     def _meter(self, event: TransactionChanged) -> None:
         """Hand the registers to the meter; a charger without an export register exports nothing."""
@@ -144,18 +150,16 @@ class Knowledge:
             self._open_account(plug, owner)
             low, high = self.outlook.need_kwh(owner.owner_id, location, plug.since_ms, now_ms)
             belief = prior_belief(plug, owner, low, high)
+        self._owner_of[key] = owner
         self._beliefs[key] = revise(belief, plug, owner, self.mode_of(plug.station, plug.evse))
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)
         if site is not None:
-            self.meter_keys.append(
-                MeterKey(plug.transaction, owner.owner_id, site.site_id, plug.station, plug.evse)
-            )
+            self.meter_keys.append(MeterKey(plug.transaction, owner.owner_id, site.site_id, plug.station, plug.evse))
 
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
         """Turn a session that is over into a row of history."""
-        self._beliefs.pop((plug.station, plug.transaction), None)
         taken_wh = self._net_wh(plug, event)
         self.outlook.learn(
             PastSession(
@@ -177,12 +181,44 @@ class Knowledge:
             exported_wh = max(exported_wh, reading.export_wh or 0)
         return (imported_wh - plug.first_import_wh) - (exported_wh - plug.first_export_wh)
 
+    def owner_of_transaction(self, key: MeterKey) -> Owner:
+        """Return whose transaction it is."""
+        return self._owner_of[key.station, key.transaction]
+
+    def energy_path(
+        self, key: MeterKey, start_ms: Ints, import_wh: Ints, export_wh: Ints
+    ) -> tuple[Ints, NDArray[np.float64]]:
+        """Return a transaction's battery energy at the boundaries of its metered quarter-hours.
+
+        Parameters
+        ----------
+        key
+            The transaction.
+        start_ms, import_wh, export_wh
+            Its quarter-hours, consecutive, shape `(interval,)`.
+
+        Returns
+        -------
+        tuple
+            Instants [ms] and energy [kWh, the middle of the belief], both of shape `(interval + 1,)`.
+        """
+        belief = self._beliefs[key.station, key.transaction]
+        vehicle = self.owner_of_transaction(key).vehicle
+        moved = (import_wh * vehicle.charge_efficiency - export_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+        path = np.concatenate(([0.0], np.cumsum(moved)))
+        first_import, first_export = self.state.first_registers(key.station, key.transaction)
+        anchored_kwh = (
+            (belief.import_wh - first_import) * vehicle.charge_efficiency
+            - (belief.export_wh - first_export) / vehicle.discharge_efficiency
+        ) / WH_PER_KWH
+        middle_kwh = (belief.low_kwh + belief.high_kwh) / 2
+        at_ms = np.append(start_ms, start_ms[-1] + INTERVAL_MS)
+        return at_ms, path + (middle_kwh - anchored_kwh)
+
     def cars(self, now_ms: int) -> list[Car]:
         """Return the cars that are plugged in, by station and EVSE."""
         return [
-            car
-            for key in sorted(self.state.plugs)
-            if (car := self._car(self.state.plugs[key], now_ms)) is not None
+            car for key in sorted(self.state.plugs) if (car := self._car(self.state.plugs[key], now_ms)) is not None
         ]
 
     def _car(self, plug: Plug, now_ms: int) -> Car | None:

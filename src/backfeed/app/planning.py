@@ -25,7 +25,7 @@ from backfeed.fleet.event import PlanMade
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
-from backfeed.plan.check import find_breaches
+from backfeed.plan.check import Proposal, check
 from backfeed.plan.highs import HighsSolver
 from backfeed.plan.problem import Penalties, PlanProblem
 from backfeed.plan.rolling import PluggedFleet, SiteLimits, rolling_axis, rolling_problem
@@ -37,6 +37,12 @@ ITERATION_LIMIT = 100_000
 
 SOLVE_DEADLINE_S = 20.0
 PLAN_GAP = 1e-4
+
+VIOLATION_MAX = 1e-5
+"""How far rounding may pass a hard limit [kW, kWh]."""
+
+CLAIM_TOLERANCE = 1e-6
+"""How far a plan's claimed cost may lie from the recomputed one, relative."""
 
 NEED_MARGIN = 0.06
 """How much more than its nameplate says a car may need to reach its target: true capacity and
@@ -137,7 +143,7 @@ class Planning:
             schedule = await self.workers.run(solve_plan, problem, deadline_s=SOLVE_DEADLINE_S)
         except WorkerLostError:
             schedule = solve_by_rule(problem)
-        if schedule.method != "rule" and find_breaches(problem, schedule):
+        if schedule.method != "rule" and not is_sound(problem, schedule):
             schedule = solve_by_rule(problem)
         self.fallbacks += schedule.method == "rule"
         self._adopt(cars, problem, schedule)
@@ -243,6 +249,21 @@ _SOLVER = HighsSolver()
 def solve_plan(problem: PlanProblem) -> Schedule:
     """Solve a plan in whatever process this is; a limit on iterations stands in for one on time."""
     return solve(problem, gap=PLAN_GAP, iteration_limit=ITERATION_LIMIT, solver=_SOLVER)
+
+
+def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
+    """Return whether an independent recomputation finds the plan within every hard limit and at the cost it claims."""
+    duals = schedule.duals
+    proposal = Proposal(
+        schedule.power_flat_kw,
+        schedule.curtailed_kw,
+        duals.energy_per_kwh,
+        duals.balance_per_kwh,
+        duals.commitment_per_kwh,
+    )
+    verdict = check(problem, proposal)
+    kept = max(verdict.max_violation_kw, verdict.max_violation_kwh) <= VIOLATION_MAX
+    return kept and abs(verdict.objective - schedule.objective) <= CLAIM_TOLERANCE * max(1.0, abs(verdict.objective))
 
 
 def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:

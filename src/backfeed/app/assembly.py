@@ -1,0 +1,171 @@
+"""Assembly: the one place where the stages, the stores and the gateway are put together.
+
+A live service and a simulated world call the same function; they hand in their own clock and workers.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from backfeed.app.demand import DemandDesk
+from backfeed.app.dispatching import Dispatching, Policy
+from backfeed.app.knowledge import Knowledge
+from backfeed.app.outlook import ForecastOutlook
+from backfeed.app.planning import Planning
+from backfeed.app.platform import Platform
+from backfeed.app.scene import Scene
+from backfeed.app.settling import Settling
+from backfeed.app.steering import Steering
+from backfeed.app.workers import Workers
+from backfeed.core.clock import Clock
+from backfeed.core.ids import CountingIds
+from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S, local_midnight_ms
+from backfeed.fleet.order import Mode
+from backfeed.gateway.server import Gateway
+from backfeed.market.demand_response import Invitation
+from backfeed.market.programme import load_programme
+from backfeed.meter.interval import MeterBook
+from backfeed.settle.postings import Parties
+from backfeed.store.ledger import Ledger
+from backfeed.store.ledger_seal import open_ledger
+from backfeed.store.log import EventLog
+
+DAY_CLOSES_AFTER_MS = 10 * MS_PER_MIN
+"""How long after local midnight a day is settled: late readings are in by then."""
+
+EVENTS_FILE = "events.sqlite"
+LEDGER_FILE = "ledger.sqlite"
+DAYS_FOLDER = "days"
+
+
+@dataclass
+class Parts:
+    """A platform with all that belongs to it."""
+
+    log: EventLog
+    ledger: Ledger
+    gateway: Gateway
+    knowledge: Knowledge
+    planning: Planning
+    steering: Steering
+    demand: DemandDesk
+    settling: Settling
+    platform: Platform
+    clock: Clock
+    first_day: date
+    days: int
+    _closed: int = 0
+
+    async def invite(self, invitations: Sequence[Invitation]) -> None:
+        """Hand every invitation to the platform when its time has come."""
+        for invitation in invitations:
+            await self.clock.sleep_until(invitation.invited_at_ms)
+            self.platform.invite(invitation)
+            self.settling.post_awards()
+
+    async def close_days(self) -> None:
+        """Settle every day of the window some minutes after its midnight, but for the last."""
+        zone = self.knowledge.enrolment.zone
+        while self._closed < self.days - 1:
+            midnight_ms = local_midnight_ms(self.first_day + timedelta(days=self._closed + 1), zone)
+            await self.clock.sleep_until(midnight_ms + DAY_CLOSES_AFTER_MS)
+            self._close_next()
+
+    def finish(self) -> None:
+        """Settle the days that are left."""
+        while self._closed < self.days:
+            self._close_next()
+
+    def _close_next(self) -> None:
+        self.settling.close_day(self.first_day + timedelta(days=self._closed))
+        self._closed += 1
+
+
+@asynccontextmanager
+async def assemble(
+    scene: Scene, policy: Policy, folder: Path, clock: Clock, workers: Workers, *, durable: bool = False
+) -> AsyncIterator[Parts]:
+    """Put a platform together over the files of a folder, and close them at the end.
+
+    Parameters
+    ----------
+    scene
+        The pilot.
+    policy
+        What may be done with the cars.
+    folder
+        Where event log, ledger and closed days lie.
+    clock, workers
+        Live or virtual.
+    durable
+        Whether a commit waits for the disk.
+    """
+    pilot, enrolment = scene.pilot, scene.enrolment
+    discharges = policy is Policy.V2G
+    control_interval_ms = pilot.chargers.control_interval_s * MS_PER_S
+    log = EventLog(folder / EVENTS_FILE, clock, durable=durable)
+    ledger = open_ledger(folder / LEDGER_FILE, durable=durable)
+    gateway = Gateway(
+        clock=clock,
+        sink=log,
+        authenticate=lambda station, _password: enrolment.site_of(station) is not None,
+        authorise=lambda _station, _token: "Accepted",
+        ids=CountingIds("c"),
+    )
+    steering = Steering(gateway, log, clock, control_interval_ms, enrolment.charger_power_kw)
+
+    def mode_of(station: str, evse: int) -> Mode:
+        return steering.mode_of(station, evse)
+
+    knowledge = Knowledge(
+        enrolment,
+        ForecastOutlook.from_history(scene.history, pilot.zone),
+        MeterBook(),
+        mode_of,
+    )
+    planning = Planning(
+        enrolment,
+        scene.prices,
+        workers,
+        CountingIds("plan"),
+        step_ms=pilot.plan.interval_minutes * MS_PER_MIN,
+        horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
+        discharges=discharges,
+    )
+    demand = DemandDesk(load_programme("pilot"), knowledge, pilot.start_ms, pilot.pilot.timezone, discharges)
+    dispatching = Dispatching(
+        policy,
+        enrolment,
+        planning,
+        steering,
+        lambda: {name: station.connected for name, station in knowledge.state.stations.items()},
+        control_interval_ms,
+    )
+    platform = Platform(
+        policy, enrolment, knowledge, planning, dispatching, steering, demand, log, clock, control_interval_ms
+    )
+    log.subscribe(platform.on_committed)
+    settling = Settling(knowledge, demand, scene.prices, ledger, Parties(), folder / DAYS_FOLDER)
+    for event in log.read():
+        platform.on_committed(event)
+    try:
+        yield Parts(
+            log,
+            ledger,
+            gateway,
+            knowledge,
+            planning,
+            steering,
+            demand,
+            settling,
+            platform,
+            clock,
+            pilot.pilot.start,
+            pilot.pilot.days,
+        )
+    finally:
+        await log.close()
+        ledger.close()
+        workers.close()

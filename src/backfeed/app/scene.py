@@ -1,0 +1,288 @@
+"""The scene: what a pilot file, its sessions and its tariff come to before anything runs.
+
+Sessions go two ways from here. The visits of the window go to the simulated world. To the platform go
+only rows that are over: history known from the start, and rows that were under way when the window
+began, each at its departure. Enrolment is made from the nameplates of the drawn cars, never from
+their truth.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from backfeed.app.config import EventTable, Pilot, SiteTable, load_pilot
+from backfeed.app.enrolment import Enrolment
+from backfeed.battery.catalogue import CAR_MODELS
+from backfeed.battery.chemistry import Chemistry
+from backfeed.core.axis import TimeAxis, covering
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H, to_ms
+from backfeed.core.problem import InputError, Problem
+from backfeed.core.rng import Streams
+from backfeed.feeds.base_load import read_base_load
+from backfeed.feeds.redate import redate
+from backfeed.feeds.session_file import RowProblem, SessionFile, departed_between, window
+from backfeed.feeds.sessions import read_sessions
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.session import PastSession, SessionTable
+from backfeed.fleet.site import Site
+from backfeed.market.demand_response import Direction, Invitation
+from backfeed.market.price import PriceSeries
+from backfeed.market.tariff import Tariff, load_tariff, price_axis
+from backfeed.meter.baseline import METHODS
+from backfeed.meter.interval import INTERVAL_MS
+from backfeed.sim.columns import Rejection, Visits, WorldConfig, WorldSessions
+from backfeed.sim.world import draw_world
+
+_PROFILE_QUARTERS = 96
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a world starts from.
+
+    Parameters
+    ----------
+    pilot
+        The pilot file.
+    sessions
+        What the world serves, drawn.
+    rejections
+        What it can not serve, with the field and the reason.
+    rows_total
+        Rows of the session file whose arrival lies in the window.
+    history
+        Sessions that are over, by the instant at which the platform knows them.
+    enrolment
+        Owners, sites, stations.
+    world
+        What the world is like.
+    prices
+        Quarter-hours over the window and the plan's horizon behind it.
+    tariff
+        The rules the prices come from.
+    invitations
+        Of the demand-response programme, by the instant of the invitation.
+    """
+
+    pilot: Pilot
+    sessions: WorldSessions
+    rejections: tuple[Rejection, ...]
+    rows_total: int
+    history: tuple[PastSession, ...]
+    enrolment: Enrolment
+    world: WorldConfig
+    prices: PriceSeries
+    tariff: Tariff
+    invitations: tuple[Invitation, ...]
+
+    @property
+    def window_axis(self) -> TimeAxis:
+        """The quarter-hours of the window."""
+        return covering(self.pilot.start_ms, self.pilot.end_ms, INTERVAL_MS)
+
+
+def set_scene(pilot: Pilot) -> Scene:
+    """Read all that a pilot names and draw its world.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or unusable, or no session lies in the window.
+    """
+    file = redate(
+        read_sessions(pilot.resolve(pilot.sessions.file), pilot.pilot.timezone),
+        pilot.sessions.shift_weeks,
+        pilot.pilot.timezone,
+    )
+    inside = window(file.table, pilot.start_ms, pilot.end_ms)
+    refused = file.rejected_between(pilot.start_ms, pilot.end_ms)
+    if not len(inside):
+        what = f"expected sessions that arrive in the {pilot.pilot.days} days from {pilot.pilot.start}, found none"
+        raise InputError([Problem(f"{pilot.path} [sessions] file", what)])
+    config = world_config(pilot)
+    sessions, rejections = draw_world(visits_of(inside), config, Streams(pilot.pilot.seed))
+    tariff = tariff_of(pilot)
+    return Scene(
+        pilot=pilot,
+        sessions=sessions,
+        rejections=(*_rejected_rows(file, {row.row for row in refused}), *rejections),
+        rows_total=len(inside) + len(refused),
+        history=_history(pilot, file),
+        enrolment=_enrol(pilot, sessions, file.table),
+        world=config,
+        prices=_prices(pilot, tariff),
+        tariff=tariff,
+        invitations=_invitations(pilot),
+    )
+
+
+def visits_of(table: SessionTable) -> Visits:
+    """Hand a session table to the world, column by column."""
+    return Visits(**vars(table))
+
+
+def world_config(pilot: Pilot) -> WorldConfig:
+    """Return what the pilot file says about the world."""
+    chargers, drivers, owners = pilot.chargers, pilot.drivers, pilot.owner_defaults
+    return WorldConfig(
+        start_ms=pilot.start_ms,
+        end_ms=pilot.end_ms,
+        power_kw=chargers.power_kw,
+        v2g_share=chargers.v2g_share,
+        evse_per_location=chargers.evse_per_location,
+        meter_interval_s=chargers.meter_interval_s,
+        statement_share=drivers.statement_share,
+        statement_sd_min=drivers.statement_sd_min,
+        statement_wrong_share=drivers.statement_wrong_share,
+        statement_seed=drivers.statement_seed,
+        soc_reported_share=drivers.soc_reported_share,
+        reserve_soc=owners.reserve_soc,
+        target_soc=owners.target_soc,
+    )
+
+
+def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
+    """Load the pilot's tariff; `base_price` replaces the one it says."""
+    table = pilot.tariff
+    source = table.preset if table.preset is not None else pilot.resolve(table.file or "")
+    said = table.base_price_per_kwh
+    price = base_price if base_price is not None else (Decimal(str(said)) if said is not None else None)
+    return load_tariff(source, price)
+
+
+def _prices(pilot: Pilot, tariff: Tariff) -> PriceSeries:
+    horizon_ms = int(pilot.plan.horizon_h * MS_PER_H) + MS_PER_DAY
+    axis = covering(pilot.start_ms, pilot.end_ms + horizon_ms, INTERVAL_MS)
+    return price_axis(tariff, axis, pilot.pilot.timezone)
+
+
+def _rejected_rows(file: SessionFile, rows: set[int]) -> tuple[Rejection, ...]:
+    """Return the reasons of the rows that the file's reader refused, the first of each row."""
+    first: dict[int, RowProblem] = {}
+    for problem in file.problems:
+        if problem.severity == "rejected" and problem.row in rows:
+            first.setdefault(problem.row, problem)
+    return tuple(Rejection(p.row, p.session_id, p.field, p.reason) for _, p in sorted(first.items()))
+
+
+def _history(pilot: Pilot, file: SessionFile) -> tuple[PastSession, ...]:
+    """Return the sessions that the platform has not metered itself: over before the window, or begun before it."""
+    start_ms = pilot.start_ms
+    since_ms = start_ms - pilot.sessions.history_days * MS_PER_DAY
+    before = departed_between(file.table, since_ms, pilot.end_ms)
+    table = before.select(before.arrival_ms < start_ms)
+    stated = table.departure_stated_ms
+    past = [
+        PastSession(
+            user_id=table.user_id[i],
+            location=table.location[i],
+            arrival_ms=int(table.arrival_ms[i]),
+            departure_ms=int(table.departure_ms[i]),
+            energy_kwh=float(table.energy_kwh[i]),
+            departure_stated_ms=-1 if np.isnan(stated[i]) else int(stated[i]),
+            known_at_ms=int(table.departure_ms[i]),
+        )
+        for i in range(len(table))
+    ]
+    return tuple(sorted(past, key=lambda session: (session.known_at_ms, session.location, session.user_id)))
+
+
+def _enrol(pilot: Pilot, sessions: WorldSessions, table: SessionTable) -> Enrolment:
+    sites = {site.site_id: site for site in _sites(pilot, sorted(set(table.location)))}
+    return Enrolment(
+        sites=sites,
+        site_of_location={location: site.site_id for site in sites.values() for location in site.locations},
+        owners=_owners(pilot, sessions),
+        default_owner=Owner("", pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, common_car()),
+        charger_power_kw=pilot.chargers.power_kw,
+        zone=pilot.zone,
+    )
+
+
+def common_car() -> EnrolledVehicle:
+    """Return the nameplate that stands for a car nobody has enrolled: the most common model."""
+    model = max(CAR_MODELS, key=lambda each: (each.weight, each.name))
+    return EnrolledVehicle(
+        model.name,
+        model.chemistry,
+        model.capacity_kwh,
+        model.charge_max_kw,
+        model.discharge_max_kw,
+        model.charge_efficiency,
+        model.discharge_efficiency,
+    )
+
+
+def _owners(pilot: Pilot, sessions: WorldSessions) -> dict[str, Owner]:
+    """Enrol every driver with the nameplate of the car of the first session."""
+    models = {model.name: model for model in CAR_MODELS}
+    owners: dict[str, Owner] = {}
+    for i, token in enumerate(sessions.token):
+        if token in owners:
+            continue
+        model = models.get(sessions.model[i])
+        vehicle = EnrolledVehicle(
+            model=sessions.model[i],
+            chemistry=Chemistry(sessions.chemistry[i]),
+            capacity_kwh=float(sessions.capacity_nominal_kwh[i]),
+            charge_max_kw=model.charge_max_kw if model else pilot.chargers.power_kw,
+            discharge_max_kw=model.discharge_max_kw if model else 0.0,
+            charge_efficiency=float(sessions.charge_efficiency_nominal[i]),
+            discharge_efficiency=float(sessions.discharge_efficiency_nominal[i]),
+        )
+        owners[token] = Owner(token, pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, vehicle)
+    return owners
+
+
+def _sites(pilot: Pilot, locations: list[str]) -> list[Site]:
+    """Return the pilot's sites; a location that no site names is a site of its own, without limits."""
+    named = {location for site in pilot.sites for location in site.stations}
+    sites = [
+        Site(site.id, site.stations, site.import_limit_kw, site.export_limit_kw, _base_load(pilot, site))
+        for site in pilot.sites
+    ]
+    taken = {site.site_id for site in sites}
+    for location in locations:
+        if location not in named:
+            site_id = location if location not in taken else f"{location} (location)"
+            none = float("inf")
+            sites.append(Site(site_id, (location,), none, none, (0.0,) * _PROFILE_QUARTERS))
+    return sites
+
+
+def _base_load(pilot: Pilot, site: SiteTable) -> tuple[float, ...]:
+    if site.base_load_file is not None:
+        return read_base_load(pilot.resolve(site.base_load_file))
+    return (site.base_load_kw or 0.0,) * _PROFILE_QUARTERS
+
+
+def _invitations(pilot: Pilot) -> tuple[Invitation, ...]:
+    problems = [
+        Problem(f"{pilot.path} [[events]] {event.id}", f"baseline: expected one of {', '.join(METHODS)}, found {event.baseline!r}")
+        for event in pilot.events
+        if event.baseline not in METHODS
+    ]
+    if problems:
+        raise InputError(problems)
+    invitations = [_invitation(event) for event in pilot.events]
+    return tuple(sorted(invitations, key=lambda each: (each.invited_at_ms, each.id)))
+
+
+def _invitation(event: EventTable) -> Invitation:
+    return Invitation(
+        id=event.id,
+        kind=Direction(event.kind),
+        invited_at_ms=to_ms(event.invited_at),
+        start_ms=to_ms(event.start),
+        end_ms=to_ms(event.end),
+        power_kw=event.power_kw,
+        price_per_kwh=Decimal(str(event.price_per_kwh)),
+        baseline=event.baseline,
+    )
+
+
+def load_scene(path: Path, seed: int | None = None) -> Scene:
+    """Read a pilot file and set its scene."""
+    return set_scene(load_pilot(path, seed))

@@ -1,0 +1,177 @@
+"""Settling: a local day's meter readings become transfers, and its detail a Parquet file.
+
+A day closes once, some minutes after local midnight. Its interval detail is written first; the hash
+of that file stands in every transfer of the day, so that money and meter readings can not drift apart.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.app.demand import DemandDesk
+from backfeed.app.knowledge import Knowledge
+from backfeed.battery.pricing import discharge_wear_floor
+from backfeed.battery.stress import SocPaths
+from backfeed.battery.wear import WEAR_LAWS
+from backfeed.core.instant import local_datetime, local_midnight_ms
+from backfeed.core.money import MICRO, WH_PER_KWH
+from backfeed.market.price import PriceSeries
+from backfeed.meter.interval import IntervalTable, MeterKey
+from backfeed.settle.postings import (
+    DaySettlement,
+    DeliveredEvent,
+    OwnerDay,
+    Parties,
+    SettlementDay,
+    award_transfer,
+    settle_day,
+)
+from backfeed.settle.transfer import Transfer
+
+_DAY = timedelta(days=1)
+
+
+class Book(Protocol):
+    """Where transfers are posted."""
+
+    def post(self, transfers: Sequence[Transfer]) -> object:
+        """Post transfers, each once."""
+        ...
+
+
+@dataclass
+class Settling:
+    """Closes days.
+
+    Parameters
+    ----------
+    knowledge, demand
+        What was metered and promised.
+    prices
+        Over the whole run.
+    book
+        The ledger.
+    parties
+        Who takes part.
+    days_folder
+        Where a closed day's detail is written.
+    """
+
+    knowledge: Knowledge
+    demand: DemandDesk
+    prices: PriceSeries
+    book: Book
+    parties: Parties
+    days_folder: Path
+    owner_days: list[OwnerDay] = field(default_factory=list)
+    _awarded: set[str] = field(default_factory=set)
+
+    def post_awards(self) -> None:
+        """Post the promise of every award that has none yet, as a pending transfer."""
+        for award in self.demand.awards():
+            if award.invitation.id not in self._awarded:
+                self._awarded.add(award.invitation.id)
+                self.book.post([award_transfer(award, self.prices.currency, self.parties)])
+
+    def close_day(self, day: date) -> DaySettlement:
+        """Settle a local day."""
+        zone = self.knowledge.enrolment.zone
+        from_ms, until_ms = local_midnight_ms(day, zone), local_midnight_ms(day + _DAY, zone)
+        whole = self.knowledge.meter.table(self.knowledge.meter_keys)
+        intervals = _with_rows(whole.between(from_ms, until_ms))
+        wear = self._wear_micro(whole, from_ms, until_ms)
+        evidence = self._write_detail(day, intervals)
+        settlement = settle_day(
+            SettlementDay(
+                day=day.isoformat(),
+                at_ms=until_ms,
+                intervals=intervals,
+                prices=self.prices,
+                wear_micro=wear,
+                events=self._events(from_ms, until_ms),
+                evidence=evidence,
+            ),
+            self.parties,
+        )
+        self.book.post(settlement.transfers)
+        self.owner_days.extend(settlement.owners)
+        return settlement
+
+    def _events(self, from_ms: int, until_ms: int) -> tuple[DeliveredEvent, ...]:
+        return tuple(
+            DeliveredEvent(delivery.award, delivery.payment)
+            for delivery in self.demand.deliveries()
+            if from_ms <= delivery.commitment.axis.start_ms < until_ms
+        )
+
+    def _wear_micro(self, whole: IntervalTable, from_ms: int, until_ms: int) -> Mapping[str, int]:
+        """Return what the day's discharging wore each owner's battery, by the closed form."""
+        worn: dict[str, int] = {}
+        for number in np.unique(whole.key[(whole.start_ms >= from_ms) & (whole.start_ms < until_ms)]):
+            key = whole.keys[number]
+            rows = whole.key == number
+            exported_wh = int(whole.export_wh[rows & (whole.start_ms >= from_ms) & (whole.start_ms < until_ms)].sum())
+            cost = self._session_wear(key, whole, rows, from_ms, until_ms, exported_wh) if exported_wh else 0.0
+            worn[key.owner] = worn.get(key.owner, 0) + round(cost * MICRO)
+        return worn
+
+    def _session_wear(
+        self,
+        key: MeterKey,
+        whole: IntervalTable,
+        rows: NDArray[np.bool_],
+        from_ms: int,
+        until_ms: int,
+        exported_wh: int,
+    ) -> float:
+        owner = self.knowledge.owner_of_transaction(key)
+        vehicle = owner.vehicle
+        at_ms, energy_kwh = self.knowledge.energy_path(key, whole.start_ms[rows], whole.import_wh[rows], whole.export_wh[rows])
+        inside = (at_ms >= from_ms) & (at_ms <= until_ms)
+        soc = np.clip(energy_kwh[inside] / vehicle.capacity_kwh, 0.0, 1.0)
+        path = SocPaths.single(at_ms[inside], soc)
+        discharged_kwh = exported_wh / WH_PER_KWH
+        wear = discharge_wear_floor(
+            WEAR_LAWS[vehicle.chemistry], path, vehicle.capacity_kwh, discharged_kwh, day_start_ms=from_ms
+        )
+        return float(wear.floor_per_kwh[0]) * discharged_kwh
+
+    def _write_detail(self, day: date, intervals: IntervalTable) -> str:
+        """Write the day's intervals and return the hash of their content."""
+        import polars  # noqa: PLC0415 - slow to import, needed once a day
+
+        keys = intervals.keys
+        columns = {
+            "transaction": [keys[i].transaction for i in intervals.key],
+            "owner": [keys[i].owner for i in intervals.key],
+            "site": [keys[i].site for i in intervals.key],
+            "station": [keys[i].station for i in intervals.key],
+            "evse": [keys[i].evse for i in intervals.key],
+            "start_ms": intervals.start_ms,
+            "import_wh": intervals.import_wh,
+            "export_wh": intervals.export_wh,
+        }
+        frame = polars.DataFrame(columns)
+        self.days_folder.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(self.days_folder / f"{day.isoformat()}.parquet")
+        return hashlib.sha256(frame.write_csv().encode()).hexdigest()
+
+
+def _with_rows(table: IntervalTable) -> IntervalTable:
+    """Return a table without the keys that no row refers to."""
+    used, number = np.unique(table.key, return_inverse=True)
+    keys = tuple(table.keys[i] for i in used)
+    return IntervalTable(keys, number.astype(np.int64), table.start_ms, table.import_wh, table.export_wh)
+
+
+def local_days(from_ms: int, until_ms: int, knowledge: Knowledge) -> list[date]:
+    """Return the local days that begin in `[from_ms, until_ms)`."""
+    zone = knowledge.enrolment.zone
+    first, last = local_datetime(from_ms, zone).date(), local_datetime(until_ms - 1, zone).date()
+    return [first + _DAY * i for i in range((last - first).days + 1)]
