@@ -143,7 +143,7 @@ def _price_problems(tariff: Tariff, axis: TimeAxis, zone: str, spot_per_kwh: Seq
     zones = dict(tariff.zones)
     if zone and zone not in zones:
         problems.append(Problem(where, f"zone: expected one of {', '.join(zones) or 'none'}, found {zone!r}"))
-    elif not zone and tariff.charge.base_per_kwh is None and any(p.ratio is not None for p in tariff.charge.periods):
+    elif not zone and tariff.charge.lacks_base:
         named = f" or name one of its zones {', '.join(zones)}" if zones else ""
         problems.append(Problem(where, f"gives ratios but no base price for charging: set one{named}"))
     if tariff.discharge.kind is DischargeKind.SPOT and (spot_per_kwh is None or len(spot_per_kwh) != axis.count):

@@ -109,6 +109,11 @@ class Rates:
     mark: Mark
     note: str
 
+    @property
+    def lacks_base(self) -> bool:
+        """Whether some price is a ratio to a base price that is not known."""
+        return self.base_per_kwh is None and any(p.ratio is not None and not p.of for p in self.periods)
+
     def period(self, name: str) -> Period:
         """Return a period by name; rates with one period have that price at all times."""
         if len(self.periods) == 1:

@@ -259,7 +259,7 @@ def _fee(table: Table, charge: Rates) -> Fee:
 def _discharge(table: Table) -> Discharge:
     kind = DischargeKind(table.choice("rule", tuple(kind.value for kind in DischargeKind), "none"))
     rates = _rates(table) if kind is DischargeKind.RATES else None
-    if rates and rates.base_per_kwh is None and any(p.ratio is not None for p in rates.periods):
+    if rates and rates.lacks_base:
         table.problem("base_per_kwh is missing: a discharge rule with ratios needs a base of its own")
     spot = kind is DischargeKind.SPOT
     factor = (table.number("factor") if spot else None) or Decimal(1)
