@@ -1,0 +1,144 @@
+"""When will this car leave: history, its calibration and the driver's word, joined.
+
+`presence` says how much longer cars stood at moments like this one; `calibration` corrects the levels by
+the record of past forecasts; `statement` weighs what the driver has said. `DepartureForecaster` keeps all
+three in step: it learns from departures only, in the order in which they become known.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.core.instant import MS_PER_H
+from backfeed.forecast.calibration import PROBE_H, Calibration
+from backfeed.forecast.distribution import DepartureDistribution
+from backfeed.forecast.history import History, Known, PastKnownError, Stay
+from backfeed.forecast.presence import ALL_ROWS, LOCATION_ROWS, USER_ROWS, rest_of_stay
+from backfeed.forecast.statement import StatementRecord, with_statement
+
+
+def departure_by_history(known: Known, user: str, location: str, arrival_ms: int, now_ms: int) -> DepartureDistribution:
+    """Return the departure by what is known of past stays alone, without calibration.
+
+    Raises
+    ------
+    PastKnownError
+        If the view knows more than was known at `now_ms`.
+    """
+    if known.now_ms > now_ms:
+        message = f"asked at {now_ms} with a history as of {known.now_ms}"
+        raise PastKnownError(message)
+    assert arrival_ms <= now_ms, "a car is forecast once it has arrived"
+    cdf = rest_of_stay(
+        known.rows_of_user(user, USER_ROWS),
+        known.rows_at(location, LOCATION_ROWS),
+        known.rows(ALL_ROWS),
+        known.arrival_min,
+        known.departure_min,
+        known.clock.minute(arrival_ms),
+        known.clock.minute(now_ms),
+    )
+    return DepartureDistribution(now_ms, cdf)
+
+
+def departure_distribution(
+    history: History,
+    record: StatementRecord,
+    user: str,
+    location: str,
+    arrival_ms: int,
+    now_ms: int,
+    stated_ms: int | None = None,
+    calibration: Calibration | None = None,
+) -> DepartureDistribution:
+    """Return when a car that is here will leave.
+
+    Parameters
+    ----------
+    history
+        Past stays; only those known at `now_ms` are looked at.
+    record
+        How drivers have kept their word.
+    user, location
+        Who and where; "" for an unknown user.
+    arrival_ms, now_ms
+        Since when the car is here, and the instant of the forecast.
+    stated_ms
+        The departure that the driver stated, None if he is silent.
+    calibration
+        The record that corrects levels; without one they are taken as they are.
+    """
+    known = history.as_of(now_ms)
+    forecast = departure_by_history(known, user, location, arrival_ms, now_ms)
+    if calibration is not None:
+        corrected = calibration.correct((now_ms - arrival_ms) / MS_PER_H, forecast.left_by)
+        forecast = DepartureDistribution(now_ms, corrected)
+    if stated_ms is None:
+        return forecast
+    here = 1.0
+    if now_ms > arrival_ms:
+        at_arrival = departure_by_history(history.as_of(arrival_ms), user, location, arrival_ms, arrival_ms)
+        here = 1.0 - float(at_arrival.left_share(np.array([now_ms]))[0])
+    return with_statement(forecast, here, stated_ms, record.worth(user))
+
+
+def departure_quantiles(
+    history: History,
+    user: str,
+    location: str,
+    arrival_ms: int,
+    now_ms: int,
+    levels: NDArray[np.float64] | tuple[float, ...],
+    calibration: Calibration | None = None,
+) -> NDArray[np.int64]:
+    """Return the instants by which a silent driver has left with the given probabilities, shape `(level,)`."""
+    record = StatementRecord()
+    return departure_distribution(
+        history, record, user, location, arrival_ms, now_ms, calibration=calibration
+    ).quantiles_ms(levels)
+
+
+class DepartureForecaster:
+    """Forecasts departures and learns from every one that becomes known.
+
+    >>> forecaster = DepartureForecaster("Asia/Shanghai")
+    >>> forecaster.learn(Stay("u", "home", 0, 36_000_000, 7.0), known_at_ms=36_000_000)
+    >>> forecast = forecaster.distribution("u", "home", arrival_ms=86_400_000, now_ms=86_400_000)
+    >>> bool(0.0 < forecast.left_share([86_400_000 + 36_000_000])[0] < 1.0)
+    True
+    """
+
+    def __init__(self, timezone: str) -> None:
+        """Begin knowing nothing of drivers who live by the clock of an IANA zone."""
+        self.history = History(timezone)
+        self.calibration = Calibration()
+        self.record = StatementRecord()
+
+    def learn(self, stay: Stay, known_at_ms: int) -> None:
+        """Learn from a stay that has just ended: its levels, the driver's word, then the stay itself.
+
+        Raises
+        ------
+        ValueError
+            If the stay is not over at `known_at_ms` or a later one is known already.
+        """
+        at_arrival: DepartureDistribution | None = None
+        for probe_h in PROBE_H:
+            probe_ms = stay.arrival_ms + int(probe_h * MS_PER_H)
+            if probe_ms >= stay.departure_ms:
+                break
+            known = self.history.as_of(probe_ms)
+            forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, probe_ms)
+            at_arrival = at_arrival or forecast
+            level = float(forecast.left_share(np.array([stay.departure_ms]))[0])
+            self.calibration.observe(probe_h, level)
+        if stay.stated_ms is not None and at_arrival is not None:
+            self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, at_arrival)
+        self.history.add(stay, known_at_ms)
+
+    def distribution(
+        self, user: str, location: str, arrival_ms: int, now_ms: int, stated_ms: int | None = None
+    ) -> DepartureDistribution:
+        """Return when a car that is here will leave; see `departure_distribution`."""
+        return departure_distribution(
+            self.history, self.record, user, location, arrival_ms, now_ms, stated_ms, self.calibration
+        )
