@@ -77,4 +77,4 @@ def _arrivals_per_quarter(arrivals: NDArray[np.float64], days: NDArray[np.int64]
     kernel = np.exp(-0.5 * (apart / CLOCK_WIDTH_MIN) ** 2)
     kernel /= kernel.sum()
     circulant = kernel[(np.arange(QUARTER_HOURS)[:, None] - np.arange(QUARTER_HOURS)) % QUARTER_HOURS]
-    return counts @ circulant
+    return np.asarray(counts @ circulant, dtype=np.float64)

@@ -5,7 +5,6 @@ everybody's, then by a wide prior (exponential about 12 kWh). Stays count by the
 arrival and less with age.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +94,3 @@ def _likeness(arrivals: NDArray[np.float64], arrival: float) -> NDArray[np.float
     apart = np.abs(age_min - np.round(age_min / DAY_MIN) * DAY_MIN) / ARRIVAL_WIDTH_MIN
     recency = 1.0 / (1.0 + np.maximum(age_min, 0.0) / (DAY_MIN * AGE_HALVES_DAYS))
     return recency / (1.0 + apart**4)
-
-
-def mean_kwh(distribution: EnergyDistribution) -> float:
-    """Return the mean of an energy distribution [kWh]."""
-    edges = np.concatenate([[0.0], (distribution.level[1:] + distribution.level[:-1]) / 2, [1.0]])
-    return math.fsum(distribution.energy_kwh * np.diff(edges))
