@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - Chinese punctuation in Chinese text
 """A run that never happened: synthetic numbers in every part of the report."""
 
 import math
@@ -249,7 +248,8 @@ def report():
         ),
         invitations=(invitation("shave-0715", 9, 16, 120.0, 228.4), invitation("fill-0712", 6, 3, 60.0, 131.0)),
         value_gap=ValueGap(
-            {"uncertainty": 205.0, "reserves": 74.0, "limits": 31.0, "wear": 12.0, "rules": 38.0, "other": 9.25}
+            {"kept": 64.0, "broken": 92.5, "none": 188.0, "demand_response": 24.75},
+            {"reserves": 74.0, "limits": 310.0, "wear": 1620.0},
         ),
         alternatives=(
             Alternative(

@@ -20,7 +20,8 @@ FloatSeries = NDArray[np.float64]
 Mark = Literal["s", "w", "u"]
 """How well a rule is known: seen in a public source, a weak source, unverified."""
 
-GapCause = Literal["uncertainty", "reserves", "limits", "wear", "rules", "other"]
+GapCause = Literal["kept", "broken", "none", "demand_response", "reserves", "limits", "wear"]
+"""`kept`, `broken`, `none`: sessions by their drivers' departure statement."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,20 @@ class InvitationSeries:
 
 @dataclass(frozen=True)
 class ValueGap:
-    """Where the value between the V2G world and perfect foresight went: one amount of money per cause."""
+    """Where the value went that the V2G world did not capture [currency].
 
-    amounts: Mapping[GapCause, float]
+    Parameters
+    ----------
+    missed
+        Foresight less V2G, by cause: sessions whose drivers kept their statement, broke it, made none; and demand
+        response. What is known too late lies here.
+    held_back
+        What even perfect foresight would gain without the owners' reserves (`reserves`) and the sites' limits
+        (`limits`), and what it pays for `wear`.
+    """
+
+    missed: Mapping[GapCause, float]
+    held_back: Mapping[GapCause, float]
 
 
 @dataclass(frozen=True)
