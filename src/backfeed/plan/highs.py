@@ -14,6 +14,7 @@ import numpy as np
 from backfeed.plan.lowered import Lowered
 from backfeed.plan.problem import Bools, Floats, Ints
 from backfeed.plan.program import LinearProgram, build
+from backfeed.plan.schedule import Duals
 
 ROWWISE = 2
 MINIMISE = 1
@@ -35,15 +36,14 @@ class SolverFailedError(Exception):
 class Answer:
     """What HiGHS found: averages [kW] as flat columns, curtailed PV `(node, step)`, and the bound.
 
-    `bound` is the objective of the relaxation without the energy curve's constant; `balance_price` the dual of
-    every balance row [currency/kW and step].
+    `bound` is the objective of the relaxation without the energy curve's constant; `duals` its prices.
     """
 
     charge: Floats
     discharge: Floats
     energy: Floats
     curtailed: Floats
-    balance_price: Floats
+    duals: Duals
     bound: float
     iterations: int
 
@@ -222,13 +222,15 @@ def _answer(
     def read(columns: Ints) -> Floats:
         return np.where(columns >= 0, solution[columns], 0.0)
 
-    price = np.where(program.balance_row >= 0, dual[program.balance_row], 0.0)
+    step_h = lowered.problem.axis.step_h
+    balance = np.where(program.balance_row >= 0, dual[program.balance_row], 0.0)
+    duals = Duals(-dual[program.dynamics_row], balance / step_h, dual[program.promise_row] / step_h)
     return Answer(
         charge=read(program.charge),
         discharge=read(program.discharge),
         energy=lowered.energy.reference_kwh + read(program.up) - read(program.down) - read(program.deep),
         curtailed=read(program.curtail),
-        balance_price=price,
+        duals=duals,
         bound=found[0],
         iterations=found[1],
     )

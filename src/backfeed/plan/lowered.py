@@ -84,6 +84,12 @@ class Lowered:
         return self.energy.constant + self.nodes.hull_constant
 
 
+def sum_cells(cell: Ints, values: Floats, shape: tuple[int, ...]) -> Floats:
+    """Sum flat values into the (node, step) cells that they belong to."""
+    size = int(np.prod(shape))
+    return np.bincount(cell, weights=values, minlength=size).astype(np.float64).reshape(shape)
+
+
 def lower(problem: PlanProblem) -> Lowered:
     """Lower a valid problem."""
     w, step_h = problem.windows, problem.axis.step_h
@@ -155,11 +161,10 @@ def _node_curve(problem: PlanProblem, node: Ints, step: Ints, charge_max: Floats
     nodes, step_h = problem.nodes, problem.axis.step_h
     shape = nodes.base_load_kw.shape
     cell = node * shape[1] + step
-    size = shape[0] * shape[1]
     fixed = nodes.base_load_kw - nodes.pv_kw
     curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
-    high = nodes.sum_up(np.bincount(cell, weights=charge_max, minlength=size).reshape(shape) + fixed + curtail)
-    low = nodes.sum_up(fixed - np.bincount(cell, weights=discharge_max, minlength=size).reshape(shape))
+    high = nodes.sum_up(sum_cells(cell, charge_max, shape) + fixed + curtail)
+    low = nodes.sum_up(fixed - sum_cells(cell, discharge_max, shape))
     metered = nodes.metered[:, None]
     buy = np.where(metered, step_h * problem.prices.buy_per_kwh[nodes.zone], 0.0)
     sell = np.where(metered, step_h * problem.prices.sell_per_kwh[nodes.zone], 0.0)

@@ -57,7 +57,8 @@ class _Rows:
 
     def rowwise(self) -> tuple[Ints, Ints, Floats]:
         """Return `(start, index, value)` of the matrix in row-wise form."""
-        row, column, value = np.concatenate(self.at_row), np.concatenate(self.at_column), np.concatenate(self.value)
+        row, column = np.concatenate(self.at_row), np.concatenate(self.at_column)
+        value = np.concatenate(self.value)
         order = np.argsort(row, kind="stable")
         start = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=self.count))))
         return start, column[order], value[order]
@@ -68,7 +69,8 @@ class LinearProgram:
     """The linear program and where its columns stand.
 
     `charge`, `discharge`, `up`, `down` and `deep` hold the column of every flat entry, -1 where there is
-    none; `pair_first` and `pair_second` the columns of which one at a time may be above 0.
+    none; `balance_row` the balance that each (node, step) adds to, -1 for none; `pair_first` and
+    `pair_second` the columns of which one at a time may be above 0.
     """
 
     cost: Floats
@@ -85,7 +87,9 @@ class LinearProgram:
     down: Ints
     deep: Ints
     curtail: Ints
+    dynamics_row: Ints
     balance_row: Ints
+    promise_row: Ints
     pair_first: Ints
     pair_second: Ints
 
@@ -99,12 +103,12 @@ def build(lowered: Lowered) -> LinearProgram:
     up = columns.add(curve.up_cost, 0.0, curve.up_width)
     down = _add_where(columns, curve.down_width > 0, curve.down_cost, curve.down_width)
     deep = _add_where(columns, curve.deep_width > 0, curve.deep_cost, curve.deep_width)
-    _add_dynamics(rows, lowered, (charge, discharge, up, down, deep))
+    dynamics = _add_dynamics(rows, lowered, (charge, discharge, up, down, deep))
     tree = _Tree(lowered, columns)
     tree.add_rows(rows, charge, discharge)
     bought, sold = tree.add_inverted(rows, columns)
     _add_peaks(rows, columns, lowered, tree)
-    _add_commitments(rows, columns, lowered, charge, discharge)
+    promises = _add_commitments(rows, columns, lowered, charge, discharge)
     start, index, value = rows.rowwise()
     both = np.flatnonzero((charge >= 0) & (discharge >= 0))
     return LinearProgram(
@@ -122,7 +126,9 @@ def build(lowered: Lowered) -> LinearProgram:
         down=down,
         deep=deep,
         curtail=tree.curtail,
-        balance_row=tree.row,
+        dynamics_row=dynamics,
+        balance_row=tree.attached_rows(),
+        promise_row=promises,
         pair_first=np.concatenate((bought, charge[both])),
         pair_second=np.concatenate((sold, discharge[both])),
     )
@@ -142,7 +148,7 @@ def _put_where(rows: _Rows, row: Ints, column: Ints, value: Floats | float) -> N
     rows.put(row[there], column[there], value[there])
 
 
-def _add_dynamics(rows: _Rows, lowered: Lowered, columns: tuple[Ints, Ints, Ints, Ints, Ints]) -> None:
+def _add_dynamics(rows: _Rows, lowered: Lowered, columns: tuple[Ints, Ints, Ints, Ints, Ints]) -> Ints:
     """Add `e[t+1] - e[t] - gain c + loss x = 0`, a row's first step starting from its arrival or previous row."""
     charge, discharge, up, down, deep = columns
     w, reference = lowered.problem.windows, lowered.energy.reference_kwh
@@ -158,6 +164,7 @@ def _add_dynamics(rows: _Rows, lowered: Lowered, columns: tuple[Ints, Ints, Ints
     for piece, sign in ((up, 1.0), (down, -1.0), (deep, -1.0)):
         _put_where(rows, row, piece, sign)
         _put_where(rows, row[known], piece[before[known]], -sign)
+    return row
 
 
 class _Tree:
@@ -186,7 +193,7 @@ class _Tree:
         self.over = _add_where(columns, import_may_bind(lowered) & self.active, buy + limit, free)
         self.beyond = _add_where(columns, export_may_bind(lowered) & self.active, limit - sell, free)
         self.curtail = _add_where(columns, curve.curtail_max_kw > 0, np.zeros_like(free), curve.curtail_max_kw)
-        self.row = np.full(self.active.shape, -1)
+        self.row: Ints = np.full(self.active.shape, -1)
         self.attached = self._attach()
 
     def _attach(self) -> Ints:
@@ -222,6 +229,11 @@ class _Tree:
         _put_where(rows, holder, charge, -1.0)
         _put_where(rows, holder, discharge, 1.0)
 
+    def attached_rows(self) -> Ints:
+        """Return the balance row that a kW at each (node, step) enters, -1 for none."""
+        step = np.arange(self.row.shape[-1])
+        return np.where(self.attached >= 0, self.row[self.attached, step[None, :]], -1)
+
     def add_inverted(self, rows: _Rows, columns: _Columns) -> tuple[Ints, Ints]:
         """Add `bought - sold = n` where selling pays more than buying; return the columns of both."""
         lowered, curve = self.lowered, self.lowered.nodes
@@ -253,11 +265,11 @@ def _add_peaks(rows: _Rows, columns: _Columns, lowered: Lowered, tree: _Tree) ->
         _put_where(rows, row, column[node, step], sign)
 
 
-def _add_commitments(rows: _Rows, columns: _Columns, lowered: Lowered, charge: Ints, discharge: Ints) -> None:
+def _add_commitments(rows: _Rows, columns: _Columns, lowered: Lowered, charge: Ints, discharge: Ints) -> Ints:
     """Add `sum(x - c) + shortfall >= power` (up) or `sum(c - x) + shortfall >= power` (down)."""
     promised = lowered.problem.commitments
     if not len(promised):
-        return
+        return np.zeros(0, np.int64)
     shortfall = columns.add(lowered.problem.axis.step_h * promised.shortfall_per_kwh, 0.0, np.inf)
     row = rows.add(promised.power_kw, np.full(len(promised), np.inf))
     rows.put(row, shortfall, 1.0)
@@ -265,6 +277,7 @@ def _add_commitments(rows: _Rows, columns: _Columns, lowered: Lowered, charge: I
     sign = np.where(promised.up, -1.0, 1.0)[of]
     _put_where(rows, row[of], charge[entry], sign)
     _put_where(rows, row[of], discharge[entry], -sign)
+    return row
 
 
 def entries_under(lowered: Lowered, node: Ints, step: Ints) -> tuple[Ints, Ints]:

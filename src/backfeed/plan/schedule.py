@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from backfeed.core.axis import TimeAxis
-from backfeed.plan.lowered import Lowered
+from backfeed.plan.lowered import Lowered, sum_cells
 from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
 
 SLACK_MIN_KWH = 1e-6
@@ -37,6 +37,43 @@ class Slack:
 
 
 @dataclass(frozen=True)
+class Duals:
+    """The prices that prove the bound: each is what one unit more of something costs the plan.
+
+    Parameters
+    ----------
+    energy_per_kwh
+        Value of a kWh in the battery during a step, flat.
+    balance_per_kwh
+        Cost of a kWh more of net power at a node, from the node and all above it, `(node, step)`.
+    commitment_per_kwh
+        Cost of a kWh more promised, `(commitment,)`.
+    """
+
+    energy_per_kwh: Floats
+    balance_per_kwh: Floats
+    commitment_per_kwh: Floats
+
+    @classmethod
+    def none(cls, lowered: Lowered) -> "Duals":
+        """Return prices of 0, which prove little."""
+        problem = lowered.problem
+        return cls(
+            np.zeros(len(lowered.row)), np.zeros_like(lowered.nodes.fixed_kw), np.zeros(len(problem.commitments))
+        )
+
+    def vehicle_price_per_kwh(self, problem: PlanProblem) -> Floats:
+        """Return what a kWh more taken by a vehicle at a node costs beyond its own price, `(node, step)`."""
+        promised, nodes = problem.commitments, problem.nodes
+        promise = np.zeros_like(self.balance_per_kwh)
+        sign = np.where(promised.up, 1.0, -1.0)
+        np.add.at(promise, (promised.node, promised.step), sign * self.commitment_per_kwh)
+        for level in nodes.levels[1:]:
+            promise[level] += promise[nodes.parent[level]]
+        return self.balance_per_kwh + promise
+
+
+@dataclass(frozen=True)
 class Schedule:
     """An answer: powers, energies, what it costs, how far from the best it may be.
 
@@ -53,7 +90,9 @@ class Schedule:
     net_kw
         Net power of every node's subtree, `(node, step)`.
     price_per_kwh
-        What one kWh more at a node and step is worth on top of the prices that the vehicle itself pays, `(node, step)`.
+        What a kWh more taken by a vehicle at a node costs beyond the vehicle's own price, `(node, step)`.
+    duals
+        The prices that prove the lower bound.
     objective, lower_bound
         Cost of this plan; cost below which no plan can be (-inf where none is known).
     """
@@ -66,6 +105,7 @@ class Schedule:
     curtailed_kw: Floats
     net_kw: Floats
     price_per_kwh: Floats
+    duals: Duals
     objective: float
     lower_bound: float
     costs: dict[str, float]
@@ -163,7 +203,7 @@ def settle_plan(
     lowered: Lowered,
     energy: Floats,
     curtailed: Floats,
-    price: Floats,
+    duals: Duals,
     lower_bound: float,
     method: str,
     iterations: int = 0,
@@ -179,8 +219,8 @@ def settle_plan(
         Energies at the ends of steps to follow, flat [kWh].
     curtailed
         PV to curtail, `(node, step)` [kW].
-    price
-        Node prices [currency/kWh], `(node, step)`.
+    duals
+        The prices that prove the bound.
     lower_bound, method, iterations, status
         Passed on into the schedule.
     """
@@ -188,7 +228,7 @@ def settle_plan(
     average, reached = net_energy_path(lowered, energy)
     shape = problem.nodes.base_load_kw.shape
     cell = lowered.node * shape[1] + lowered.step
-    vehicles = np.bincount(cell, weights=average, minlength=shape[0] * shape[1]).reshape(shape)
+    vehicles = sum_cells(cell, average, shape)
     curtailed = np.clip(curtailed, 0.0, lowered.nodes.curtail_max_kw)
     net = problem.nodes.sum_up(vehicles + lowered.nodes.fixed_kw + curtailed)
     costs, slacks = _vehicle_costs(lowered, average, reached)
@@ -203,7 +243,8 @@ def settle_plan(
         energy_flat_kwh=reached,
         curtailed_kw=curtailed,
         net_kw=net,
-        price_per_kwh=price,
+        price_per_kwh=duals.vehicle_price_per_kwh(problem),
+        duals=duals,
         objective=float(sum(costs.values())),
         lower_bound=lower_bound,
         costs=costs,

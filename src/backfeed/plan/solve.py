@@ -12,7 +12,7 @@ from backfeed.plan.heuristic import plan_by_rule
 from backfeed.plan.highs import HighsSolver, SolverFailedError
 from backfeed.plan.lowered import Lowered, lower
 from backfeed.plan.problem import PlanProblem
-from backfeed.plan.schedule import Schedule, settle_plan
+from backfeed.plan.schedule import Duals, Schedule, settle_plan
 from backfeed.plan.validate import require_valid
 
 Method = Literal["auto", "structured", "highs"]
@@ -68,7 +68,7 @@ def _ruled(lowered: Lowered, status: str) -> Schedule:
     """Settle the rule-based plan."""
     zero = np.zeros_like(lowered.nodes.fixed_kw)
     energy = plan_by_rule(lowered)
-    return settle_plan(lowered, energy, zero, zero, -np.inf, "rule", status=status)
+    return settle_plan(lowered, energy, zero, Duals.none(lowered), -np.inf, "rule", status=status)
 
 
 def _solve_with_highs(
@@ -79,6 +79,5 @@ def _solve_with_highs(
         answer = solver.solve(lowered, gap, time_limit_s, iteration_limit, MIP_PAIRS_MAX)
     except SolverFailedError as failure:
         return _ruled(lowered, str(failure))
-    price = answer.balance_price / lowered.problem.axis.step_h
     bound = answer.bound + lowered.energy.constant
-    return settle_plan(lowered, answer.energy, answer.curtailed, price, bound, "highs", answer.iterations)
+    return settle_plan(lowered, answer.energy, answer.curtailed, answer.duals, bound, "highs", answer.iterations)

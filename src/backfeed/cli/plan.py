@@ -1,0 +1,122 @@
+"""`backfeed plan`: solve a planner instance; `backfeed plan check`: judge a schedule."""
+
+import resource
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from backfeed.cli.outcome import QualityMissedError, say, write_result
+
+if TYPE_CHECKING:
+    from backfeed.plan.check import Verdict
+
+VIOLATION_MAX = 1e-5
+"""A hard bound broken by more than this [kW or kWh] makes a plan unusable."""
+
+
+class Method(StrEnum):
+    """How to solve."""
+
+    AUTO = "auto"
+    STRUCTURED = "structured"
+    HIGHS = "highs"
+
+
+class InstanceFirst(TyperGroup):
+    """A group whose own argument may stand where a sub-command does: `plan INSTANCE` is `plan solve INSTANCE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 the library's own type moves
+        """Put `solve` in front of anything that is not a sub-command."""
+        if args and args[0] != "--help" and args[0] not in self.commands:
+            args = ["solve", *args]
+        return list(super().parse_args(ctx, args))
+
+
+app = typer.Typer(
+    cls=InstanceFirst, no_args_is_help=True, help="Solve a planner instance (plan INSTANCE --out DIR), or check one."
+)
+
+_InstanceArgument = Annotated[Path, typer.Argument(help="Folder of the instance's tables.")]
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def solve(
+    instance: _InstanceArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for schedule, prices and summary.")],
+    gap: Annotated[float, typer.Option(help="Relative gap to the proven bound that is good enough.")] = 1e-3,
+    time_limit: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    method: Annotated[Method, typer.Option(help="How to solve.")] = Method.AUTO,
+    as_json: _JsonOption = False,  # noqa: FBT002 typer's own form
+) -> None:
+    """Plan charge and discharge of a fleet at the least cost, with a proven bound.
+
+    Exit code 3: a plan is written, but the gap that was asked for is not proven.
+    """
+    from backfeed.plan.answer import summarise, write_answer  # noqa: PLC0415 --help must not wait for numpy
+    from backfeed.plan.check import check, proposal_of  # noqa: PLC0415
+    from backfeed.plan.instance import read_instance  # noqa: PLC0415
+    from backfeed.plan.solve import solve as solve_problem  # noqa: PLC0415
+
+    problem = read_instance(instance)
+    say(f"{len(problem.windows)} rows at {len(problem.nodes)} nodes over {problem.axis.count} steps")
+    wall, cpu = time.perf_counter(), time.process_time()
+    schedule = solve_problem(problem, gap, time_limit, method.value)
+    run = {
+        "cpu_s": time.process_time() - cpu,
+        "wall_s": time.perf_counter() - wall,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    verdict = check(problem, proposal_of(schedule))
+    summary = summarise(schedule, verdict, run)
+    write_answer(problem, schedule, out, summary)
+    write_result(summary, f"{_words(verdict, schedule.method)}; written to {out}", as_json=as_json)
+    _require_quality(verdict, gap)
+
+
+@app.command(name="check")
+def check_command(
+    instance: _InstanceArgument,
+    answer: Annotated[Path, typer.Argument(help="Folder that holds schedule.parquet.")],
+    gap: Annotated[float, typer.Option(help="Relative gap above which the exit code is 3.")] = 1e-3,
+    as_json: _JsonOption = False,  # noqa: FBT002 typer's own form
+) -> None:
+    """Recompute objective, violations and lower bound of a schedule from the files alone."""
+    from backfeed.plan.answer import read_proposal  # noqa: PLC0415 --help must not wait for numpy
+    from backfeed.plan.check import check  # noqa: PLC0415
+    from backfeed.plan.instance import read_instance  # noqa: PLC0415
+
+    problem = read_instance(instance)
+    verdict = check(problem, read_proposal(problem, answer))
+    document = {
+        "objective": verdict.objective,
+        "lower_bound": verdict.lower_bound,
+        "gap": verdict.gap,
+        "max_violation_kw": verdict.max_violation_kw,
+        "max_violation_kwh": verdict.max_violation_kwh,
+        "terms": verdict.terms,
+    }
+    write_result(document, _words(verdict, "checked"), as_json=as_json)
+    _require_quality(verdict, gap)
+
+
+def _words(verdict: "Verdict", method: str) -> str:
+    """Return a verdict as a line for people."""
+    return (
+        f"{method}: objective {verdict.objective:.6f}, lower bound {verdict.lower_bound:.6f}, gap {verdict.gap:.2e}, "
+        f"violations {verdict.max_violation_kw:.1e} kW and {verdict.max_violation_kwh:.1e} kWh"
+    )
+
+
+def _require_quality(verdict: "Verdict", gap: float) -> None:
+    """Raise if the plan breaks a hard bound or is not proven to be within the gap."""
+    if max(verdict.max_violation_kw, verdict.max_violation_kwh) > VIOLATION_MAX:
+        message = f"the plan breaks a hard bound by {verdict.max_violation_kw} kW or {verdict.max_violation_kwh} kWh"
+        raise QualityMissedError(message)
+    if not verdict.gap <= gap:
+        message = f"the gap asked for is {gap:g}, the gap proven is {verdict.gap:.3g}"
+        raise QualityMissedError(message)
