@@ -3,14 +3,17 @@
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 import numpy as np
 import ocpp
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from backfeed.app.loop import run_virtual
 from backfeed.core.clock import LoopClock
@@ -19,8 +22,10 @@ from backfeed.core.rng import Streams
 from backfeed.sim.city import City
 from backfeed.sim.columns import Visits, WorldConfig
 from backfeed.sim.fault import FaultRates, Faults
+from backfeed.sim.socket_link import connect_websocket
 from backfeed.sim.world import draw_world
-from backfeed.wire.link import Link, LinkClosedError, memory_pipe
+from backfeed.wire.link import Link, LinkClosedError, Traffic, memory_pipe
+from backfeed.wire.websocket_link import OCPP21, WebsocketLink, counted_server, websocket_options
 
 START_MS = parse_instant("2026-07-06T00:00:00Z")
 NUMBERS = (
@@ -102,6 +107,7 @@ class Platform:
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {}
         self.default_kw: float | None = None
         self.refuses_links = False
+        self.credentials: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._waiting: dict[str, asyncio.Future[list[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -183,6 +189,24 @@ class Platform:
         answer = await self.call(station, "SetChargingProfile", {"evseId": 1, "chargingProfile": profile})
         return str(answer[1]["status"])
 
+    @asynccontextmanager
+    async def listening(self, traffic: Traffic) -> AsyncIterator[Callable[[str], Awaitable[Link]]]:
+        """Listen on a socket; gives how a station connects to it."""
+
+        async def welcome(connection: ServerConnection) -> None:
+            station = unquote(connection.request.path.rpartition("/")[2])
+            self.credentials[station] = connection.request.headers["Authorization"]
+            self._links[station] = WebsocketLink(connection)
+            await self._serve(station, self._links[station])
+
+        options = websocket_options(traffic, None)
+        counted = counted_server(traffic)
+        async with serve(
+            welcome, "127.0.0.1", 0, subprotocols=[OCPP21], create_connection=counted, **options
+        ) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ocpp"
+            yield lambda station: connect_websocket(url, station, "a secret of many signs", traffic)
+
     async def settled(self) -> None:
         """Let everybody finish what they do at this instant."""
         for _ in range(100):
@@ -227,21 +251,28 @@ class Stage:
         self,
         during: Callable[[Platform], Awaitable[None]] | None = None,
         before: Callable[[Platform], None] | None = None,
+        link: str = "memory",
     ) -> "Stage":
-        run_virtual(self._play(during, before))
+        traffic = Traffic()
+        run_virtual(self._play(during, before, traffic if link == "socket" else None), traffic)
+        assert traffic.under_way == 0
         return self
 
-    async def _play(self, during: Any, before: Any) -> None:
+    async def _play(self, during: Any, before: Any, traffic: Traffic | None) -> None:
         clock = LoopClock(asyncio.get_running_loop(), self.config.start_ms)
         self.platform = Platform(clock)
         if before is not None:
             before(self.platform)
         faults = None if self.rates is None else Faults(self.rates, Streams(self.seed))
-        city = City(self.sessions, self.config, clock, self.platform.connect, faults)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(city.run())
-            if during is not None:
-                group.create_task(during(self.platform))
+        async with AsyncExitStack() as stack:
+            connect = self.platform.connect
+            if traffic is not None:
+                connect = await stack.enter_async_context(self.platform.listening(traffic))
+            city = City(self.sessions, self.config, clock, connect, faults)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(city.run())
+                if during is not None:
+                    group.create_task(during(self.platform))
         self.truth = city.truth()
         self.undelivered = city.undelivered()
 
