@@ -76,7 +76,7 @@ class TimeAxis:
         """Return how many hours of every step lie in `[from_ms, until_ms)`, shape `(step,)`."""
         starts = self.starts_ms
         shared = np.minimum(starts + self.step_ms, until_ms) - np.maximum(starts, from_ms)
-        return np.maximum(shared, 0) / MS_PER_H
+        return np.asarray(np.maximum(shared, 0) / MS_PER_H, dtype=np.float64)
 
     def require_same(self, other: "TimeAxis") -> None:
         """Raise `AxisMismatchError` unless `other` is this very axis."""
