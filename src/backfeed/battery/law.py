@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from backfeed.battery.chemistry import Chemistry
 
@@ -109,9 +109,10 @@ class WearLaw:
         damage: Floats = stress ** (1 / self.cycling_power) * (full_cycles / self.cycling_unit_efc)
         return damage
 
-    def loss(self, calendar_damage: Floats, cycling_damage: Floats) -> tuple[Floats, Floats]:
+    def loss(self, calendar_damage: ArrayLike, cycling_damage: ArrayLike) -> tuple[Floats, Floats]:
         """Return the capacity lost in storage and in cycling, as fractions of the new capacity."""
-        return calendar_damage**self.calendar_power, cycling_damage**self.cycling_power
+        stored, cycled = np.asarray(calendar_damage, dtype=np.float64), np.asarray(cycling_damage, dtype=np.float64)
+        return stored**self.calendar_power, cycled**self.cycling_power
 
 
 def anode_potential_v(soc: Floats) -> Floats:

@@ -1,10 +1,11 @@
 """The wear law as the planner sees it: two prices per vehicle.
 
 A linear program can hold a price per kWh discharged and a price per kWh stored and hour, nothing
-curved. Both are taken from the true law at a given plan: the price per kWh discharged is the secant of
-the cycling cost between the plan and the plan without its discharge, the price of holding is the slope
-of the storage cost when the whole plan is lifted. After a plan is found they are taken again at that
-plan; two or three rounds settle. Payments never use them: `backfeed.battery.pricing` does.
+curved. Both are taken from the true law at a given plan, as secants between the plan and the same plan
+without its discharge: what the discharge cost in cycling per kWh, and what it saved in storage per kWh
+stored and hour. Where a plan discharges nothing, a nominal discharge and the slope of the storage cost
+stand in. After a plan is found the prices are taken again at that plan; two or three rounds settle, and a
+week or two of plan is better than a day. Payments never use them: `backfeed.battery.pricing` does.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +15,21 @@ from numpy.typing import ArrayLike
 
 from backfeed.battery.law import Floats, WearLaw
 from backfeed.battery.pricing import DEFAULT_REFERENCE, DEFAULT_VALUE_PER_KWH, ReferenceUse, damage_price
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, DayStress, SocPaths, day_damage, day_stress, path_damage
+from backfeed.battery.stress import (
+    DEFAULT_TEMPERATURE_C,
+    HOURS_PER_DAY,
+    DayStress,
+    SocPaths,
+    day_damage,
+    day_stress,
+    path_damage,
+)
 from backfeed.core.instant import MS_PER_H
 
 _SOC_LIFT = 0.05
 """How far a plan is lifted and lowered to see the slope of the storage cost."""
-_HOURS_PER_DAY = 24.0
+_LEAST_SHARE_LOWERED = 0.01
+"""A plan that lowers the stored energy by less says nothing about its price."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def linear_coefficients(  # noqa: PLR0913 - every option has a default and a nam
     share = discharge_per_day_kwh / np.asarray(discharge_efficiency, dtype=np.float64) / capacity
     busier = _with_discharge(day, np.broadcast_to(share, capacity.shape))
     added = [day_damage(law, each, active_c_rate=active_c_rate)[1] for each in (busier, day)]
-    discharged = discharge_per_day_kwh * np.bincount(day.path, weights=day.hours) / _HOURS_PER_DAY
+    discharged = discharge_per_day_kwh * np.bincount(day.path, weights=day.hours) / HOURS_PER_DAY
     return LinearWear(
         np.maximum(prices[1] * np.bincount(day.path, weights=added[0] - added[1]) / discharged, 0),
         prices[0] * _holding_damage(law, paths, temperature_c) / capacity,
@@ -117,32 +127,45 @@ def relinearise(  # noqa: PLR0913 - every option has a default and a name
     discharged_kwh
         What the plan discharges [kWh, AC at the EVSE], shape `(vehicle,)`.
     fallback
-        The prices per kWh discharged of vehicles whose plan discharges nothing.
+        The prices per kWh discharged of vehicles whose plan discharges nothing; those get the slope of the
+        storage cost at their plan for holding.
     temperature_c, value_per_kwh, scale, reference, active_c_rate, day_start_ms
         As in `backfeed.battery.pricing.path_costs`.
     """
     capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(plan),))
     prices = damage_price(law, capacity, value_per_kwh=value_per_kwh, scale=scale, reference=reference)
-    cycling = [
-        path_damage(law, paths, temperature_c, active_c_rate=active_c_rate, day_start_ms=day_start_ms)[1]
+    planned, idle = (
+        path_damage(law, paths, temperature_c, active_c_rate=active_c_rate, day_start_ms=day_start_ms)
         for paths in (plan, without_discharge)
-    ]
-    discharges = discharged_kwh > 0
-    secant = prices[1] * (cycling[0] - cycling[1]) / np.where(discharges, discharged_kwh, 1)
-    return LinearWear(
-        np.where(discharges, np.maximum(secant, 0), fallback.wear_per_kwh),
-        prices[0] * _holding_damage(law, plan, temperature_c, day_start_ms) / capacity,
     )
+    saved_kwh_h = (_charge_hours(without_discharge) - _charge_hours(plan)) * capacity
+    lowers = saved_kwh_h > _LEAST_SHARE_LOWERED * _charge_hours(plan) * capacity
+    discharges = discharged_kwh > 0
+    wear = prices[1] * (planned[1] - idle[1]) / np.where(discharges, discharged_kwh, 1)
+    hold = prices[0] * (idle[0] - planned[0]) / np.where(lowers, saved_kwh_h, 1)
+    slope = prices[0] * _holding_damage(law, plan, temperature_c, day_start_ms) / capacity
+    return LinearWear(
+        np.where(discharges, np.maximum(wear, 0), fallback.wear_per_kwh),
+        np.where(discharges & lowers, hold, slope),
+    )
+
+
+def _charge_hours(paths: SocPaths) -> Floats:
+    """Return the time integral of the state of charge of every path [h]."""
+    hours = np.diff(paths.at_ms) / MS_PER_H
+    area = hours * 0.5 * (paths.soc[1:] + paths.soc[:-1])
+    area[paths.offsets[1:-1] - 1] = 0
+    return np.add.reduceat(np.append(area, 0), paths.offsets[:-1])
 
 
 def _with_discharge(day: DayStress, share: Floats) -> DayStress:
     """Add a discharge of a share of the capacity, charged back, to every whole day."""
-    share = share[day.path] * day.hours / _HOURS_PER_DAY
+    share = share[day.path] * day.hours / HOURS_PER_DAY
     return replace(
         day,
         depth=np.minimum(day.depth + share, 1),
         full_cycles=day.full_cycles + share,
-        c_rate=day.c_rate + 2 * share / _HOURS_PER_DAY,
+        c_rate=day.c_rate + 2 * share / HOURS_PER_DAY,
     )
 
 

@@ -12,8 +12,10 @@ equals, to first order, the difference the path makes at the horizon. `horizon_c
 difference of two uses where that is asked: on a yearly true-up, in a contract.
 
 The reference use (`ReferenceUse`) is plain: the car leaves at 08:00 with 80 %, drives 4 kWh to work and 4
-kWh back at 18:00, and is charged to 80 % just before it leaves again, at 25 degrees, for eight years.
-It is the same in every comparison; another one can be handed in.
+kWh back at 18:00, gives 10 kWh in the evening, and is charged to 80 % just before it leaves again, at 25
+degrees, for eight years. Ten kilowatt-hours are the middle of a programme of twenty: at the middle the
+slope of a loss is its mean, so the prices of such a programme add up to what it costs at the horizon.
+The reference is the same in every comparison; another one can be handed in.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backfeed.battery.law import Floats, WearLaw
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, SocPaths, path_damage
+from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, HOURS_PER_DAY, SocPaths, path_damage
 from backfeed.core.instant import MS_PER_H
 
 DEFAULT_VALUE_PER_KWH = 600.0
@@ -35,18 +37,20 @@ DAYS_PER_YEAR = 365.0
 
 @dataclass(frozen=True, slots=True)
 class ReferenceUse:
-    """The use a car has apart from anything this platform does with it.
+    """The use in whose middle damage is priced.
 
     Parameters
     ----------
     driving_kwh_per_day
         Battery energy driven each day [kWh], half at `departure_h`, half at `arrival_h`.
+    discharge_kwh_per_day
+        Battery energy discharged for others each evening [kWh].
     full_soc
         State of charge at departure, 0-1.
     departure_h, arrival_h
         Hours of the day.
     charge_kw
-        Power of charging, in the battery [kW]; charging ends at departure.
+        Power of charging and discharging, in the battery [kW]; charging ends at departure.
     temperature_c
         Cell temperature [degrees C].
     years
@@ -54,6 +58,7 @@ class ReferenceUse:
     """
 
     driving_kwh_per_day: float = 8.0
+    discharge_kwh_per_day: float = 10.0
     full_soc: float = 0.8
     departure_h: float = 8.0
     arrival_h: float = 18.0
@@ -64,18 +69,26 @@ class ReferenceUse:
     def day(self, capacity_kwh: Floats) -> SocPaths:
         """Return the day of every car, from midnight to midnight, shape `(vehicle,)` -> one path each."""
         drive_h = 0.5
-        half = np.minimum(self.driving_kwh_per_day / 2 / capacity_kwh, self.full_soc / 2)
-        charging_h = np.minimum(2 * half * capacity_kwh / self.charge_kw, self.departure_h)
+        full = np.full(capacity_kwh.shape, self.full_soc)
+        half = np.minimum(self.driving_kwh_per_day / 2 / capacity_kwh, full / 4)
+        home = full - 2 * half
+        low = home - np.minimum(self.discharge_kwh_per_day / capacity_kwh, home)
+        hours_per_soc = capacity_kwh / self.charge_kw
         corners_h = np.broadcast_arrays(
-            np.zeros_like(half), self.departure_h - charging_h, self.departure_h, self.departure_h + drive_h,
-            self.arrival_h - drive_h, self.arrival_h, 24.0,
-        )  # fmt: skip
-        full = np.full_like(half, self.full_soc)
-        soc = [full - 2 * half, full - 2 * half, full, full - half, full - half, full - 2 * half, full - 2 * half]
+            0.0,
+            np.maximum(self.departure_h - (full - low) * hours_per_soc, 0),
+            self.departure_h,
+            self.departure_h + drive_h,
+            self.arrival_h - drive_h,
+            self.arrival_h,
+            np.minimum(self.arrival_h + (home - low) * hours_per_soc, HOURS_PER_DAY),
+            HOURS_PER_DAY,
+        )
+        soc = [low, low, full, full - half, full - half, home, low, low]
         return SocPaths(
             np.rint(np.stack(corners_h, axis=1).ravel() * MS_PER_H).astype(np.int64),
             np.stack(soc, axis=1).ravel(),
-            np.arange(half.size + 1, dtype=np.int64) * len(soc),
+            np.arange(full.size + 1, dtype=np.int64) * len(soc),
         )
 
 

@@ -23,7 +23,7 @@ from backfeed.core.instant import MS_PER_DAY
 DEFAULT_TEMPERATURE_C = 25.0
 """Cell temperature where no feed tells it [degrees C]."""
 HOURS_PER_DAY = 24.0
-_TABLE_STEP_C = 0.5
+_TABLE_STEP_C = 0.25
 _TABLE_CELLS = 2_048
 
 
