@@ -48,12 +48,24 @@ BACK_OFF_DOUBLINGS = 5
 class ChargePoint:
     """The client end of one station."""
 
-    def __init__(self, controller: Controller, clock: Clock, connect: Connect, dice: np.random.Generator) -> None:
-        """Prepare to connect; `dice` jitter the pauses between attempts."""
+    def __init__(
+        self,
+        controller: Controller,
+        clock: Clock,
+        connect: Connect,
+        dice: np.random.Generator,
+        catch_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare to connect.
+
+        `dice` jitter the pauses between attempts; `catch_up` lets the world do what is due by now before the
+        platform is served, so that it does not matter which of the two the event loop wakes first.
+        """
         self._controller = controller
         self._clock = clock
         self._connect = connect
         self._dice = dice
+        self._catch_up = catch_up
         self._ids = CountingIds("c")
         self._link: Link | None = None
         self._is_closed = False
@@ -145,6 +157,7 @@ class ChargePoint:
                 await link.send(frame)
 
     def _serve(self, machine: CallMachine, call: CallReceived) -> None:
+        self._catch_up()
         response = answer_request(self._controller, call.request, self._clock.now_ms())
         if response is None:
             machine.refuse(call.message_id, ErrorCode.NOT_SUPPORTED, f"{call.action} is not supported")

@@ -72,21 +72,23 @@ class City:
         self._reading_ms = FAR_MS
         self._sleeping_until_ms = -1
         self._sleeper: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._running: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Let the window pass, from its start to its end."""
         await self._clock.sleep_until(self._config.start_ms)
         self._schedule()
-        tasks: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as group:
+            self._group = group
             try:
                 while not self._is_over():
                     at_ms = min(self._next_ms(), self._config.end_ms)
                     if await self._sleep_until(at_ms):
-                        tasks += [group.create_task(point.run()) for point in self._act(at_ms)]
+                        self._act(at_ms)
                 await self._settle()
             finally:
-                for task in tasks:
+                for task in self._running:
                     task.cancel()
 
     def truth(self) -> Truth:
@@ -126,14 +128,19 @@ class City:
             self._wakes[0][0] if self._wakes else FAR_MS,
         )
 
-    def _act(self, at_ms: int) -> list[ChargePoint]:
-        """Do all that is due at an instant; return the stations that have been switched on."""
-        switched_on = []
+    def _catch_up(self) -> None:
+        """Do what is due by now, if the event loop has woken somebody else first."""
+        now_ms = min(self._clock.now_ms(), self._config.end_ms)
+        while (at_ms := self._next_ms()) <= now_ms:
+            self._act(at_ms)
+
+    def _act(self, at_ms: int) -> None:
+        """Do all that is due at an instant."""
         while self._due and self._due[0][0] <= at_ms:
             _, rank, station, index = heapq.heappop(self._due)
             match rank:
                 case _Rank.COMMISSION:
-                    switched_on.append(self._commission(station, at_ms))
+                    self._commission(station, at_ms)
                 case _Rank.DEPART:
                     self._controllers[station].unplug(at_ms)
                 case _Rank.OUTAGE:
@@ -148,9 +155,9 @@ class City:
             _, station = heapq.heappop(self._wakes)
             if self._controllers[station].wake_ms <= at_ms:
                 self._controllers[station].wake(at_ms)
-        return switched_on
 
-    def _commission(self, station: str, at_ms: int) -> ChargePoint:
+    def _commission(self, station: str, at_ms: int) -> None:
+        assert self._group is not None, "a city is commissioned while it runs"
         config = self._config
         controller = Controller(
             station,
@@ -160,7 +167,8 @@ class City:
             (at_ms, config.end_ms),
             lambda: self._changed(station),
         )
-        point = ChargePoint(controller, self._clock, self._open, self._streams.generator("sim.back_off", station))
+        dice = self._streams.generator("sim.back_off", station)
+        point = ChargePoint(controller, self._clock, self._open, dice, self._catch_up)
         self._points[station] = point
         self._controllers[station] = controller
         insort(self._names, station)
@@ -168,7 +176,7 @@ class City:
             for outage in self._faults.outages(station, at_ms, config.end_ms):
                 heapq.heappush(self._due, (outage.from_ms, _Rank.OUTAGE, station, len(self._outages)))
                 self._outages.append(outage)
-        return point
+        self._running.append(self._group.create_task(point.run()))
 
     async def _open(self, station: str) -> Link:
         link = await self._connect(station)
