@@ -24,7 +24,7 @@ _PARTS: Final = (
     ("dr_revenue", 1.0, "fill-dr"),
     ("terminal_adjustment", 1.0, "fill-terminal"),
 )
-_LEGEND_WIDTHS: Final = (110, 115, 180, 150, 145, 130)
+_LEGEND_WIDTHS: Final = (125, 125, 185, 160, 155, 145)
 
 
 def value_figure(worlds: Mapping[WorldName, WorldResult], currency: str, days: float) -> str:
@@ -33,7 +33,7 @@ def value_figure(worlds: Mapping[WorldName, WorldResult], currency: str, days: f
     low = min(min(left for _, left, _ in stack) for stack in stacks.values())
     high = max(max(right for _, _, right in stack) for stack in stacks.values())
     spare = 0.03 * max(high - low, 1.0)
-    x = Scale(low - spare, high + 6 * spare, _NAMES, _RIGHT)
+    x = Scale(low - spare, high + spare, _NAMES, _RIGHT - 80)
     bottom = 66 + 52 * len(worlds)
     parts = []
     for value in ticks(x.low, x.high, 7):
@@ -46,11 +46,10 @@ def value_figure(worlds: Mapping[WorldName, WorldResult], currency: str, days: f
             title = f"{words(key).en}: {number(right - left, 2)} {currency}"
             parts.append(rect(x.at(left), y, x.at(right) - x.at(left), _BAR, kind, title))
         net = worlds[name].net_value
-        ends = x.at(max(right for _, _, right in stack))
-        parts += [dot(x.at(net), y + _BAR / 2, "dot-net"), text(ends + 8, y + 17, number(net), "value")]
+        parts += [dot(x.at(net), y + _BAR / 2, "dot-net"), text(_RIGHT, y + 17, number(net), "value", "end")]
     entries = [(kind, svg(words(key)), width) for (key, _, kind), width in zip(_PARTS, _LEGEND_WIDTHS, strict=True)]
-    parts += [legend(_NAMES, 24, entries), dot(_NAMES + 846, 20, "dot-net")]
-    parts.append(text(_NAMES + 856, 24, svg(words("net_value")), "label"))
+    parts += [legend(60, 24, entries), dot(60 + sum(_LEGEND_WIDTHS), 20, "dot-net")]
+    parts.append(text(72 + sum(_LEGEND_WIDTHS), 24, svg(words("net_value")), "label"))
     parts.append(
         text(_NAMES - 12, bottom + 18, svg(words("value_axis", currency=currency, days=number(days))), "axis", "end")
     )
@@ -141,12 +140,12 @@ def gap_figure(amounts: Mapping[GapCause, float], currency: str, title: str, kin
     """Draw amounts of money as bars, one a cause."""
     width = 524
     low, high = min(0.0, *amounts.values()), max(1.0, *amounts.values())
-    x = Scale(low, high * 1.25, 220, width - 10)
+    x = Scale(low, high, 236, width - 110)
     parts = [text(0, 18, svg(words(title)), "axis")]
     for row, (cause, amount) in enumerate(amounts.items()):
         y = 36 + 34 * row
         left, right = sorted((x.at(0), x.at(amount)))
-        parts.append(text(208, y + 14, svg(words(f"gap_{cause}")), "name", "end"))
+        parts.append(text(224, y + 14, svg(words(f"gap_{cause}")), "name", "end"))
         parts.append(rect(left, y, right - left, 20, kind, f"{number(amount, 2)} {currency}"))
         parts.append(text(right + 8, y + 14, f"{number(amount, 0)} {currency}", "value"))
     bottom = 36 + 34 * len(amounts)

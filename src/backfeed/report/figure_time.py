@@ -61,8 +61,8 @@ def fleet_figure(fleet: FleetSeries, zone: ZoneInfo, currency: str) -> str:
         path(area_path(edges, np.maximum(level, zero), zero), "fill-discharge"),
     ]
     entries = [
-        ("fill-charge", svg(words("charging")), 130),
-        ("fill-discharge", svg(words("discharging")), 140),
+        ("fill-charge", svg(words("charging")), 140),
+        ("fill-discharge", svg(words("discharging")), 155),
     ]
     shown = [("V2G", "V2G", power, 1)]
     if idle is not None:
@@ -156,14 +156,14 @@ def car_figure(car: CarSeries, zone: ZoneInfo, currency: str) -> str:
             24,
             [
                 ("line-v2g thick", svg(words("state_of_charge")), 150),
-                ("fill-charge", svg(words("charging")), 130),
-                ("fill-discharge", svg(words("discharging")), 140),
+                ("fill-charge", svg(words("charging")), 140),
+                ("fill-discharge", svg(words("discharging")), 155),
             ],
         ),
-        dot(_LEFT + 590, 20, "dot-met"),
-        text(_LEFT + 600, 24, svg(words("departure_met")), "label"),
-        dot(_LEFT + 770, 20, "dot-short"),
-        text(_LEFT + 780, 24, svg(words("departure_short")), "label"),
+        dot(_LEFT + 625, 20, "dot-met"),
+        text(_LEFT + 636, 24, svg(words("departure_met")), "label"),
+        dot(_LEFT + 805, 20, "dot-short"),
+        text(_LEFT + 816, 24, svg(words("departure_short")), "label"),
     ]
     shown = [("SoC %", "荷电状态 %", 100 * car.soc, 0), ("kW", "功率 kW", car.power_kw, 1)]
     shown += [("buy", "购电价", car.buy_per_kwh, 4), ("sell", "放电价", car.sell_per_kwh, 4)]
@@ -178,7 +178,7 @@ def invitation_figure(event: InvitationSeries, zone: ZoneInfo) -> str:
     sign = -1.0 if event.direction == "peak_shave" else 1.0
     goal = event.baseline_kw + sign * event.promised_kw
     low, high = span(event.metered_kw, event.baseline_kw, goal)
-    x = Scale(axis.start_ms, axis.end_ms, 52, width - 10)
+    x = Scale(axis.start_ms, axis.end_ms, 52, width - 24)
     panel = Panel(x, Scale(low, high, 236, 62))
     edges = x.all(_edges(axis))
     left, right = x.at(event.start_ms), x.at(event.end_ms)
