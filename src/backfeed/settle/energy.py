@@ -73,7 +73,9 @@ def owner_energy(intervals: IntervalTable, prices: PriceSeries) -> tuple[OwnerEn
     holder, step = of_key[intervals.key], _steps(intervals, prices)
     sites = {site: i for i, site in enumerate(sorted({key.site for key in intervals.keys}))}
     site = np.array([sites[key.site] for key in intervals.keys], dtype=np.int64)[intervals.key]
-    shared_in, shared_out = shared_energy(site * prices.axis.count + step, intervals.import_wh, intervals.export_wh)
+    group = site * prices.axis.count + step
+    rank = _ranks(intervals)[intervals.key]
+    shared_in, shared_out = shared_energy(group, rank, intervals.import_wh, intervals.export_wh)
     by_price = _PriceSums(holder, step, len(holders))
     bill = by_price.worth(intervals.import_wh - shared_in, prices.buy)
     shared_bill = by_price.worth(shared_in, prices.buy)
@@ -109,15 +111,24 @@ def _steps(intervals: IntervalTable, prices: PriceSeries) -> NDArray[np.int64]:
     return step
 
 
+def _ranks(intervals: IntervalTable) -> NDArray[np.int64]:
+    """Return every key's place in the order of the keys' names, so that the order of a table's keys is nothing."""
+    names = [(key.owner, key.site, key.station, key.evse, key.transaction) for key in intervals.keys]
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return ranks
+
+
 def shared_energy(
-    group: NDArray[np.int64], import_wh: NDArray[np.int64], export_wh: NDArray[np.int64]
+    group: NDArray[np.int64], rank: NDArray[np.int64], import_wh: NDArray[np.int64], export_wh: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return what every row took from and gave to others of its group (site and quarter-hour) [Wh].
 
     What is shared in a group is the lesser of its import and its export. It is divided among the rows in
-    proportion to their energy by differences of a rounded running sum, so the parts are whole and sum exactly.
+    proportion to their energy by differences of a rounded running sum in the order of `rank`, so the parts are
+    whole, sum exactly, and do not depend on the order of the rows.
 
-    >>> shared_energy(np.array([0, 0, 1]), np.array([0, 900, 500]), np.array([600, 0, 0]))
+    >>> shared_energy(np.array([0, 0, 1]), np.arange(3), np.array([0, 900, 500]), np.array([600, 0, 0]))
     (array([  0, 600,   0]), array([600,   0,   0]))
     """
     size = int(group.max()) + 1 if len(group) else 0
@@ -127,7 +138,7 @@ def shared_energy(
     shared = np.minimum(total_in, total_out)
     taken, given = np.zeros(len(group), dtype=np.int64), np.zeros(len(group), dtype=np.int64)
     rows = np.flatnonzero(shared[group] > 0)
-    rows = rows[np.argsort(group[rows], kind="stable")]
+    rows = rows[np.lexsort((rank[rows], group[rows]))]
     taken[rows] = _proportional(group[rows], import_wh[rows], shared, total_in)
     given[rows] = _proportional(group[rows], export_wh[rows], shared, total_out)
     return taken, given

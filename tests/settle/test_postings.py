@@ -1,0 +1,306 @@
+"""A settled day against an independent recomputation, and the laws that hold for every day."""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import MS_PER_H, local_midnight_ms
+from backfeed.market.demand_response import Direction, Invitation, award, settle_delivery
+from backfeed.market.programme import load_programme
+from backfeed.market.tariff import grant_subsidy, load_tariff, price_axis
+from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
+from backfeed.settle.account import Instrument, Role, holder_of
+from backfeed.settle.offer import Offer
+from backfeed.settle.postings import DeliveredEvent, Parties, SettlementDay, award_transfer, settle_day
+from backfeed.settle.transfer import Code, Phase, balances, faults, reservations
+from backfeed.settle.waterfall import Shares
+
+MIDNIGHT = local_midnight_ms(date(2026, 7, 20), ZoneInfo("Asia/Shanghai"))
+AXIS = TimeAxis(MIDNIGHT, INTERVAL_MS, 96)
+TARIFF = grant_subsidy(load_tariff("guangdong-v2g", "0.62"), "guangzhou-v2g", Decimal("0.7"))
+PRICES = price_axis(TARIFF, AXIS)
+PILOT = load_programme("pilot")
+CLEARING, OWN = "clearing:backfeed:CNY", "aggregator:backfeed:CNY"
+
+
+def table(rows):
+    """Return intervals from (owner, site, step, import, export)."""
+    keys = tuple(dict.fromkeys(MeterKey(f"{o}{s}", o, s, f"cp-{o}{s}", 1) for o, s, *_ in rows))
+    number = {(key.owner, key.site): i for i, key in enumerate(keys)}
+    columns = np.array(
+        [(number[o, s], AXIS.start_ms + q * INTERVAL_MS, i, e) for o, s, q, i, e in rows], dtype=np.int64
+    )
+    return IntervalTable(keys, *columns.reshape(-1, 4).T)
+
+
+def settled(rows, parties=None, **more):
+    more.setdefault("wear_micro", {})
+    return settle_day(SettlementDay("2026-07-20", AXIS.end_ms, table(rows), PRICES, **more), parties or Parties())
+
+
+energies = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob", "cem", "dou"]),
+        st.sampled_from(["garage", "office"]),
+        st.integers(0, 95),
+        st.integers(0, 5_000),
+        st.integers(0, 5_000),
+    ),
+    min_size=1,
+    max_size=60,
+    unique_by=lambda row: row[:3],
+)
+wears = st.dictionaries(st.sampled_from(["ann", "bob"]), st.integers(0, 20_000_000))
+
+
+def known_wear(rows, wear):
+    return {owner: amount for owner, amount in wear.items() if any(row[0] == owner for row in rows)}
+
+
+def test_one_car_pays_for_what_it_took_and_earns_what_it_gave():
+    day = settled([("ann", "garage", 8, 10_000, 0), ("ann", "garage", 60, 0, 8_000)], wear_micro={"ann": 1_000_000})
+    held = balances(day.transfers)
+    bill, revenue = 2_356_000, 7_701_000 + 5_600_000  # 10 kWh x 0.2356; 8 kWh x 0.962625 + 8 kWh x 0.7
+    owner = 1_000_000 + round((revenue - 1_000_000) * 0.7)
+    assert held["owner:ann:CNY"] == owner - bill
+    assert held["retailer:retailer:CNY"] == bill
+    assert held["grid:grid:CNY"] == -7_701_000
+    assert held["subsidy:subsidy:CNY"] == -5_600_000
+    assert held["site:garage:CNY"] == round((revenue - 1_000_000) * 0.1)
+    assert held["owner:ann:Wh"] == 2_000
+    assert held["owner:ann:CNY-wear"] == -1_000_000
+
+
+@settings(max_examples=60)
+@given(energies, wears)
+def test_every_day_closes_the_clearing_account_and_sums_to_zero(rows, wear):
+    day = settled(rows, wear_micro=known_wear(rows, wear))
+    held = balances(day.transfers)
+    assert all(not faults(transfer) for transfer in day.transfers)
+    assert held.get(CLEARING, 0) == 0
+    units = {account.rpartition(":")[2] for account in held}
+    assert all(sum(v for a, v in held.items() if a.endswith(f":{unit}")) == 0 for unit in units)
+    assert len({transfer.id for transfer in day.transfers}) == len(day.transfers)
+
+
+@settings(max_examples=60)
+@given(energies, wears)
+def test_metered_energy_is_posted_energy(rows, wear):
+    day = settled(rows, wear_micro=known_wear(rows, wear))
+    for code, column in ((Code.ENERGY_CHARGED, 3), (Code.ENERGY_DISCHARGED, 4)):
+        posted = sum(t.amount for t in day.transfers if t.code is code)
+        assert posted == sum(row[column] for row in rows)
+
+
+@settings(max_examples=60)
+@given(energies, wears)
+def test_no_owner_is_paid_less_than_the_wear(rows, wear):
+    wear = known_wear(rows, wear)
+    day = settled(rows, wear_micro=wear)
+    for owner, amount in wear.items():
+        paid = sum(t.amount for t in day.transfers if t.code is Code.PAYOUT and t.credit == f"owner:{owner}:CNY")
+        assert paid >= amount
+
+
+@settings(max_examples=60)
+@given(energies, wears)
+def test_every_payout_is_covered_by_what_was_posted_before_it(rows, wear):
+    day = settled(rows, wear_micro=known_wear(rows, wear))
+    held = 0
+    for transfer in day.transfers:
+        held += (transfer.credit == CLEARING) * transfer.amount - (transfer.debit == CLEARING) * transfer.amount
+        assert held >= 0 or transfer.code is Code.ROUNDING
+
+
+@settings(max_examples=40)
+@given(energies, st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_no_transfer(rows, random):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert settled(rows).transfers == settled(shuffled).transfers
+
+
+@settings(max_examples=60)
+@given(energies)
+def test_money_agrees_with_a_recomputation_in_fractions(rows):
+    """An oracle of its own: no numpy, no shared code, exact fractions; sharing divided in proportion."""
+    day = settled(rows)
+    net = Fraction(0)
+    for row_step in {(row[1], row[2]) for row in rows}:
+        at = [row for row in rows if (row[1], row[2]) == row_step]
+        given_wh, taken_wh = sum(r[4] for r in at), sum(r[3] for r in at)
+        shared = min(given_wh, taken_wh)
+        buy, sell = Fraction(PRICES.buy[row_step[1]]), Fraction(PRICES.sell[row_step[1]]) + Fraction("0.7")
+        net += (given_wh - shared) * sell - (taken_wh - shared) * buy
+    held = balances(day.transfers)
+    inside = sum(
+        v for a, v in held.items() if a.endswith(":CNY") and holder_of(a)[0] in (Role.OWNER, Role.SITE, Role.AGGREGATOR)
+    )
+    assert abs(inside - net * 1000) <= 2 * len(rows) + 2
+    outside = held.get("retailer:retailer:CNY", 0) + held.get("grid:grid:CNY", 0) + held.get("subsidy:subsidy:CNY", 0)
+    assert outside + inside + held.get("rounding:backfeed:CNY", 0) == 0
+
+
+def test_the_retailer_is_paid_the_rounded_sum_and_not_the_sum_of_roundings():
+    rows = [(name, "garage", 8, 1, 0) for name in ("ann", "bob", "cem", "dou")]  # 0.0002356 yuan each
+    held = balances(settled(rows).transfers)
+    assert held["retailer:retailer:CNY"] == 942  # 4 x 235.6 micro = 942.4
+    assert held["rounding:backfeed:CNY"] == 4 * 236 - 942
+
+
+def test_energy_driven_in_a_circle_behind_one_meter_earns_nothing():
+    still = balances(settled([("ann", "garage", 60, 0, 0)]).transfers)
+    circle = settled([("ann", "garage", 60, 0, 5_000), ("bob", "garage", 60, 5_000, 0)])
+    held = balances(circle.transfers)
+    assert still == {}
+    assert (
+        held.get("grid:grid:CNY", 0) == held.get("subsidy:subsidy:CNY", 0) == held.get("retailer:retailer:CNY", 0) == 0
+    )
+    assert held["owner:bob:CNY"] < 0
+
+
+def test_the_same_energy_at_two_sites_is_sold_and_bought():
+    apart = settled([("ann", "garage", 60, 0, 5_000), ("bob", "office", 60, 5_000, 0)])
+    assert balances(apart.transfers)["grid:grid:CNY"] == -(5 * 962_625)
+
+
+def test_wear_beyond_the_revenue_is_topped_up_from_the_aggregators_own_funds():
+    day = settled([("ann", "garage", 8, 0, 1_000)], wear_micro={"ann": 5_000_000})
+    held = balances(day.transfers)
+    assert held["owner:ann:CNY"] == 5_000_000
+    assert held[OWN] == -(5_000_000 - 172_140 - 700_000)
+    assert [t.code for t in day.transfers if t.debit == OWN] == [Code.TOP_UP]
+
+
+def test_a_subsidy_stops_at_its_cap():
+    rows = [("ann", "garage", 60, 0, 10_000), ("bob", "office", 60, 0, 30_000)]
+    day = settled(rows, subsidy_left_micro=4_000_000)
+    assert [o.subsidy_micro for o in day.owners] == [1_000_000, 3_000_000]
+    assert balances(settled(rows, subsidy_left_micro=0).transfers).get("subsidy:subsidy:CNY", 0) == 0
+
+
+def event(delivered, kind=Direction.PEAK_SHAVE, **more):
+    start = MIDNIGHT + 15 * MS_PER_H
+    invitation = Invitation("ps", kind, MIDNIGHT, start, start + MS_PER_H, 10.0, Decimal(2), "mean-5-workdays")
+    made = award(PILOT, invitation, 10.0, MIDNIGHT)
+    return DeliveredEvent(made, settle_delivery(PILOT, made.promised_wh, delivered, Decimal(2)), **more)
+
+
+def with_promise(day, *events):
+    return [*(award_transfer(e.award, "CNY", Parties()) for e in events), *day.transfers]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "paid"), [(10_000, 20_000_000), (9_000, 18_000_000), (12_000, 24_000_000), (7_000, 0)]
+)
+def test_a_promise_is_posted_as_far_as_it_was_kept_and_the_rest_is_voided(delivered, paid):
+    happened = event(delivered)
+    day = settled([("ann", "garage", 60, 0, 6_000), ("bob", "garage", 61, 0, 2_000)], events=(happened,))
+    transfers = with_promise(day, happened)
+    assert reservations(transfers) == {"award/ps": 0}
+    held = balances(transfers)
+    assert held.get("grid:demand-response:CNY", 0) == -paid
+    assert held.get(CLEARING, 0) == 0
+    assert [o.dr_revenue_micro for o in day.owners] == [paid * 3 // 4, paid // 4]
+
+
+def test_a_penalty_beyond_the_revenue_stands_in_the_aggregators_account():
+    happened = event(1_000)  # (5 kWh - 1 kWh) x 2 x 0.5
+    day = settled([("ann", "garage", 60, 0, 1_000)], events=(happened,))
+    held = balances(with_promise(day, happened))
+    assert held["grid:demand-response:CNY"] == 4_000_000
+    assert [o.dr_revenue_micro for o in day.owners] == [0]
+    assert sum(t.amount for t in day.transfers if t.code is Code.DR_PENALTY and t.debit == OWN) == 4_000_000
+
+
+def test_contributions_given_by_name_are_the_key_to_share_by():
+    happened = event(10_000, delivered_wh={"bob": 3_000, "ann": 1_000})
+    day = settled([("ann", "garage", 60, 0, 6_000), ("bob", "garage", 61, 0, 2_000)], events=(happened,))
+    assert [o.dr_revenue_micro for o in day.owners] == [5_000_000, 15_000_000]
+
+
+def test_an_event_to_which_nobody_contributed_by_meter_goes_to_the_aggregator():
+    happened = event(10_000)
+    day = settled([("ann", "garage", 1, 500, 0)], events=(happened,))
+    held = balances(with_promise(day, happened))
+    assert held[OWN] == 20_000_000
+    assert held[CLEARING] == 0
+
+
+def test_valley_fill_is_shared_by_what_was_charged():
+    happened = event(10_000, kind=Direction.VALLEY_FILL)
+    day = settled([("ann", "garage", 60, 9_000, 0), ("bob", "garage", 61, 1_000, 0)], events=(happened,))
+    assert [o.dr_revenue_micro for o in day.owners] == [18_000_000, 2_000_000]
+
+
+def test_negative_prices_turn_transfers_round():
+    prices = price_axis(load_tariff("shandong-v2g", "0.5"), AXIS, spot_per_kwh=[Decimal("-0.1")] * 96)
+    day = settle_day(
+        SettlementDay("2026-07-20", AXIS.end_ms, table([("ann", "garage", 3, 0, 10_000)]), prices, {}), Parties()
+    )
+    assert all(transfer.amount > 0 for transfer in day.transfers)
+    held = balances(day.transfers)
+    assert held["grid:grid:CNY"] == 1_000_000
+    assert held[OWN] == -1_000_000
+    assert "owner:ann:CNY" not in held
+
+
+def test_an_offer_may_pay_in_several_instruments_but_wear_in_cash():
+    offer = Offer(
+        "mixed",
+        Shares(Decimal("0.5"), Decimal(0)),
+        points_per_kwh=Decimal(2),
+        paid_in=((Instrument.CASH, Decimal("0.25")), (Instrument.COUPON, Decimal("0.75"))),
+    )
+    parties = Parties(default_offer=offer)
+    day = settled([("ann", "garage", 60, 0, 10_000)], parties, wear_micro={"ann": 2_000_000})
+    held = balances(day.transfers)
+    above = (9_626_250 + 7_000_000 - 2_000_000) // 2
+    assert held["owner:ann:CNY-coupon"] == round(above * 0.75)
+    assert held["owner:ann:CNY"] == 2_000_000 + above - round(above * 0.75)
+    assert held["aggregator:backfeed/reserve:CNY"] == held["owner:ann:CNY-coupon"]
+    assert held["owner:ann:points"] == 20_000_000
+    assert held[CLEARING] == 0
+
+
+def test_fixed_parts_of_an_offer_are_owed_whatever_the_market_paid():
+    offer = Offer(
+        "fixed",
+        Shares(Decimal(0), Decimal(0)),
+        per_kwh=Decimal("0.5"),
+        per_plugged_h=Decimal("0.1"),
+        per_event=Decimal(3),
+    )
+    happened = event(10_000)
+    day = settled(
+        [("ann", "garage", 60, 0, 10_000)],
+        Parties(offers={"ann": offer}),
+        events=(happened,),
+        plugged_h={"ann": Decimal(9)},
+    )
+    assert balances(with_promise(day, happened))["owner:ann:CNY"] == 5_000_000 + 900_000 + 3_000_000
+
+
+def test_intervals_outside_the_prices_are_refused():
+    with pytest.raises(IndexError):
+        settled([("ann", "garage", 96, 1, 0)])
+
+
+def test_a_day_without_energy_has_no_transfers():
+    empty = IntervalTable((), *np.zeros((4, 0), dtype=np.int64))
+    assert settle_day(SettlementDay("2026-07-20", 0, empty, PRICES, {}), Parties()).transfers == ()
+
+
+def test_phases_and_ids_tell_the_day():
+    happened = event(9_000)
+    day = settled([("ann", "garage", 60, 0, 9_000)], events=(happened,), evidence="sha256:1")
+    assert all(t.id.startswith("2026-07-20/") for t in day.transfers)
+    assert {t.phase for t in day.transfers} == {Phase.SINGLE, Phase.POST, Phase.VOID}
+    assert all(t.evidence for t in day.transfers)
