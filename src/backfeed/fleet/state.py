@@ -89,6 +89,7 @@ class FleetState:
     plugs: dict[tuple[str, int], Plug] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     _ended: set[tuple[str, str]] = field(default_factory=set)
+    _first_registers: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     _early_needs: dict[tuple[str, int], NeedsNotified] = field(default_factory=dict)
 
     def is_repeated(self, event: TransactionChanged) -> bool:
@@ -98,6 +99,10 @@ class FleetState:
     def has_ended(self, station: str, transaction: str) -> bool:
         """Return whether a transaction is known to be over."""
         return (station, transaction) in self._ended
+
+    def first_registers(self, station: str, transaction: str) -> tuple[int, int]:
+        """Return the import and export register at which a transaction began [Wh]."""
+        return self._first_registers[station, transaction]
 
     def apply(self, event: AnyEvent) -> None:
         """Fold one event into the state."""
@@ -125,16 +130,35 @@ class FleetState:
         if event.sequence in seen:
             return
         seen.add(event.sequence)
+        self._note_first_registers(key, event.readings)
         if key in self._ended:
+            return
+        if self._is_of_an_earlier_car(event):
+            if event.phase == "ended":
+                self._ended.add(key)
             return
         plug = self._plug_of(event)
         plug.token = event.token or plug.token
         plug.charging_state = event.charging_state or plug.charging_state
         for reading in event.readings:
             _fold_reading(plug, reading)
+        plug.first_import_wh, plug.first_export_wh = self._first_registers.get(key, (-1, -1))
         if event.phase == "ended":
             self._ended.add(key)
             del self.plugs[event.station, event.evse]
+
+    def _note_first_registers(self, key: tuple[str, str], readings: tuple[Reading, ...]) -> None:
+        """Keep the lowest registers of a transaction: they only rise, so the lowest are the first."""
+        for reading in readings:
+            if reading.import_wh is not None:
+                shown = (reading.import_wh, reading.export_wh or 0)
+                known = self._first_registers.get(key, shown)
+                self._first_registers[key] = (min(shown[0], known[0]), min(shown[1], known[1]))
+
+    def _is_of_an_earlier_car(self, event: TransactionChanged) -> bool:
+        """Return whether a message has come late, after the next car has plugged in at the same EVSE."""
+        plug = self.plugs.get((event.station, event.evse))
+        return plug is not None and plug.transaction != event.transaction and event.measured_ms < plug.since_ms
 
     def _plug_of(self, event: TransactionChanged) -> Plug:
         place = (event.station, event.evse)
@@ -166,8 +190,6 @@ def _fold_needs_into(plug: Plug, event: NeedsNotified) -> None:
 
 
 def _fold_reading(plug: Plug, reading: Reading) -> None:
-    if plug.first_import_wh < 0 and reading.import_wh is not None:
-        plug.first_import_wh, plug.first_export_wh = reading.import_wh, reading.export_wh or 0
     if reading.measured_ms >= plug.metered_ms:
         plug.import_wh = reading.import_wh if reading.import_wh is not None else plug.import_wh
         plug.export_wh = reading.export_wh if reading.export_wh is not None else plug.export_wh
