@@ -1,52 +1,50 @@
 """`backfeed sessions`: what a session file holds, and what is wrong with it."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from backfeed.feeds.session_file import SessionFile
+from backfeed.cli.outcome import write_result
+from backfeed.core.instant import format_instant
+from backfeed.feeds.session_file import SessionFile
+from backfeed.feeds.sessions import LAYOUT_NAMES, read_sessions
 
-app = typer.Typer(help="Judge session files.", no_args_is_help=True)
+app = typer.Typer(help="Check session files.", no_args_is_help=True)
 
 
 @app.callback()
 def sessions() -> None:
-    """Judge session files."""
+    """Check session files."""
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A session file.")],
+    file: Annotated[Path, typer.Argument(help="A session file, in Backfeed's schema or a known layout.")],
     timezone: Annotated[str | None, typer.Option(help="IANA zone of times without an offset.")] = None,
+    layout: Annotated[
+        str | None, typer.Option("--format", help=f"One of {', '.join(LAYOUT_NAMES)}; found out by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002
 ) -> None:
     """Count the rows of FILE, and name every bad one by row number, field and reason."""
-    from backfeed.feeds.sessions import read_sessions  # noqa: PLC0415 - --help must not wait for numpy
-
-    found = read_sessions(file, timezone)
+    found = read_sessions(file, timezone, layout)
     counts = summarise(found)
-    if as_json:
-        typer.echo(json.dumps({"file": str(file), **counts}, ensure_ascii=False, indent=2))
-        return
-    typer.echo(f"{file}: {counts['rows']} rows, {counts['accepted']} accepted, {counts['rejected']} rejected")
+    told = f"{counts['rows']} rows, {counts['accepted']} accepted, {counts['rejected']} rejected"
+    lines = [f"{file}: {told} (layout {counts['layout']})"]
     if counts["accepted"]:
-        typer.echo(
+        lines.append(
             f"{counts['first_arrival']} to {counts['last_departure']}, {counts['locations']} locations, "
             f"{counts['users']} users, {counts['energy_kwh']:.1f} kWh"
         )
-    for problem in found.problems:
-        typer.echo(str(problem))
+    lines += [str(problem) for problem in found.problems]
+    write_result({"file": str(file), **counts}, "\n".join(lines), as_json=as_json)
 
 
-def summarise(found: "SessionFile") -> dict[str, Any]:
+def summarise(found: SessionFile) -> dict[str, Any]:
     """Return the counts and problems of a judged file, ready for JSON."""
-    from backfeed.core.instant import format_instant  # noqa: PLC0415 - see check
-
     table = found.table
-    spans = bool(len(table))
+    spans = len(table) > 0
     return {
         "layout": found.layout,
         "rows": found.total,

@@ -15,6 +15,7 @@ from backfeed.core.problem import InputError, Problem
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
+_ZIP_MAGIC = b"PK\x03\x04"
 _BLANKS = " \t\r\n\v\f\u00a0\u3000\ufeff"
 
 
@@ -83,7 +84,12 @@ def read_delimited(path: Path) -> Delimited:
     InputError
         If the file can not be read or has no header.
     """
-    text = decode(read_bytes(path)).replace("\0", "")
+    raw = read_bytes(path)
+    if raw.startswith(_ZIP_MAGIC):
+        raise InputError(
+            [Problem(str(path), "expected delimited text, found a workbook or an archive: save it as CSV")]
+        )
+    text = decode(raw).replace("\0", "")
     delimiter = _delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     header: tuple[str, ...] = ()

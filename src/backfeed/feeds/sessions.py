@@ -1,9 +1,9 @@
-"""Session files in Backfeed's own schema: from a path to judged sessions.
+"""Session files: from a path to judged sessions.
 
-Reading has two halves. This one turns a file into `RawSessions`, columns of text in the schema of
-`session_file`; importers of other layouts end there too. `judge` then looks at every row. Columns
-that the schema does not know are ignored, optional ones may be missing, rows may stand in any order
-and rows without a station form one location.
+Reading has two halves. This one recognises the layout of a file and turns it into `RawSessions`, columns
+of text in the session schema; `judge` then looks at every row. Columns that a layout does not know are
+ignored, optional ones may be missing, rows may stand in any order and rows without a station form one
+location.
 """
 
 from collections import Counter
@@ -11,34 +11,68 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from backfeed.core.problem import InputError, Problem
+from backfeed.feeds import acn
 from backfeed.feeds.delimited import Delimited, read_delimited
 from backfeed.feeds.judge import judge
+from backfeed.feeds.layouts import LAYOUTS, in_schema, layout_of, plain
 from backfeed.feeds.session_file import OPTIONAL, REQUIRED, RawSessions, SessionFile
 from backfeed.feeds.wallclock import zone_named
 
+OWN_LAYOUT = "backfeed"
+LAYOUT_NAMES = (OWN_LAYOUT, acn.NAME, *(layout.name for layout in LAYOUTS))
 
-def read_sessions(path: str | Path, timezone: str | None = None) -> SessionFile:
-    """Read and judge a session file in Backfeed's schema.
+
+def read_sessions(path: str | Path, timezone: str | None = None, layout: str | None = None) -> SessionFile:
+    """Read and judge a session file.
 
     Parameters
     ----------
     path
-        A CSV file; encoding and delimiter are found out.
+        A CSV file whose encoding and delimiter are found out, or an ACN-Data JSON file.
     timezone
-        IANA zone of times without an offset. Without it such times are rejected.
+        IANA zone of times without an offset. Without it such times are rejected, unless the layout has
+        a zone of its own.
+    layout
+        One of `LAYOUT_NAMES`; found out if None.
 
     Raises
     ------
     InputError
         If the file can not be read, has no header or lacks an indispensable column, or if there is
-        no such zone.
+        no such zone or layout.
     """
+    path = Path(path)
     zone = zone_named(timezone, "timezone") if timezone else None
-    return judge(raw_sessions(read_delimited(Path(path)), zone, str(path)))
+    if layout is not None and layout not in LAYOUT_NAMES:
+        raise InputError([Problem("format", f"expected one of {', '.join(LAYOUT_NAMES)}, found {layout!r}")])
+    if layout == acn.NAME or (layout is None and path.suffix.lower() == ".json"):
+        return judge(acn.read_acn(path, zone))
+    return judge(_delimited_sessions(read_delimited(path), zone, layout, str(path)))
+
+
+def _delimited_sessions(found: Delimited, zone: ZoneInfo | None, layout: str | None, where: str) -> RawSessions:
+    own = set(REQUIRED) <= {name.strip().lower() for name in found.header}
+    if layout == OWN_LAYOUT or (layout is None and own):
+        return raw_sessions(found, zone, where)
+    if layout is None:
+        recognised = layout_of(found.header)
+        return in_schema(found, recognised, zone) if recognised else raw_sessions(found, zone, where)
+    named = next(each for each in LAYOUTS if each.name == layout)
+    missing = named.known_by - {plain(name) for name in found.header}
+    if missing:
+        problems = [
+            Problem(
+                f"{where}: header",
+                f"expected a column {name!r} of the layout {layout}, found {', '.join(found.header)}",
+            )
+            for name in sorted(missing)
+        ]
+        raise InputError(problems)
+    return in_schema(found, named, zone)
 
 
 def raw_sessions(found: Delimited, zone: ZoneInfo | None, where: str) -> RawSessions:
-    """Return the columns of the schema that a delimited file has.
+    """Return the columns of Backfeed's own schema that a delimited file has.
 
     Raises
     ------
