@@ -99,11 +99,10 @@ def _tell(kind: str, problems: Sequence[Problem], *, as_json: bool) -> None:
         say(f"backfeed: {problem}" if problem.where else f"backfeed: {problem.what}")
 
 
-def run(words: Sequence[str]) -> int:
-    """Run one command line and return its exit code; nothing is raised."""
-    asked = next((word for word in words if not word.startswith("-")), None)
+def end(command: Callable[[], object], *, as_json: bool) -> int:
+    """Run a command to its end and return its exit code; nothing is raised."""
     try:
-        value = build(asked)(list(words) or ["--help"], standalone_mode=False, prog_name="backfeed")
+        value = command()
     except QualityMissedError as error:
         say(f"backfeed: {error}")
         return ExitCode.QUALITY
@@ -118,9 +117,19 @@ def run(words: Sequence[str]) -> int:
         code, kind, problems = _blame(error)
         if code is ExitCode.INTERNAL:
             traceback.print_exc()
-        _tell(kind, problems, as_json="--json" in words)
+        _tell(kind, problems, as_json=as_json)
         return code
     return value if isinstance(value, int) else ExitCode.DONE
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    asked = next((word for word in words if not word.startswith("-")), None)
+
+    def command() -> object:
+        return build(asked)(list(words) or ["--help"], standalone_mode=False, prog_name="backfeed")
+
+    return end(command, as_json="--json" in words)
 
 
 def main() -> None:
