@@ -54,10 +54,13 @@ class ListSink:
     def __init__(self, clock):
         self.events = []
         self.broken = False
+        self.stuck = False
         self._clock = clock
 
     async def commit(self, event):
         await self._clock.sleep_until(event.at_ms + 2)
+        if self.stuck:
+            await asyncio.Event().wait()
         if self.broken:
             raise DISK_FULL
         self.events.append(event)

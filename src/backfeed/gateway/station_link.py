@@ -100,7 +100,7 @@ class StationLink:
         self._timed: str | None = None
         self._group: asyncio.TaskGroup | None = None
         self._known = False
-        self._end = "closed"
+        self._end: str | None = None
 
     async def run(self) -> None:
         """Serve the station until its link is gone."""
@@ -119,17 +119,18 @@ class StationLink:
         finally:
             self._let_go()
         if self._known:
-            gone = StationDisconnected(at_ms=self._clock.now_ms(), station=self.station, reason=self._end)
+            reason = self._end or "closed"
+            gone = StationDisconnected(at_ms=self._clock.now_ms(), station=self.station, reason=reason)
             await self._commit(gone)
 
     def end(self, reason: str) -> None:
-        """Drop the link at once; the reason is logged as that of the disconnection."""
-        self._end = reason
+        """Drop the link at once; the first reason of all is logged as that of the disconnection."""
+        self._end = self._end or reason
         self._link.abort()
 
     async def stop(self) -> None:
         """Close the link in good order and return when its last event is committed."""
-        self._end = "stopped"
+        self._end = self._end or "stopped"
         await self._link.close()
         await self.finished.wait()
 
@@ -165,6 +166,7 @@ class StationLink:
             try:
                 frame = await self._link.receive()
             except LinkClosedError:
+                self._end = self._end or "closed"
                 return
             self._counts.received += 1
             self._sort(self._machine.receive(frame))
