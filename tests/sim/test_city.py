@@ -366,7 +366,10 @@ ROUGH = FaultRates(
 )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+NIGHTLY_SEEDS = [pytest.param(seed, marks=pytest.mark.nightly) for seed in range(3, 103)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, *NIGHTLY_SEEDS])
 def test_under_faults_every_event_arrives_the_registers_are_true_and_the_seed_repeats_it_all(stage, busy_rows, seed):
     play = stage(busy_rows, seed, ROUGH).play()
     sessions, segments = play.sessions, play.truth.segments
