@@ -36,6 +36,7 @@ POWER_MAX_W = 10e6
 """More than any charging station can carry: a claim beyond it is a fault, not a reading."""
 
 REGISTER_MAX_WH = 1e13
+MULTIPLIER_MAX = 12
 
 _RULES: dict[str, tuple[dict[str, float], str, float]] = {
     # measurand: factor by unit, the unit when there is none, the greatest believable value
@@ -92,29 +93,30 @@ def readings_of(meter_values: Iterable[MeterValue]) -> Readings:
 
 def _reading(meter_value: MeterValue, faults: list[str]) -> Reading | None:
     measured_ms = instant_of(meter_value.timestamp)
-    values = {measurand: _total(measurand, meter_value.sampled_value, faults) for measurand in _RULES}
-    imported, exported = values[IMPORT_REGISTER], values[EXPORT_REGISTER]
-    import_w, export_w = values[IMPORT_POWER], values[EXPORT_POWER]
-    percent = values[STATE_OF_CHARGE]
-    if all(value is None for value in values.values()):
+    totals = _totals(meter_value.sampled_value, faults)
+    if not totals:
         return None
+    imported, exported = totals.get(IMPORT_REGISTER), totals.get(EXPORT_REGISTER)
+    percent = totals.get(STATE_OF_CHARGE)
+    power_kw = None
+    if IMPORT_POWER in totals or EXPORT_POWER in totals:
+        power_kw = power_from_import_export_kw(totals.get(IMPORT_POWER, 0.0), totals.get(EXPORT_POWER, 0.0))
     return Reading(
         measured_ms=measured_ms,
         import_wh=None if imported is None else round(imported),
         export_wh=None if exported is None else round(exported),
-        power_kw=(
-            None if import_w is None and export_w is None else power_from_import_export_kw(import_w or 0, export_w or 0)
-        ),
+        power_kw=power_kw,
         soc=None if percent is None else percent / 100,
     )
 
 
-def _total(measurand: str, samples: Sequence[SampledValue], faults: list[str]) -> float | None:
-    """Return the total of a measurand over its phases in its base unit, or None if there is none."""
-    total: float | None = None
-    by_phase: dict[str, float] = {}
+def _totals(samples: Sequence[SampledValue], faults: list[str]) -> dict[str, float]:
+    """Return the measurands that are used, each in its base unit and over all phases."""
+    totals: dict[str, float] = {}
+    by_phase: dict[str, dict[str, float]] = {}
     for sample in samples:
-        if (sample.measurand or IMPORT_REGISTER) != measurand:
+        measurand = sample.measurand or IMPORT_REGISTER
+        if measurand not in _RULES:
             continue
         if measurand != STATE_OF_CHARGE and (sample.location or "Outlet") != "Outlet":
             continue
@@ -122,10 +124,12 @@ def _total(measurand: str, samples: Sequence[SampledValue], faults: list[str]) -
         if value is None:
             continue
         if not sample.phase:
-            total = value
+            totals[measurand] = value
         elif sample.phase in _PHASES:
-            by_phase[sample.phase[:2]] = value
-    return total if total is not None or not by_phase else sum(by_phase[phase] for phase in sorted(by_phase))
+            by_phase.setdefault(measurand, {})[sample.phase[:2]] = value
+    for measurand, phases in by_phase.items():
+        totals.setdefault(measurand, sum(phases[phase] for phase in sorted(phases)))
+    return totals
 
 
 def _value(measurand: str, sample: SampledValue, faults: list[str]) -> float | None:
@@ -137,11 +141,10 @@ def _value(measurand: str, sample: SampledValue, faults: list[str]) -> float | N
     if unit not in factors:
         faults.append(f"{measurand} in {unit!r}, expected one of {', '.join(factors)}")
         return None
-    exponent_max = 12
-    if abs(multiplier) > exponent_max:
+    if abs(multiplier) > MULTIPLIER_MAX:
         faults.append(f"{measurand} with a multiplier of 10^{multiplier}")
         return None
-    value = sample.value * factors[unit] * 10.0**multiplier
+    value = sample.value * factors[unit] * 10.0**multiplier if multiplier else sample.value * factors[unit]
     if not 0 <= value <= greatest:
         faults.append(f"{measurand} of {sample.value:g} {unit}, expected 0 to {greatest:g} {default_unit}")
         return None

@@ -223,11 +223,13 @@ class StationLink:
 
     async def _flush(self) -> None:
         """Send what the machine has to say, in its order, and start the deadline of a call that went out."""
+        self._watch()
+        if not self._machine.has_frames:
+            return
         async with self._writing:
             frames = self._machine.frames()
-            self._watch()
             try:
-                async with asyncio.timeout(self._send_timeout_s if frames else None):
+                async with asyncio.timeout(self._send_timeout_s):
                     for frame in frames:
                         await self._link.send(frame)
                         self._counts.sent += 1

@@ -187,6 +187,11 @@ class CallMachine:
         """The id of our call that the peer has not answered yet."""
         return self._outstanding[0] if self._outstanding else None
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether there is anything to send now."""
+        return bool(self._to_send)
+
     def frames(self) -> list[bytes]:
         """Take the frames that are to be sent now, in order."""
         frames, self._to_send = self._to_send, []
