@@ -6,7 +6,7 @@ the battery's energy `e` at its end:
     e[k] = e[k-1] + h (eta_c c[k] - x[k] / eta_d)                         from the arrival energy on
     floor <= e[k] <= full                                                  the owner's reserve, the car
     h eta_c c[k] <= C + (e_s - C) exp(-h_s / tau) - e[k-1]  ...            the taper, see below
-    -export room <= sum (c - x) <= import room                             cars there at one moment
+    -export room <= sum (c - x),  sum (q - x) <= import room               cars there at one moment
     e[last] + s - a = owed                                                 missing s, above a
 
 and earns `sell x - buy c`, less wear per kWh discharged and per kWh held and hour, less the price of what is
@@ -14,7 +14,12 @@ missing, plus the credit for what is above. `owed` is what the judge counts a sh
 
 **Taper.** Above the knee the battery takes less and less: the energy gained in a step is a concave function
 of the energy it starts from (`sim.vehicle`). Its tangents at the knee and half a step before it are rows; the
-highest gain they allow differs from the true one by at most `P h^2 / (32 tau)`.
+highest gain they allow differs from the true one by at most `P h^2 / (32 tau)`. A power inside the taper is highest
+at the beginning of a step; `q >= c` is that highest power. It is the mean while constant power can be held,
+`g <= g1 = r / (1 + r) (C - e)` with `r = h / tau` for the gain `g = h eta_c c` from energy `e`, and on the chord
+from there to `(C - e) / (tau eta_c)` at the highest gain `(1 - exp(-r)) (C - e)`:
+
+    h eta_c q >= sigma g - (sigma - 1) g1,     sigma = (r - r / (1 + r)) / (1 - exp(-r) - r / (1 + r)).
 
 **Demand response.** The paid energy `y` of an event lies under the programme's payment curve and is part of the
 revenue; the event's delivery, the frozen baseline less the fleet's net energy, is at least the lowest ratio that
@@ -40,6 +45,7 @@ from backfeed.sim.columns import WorldSessions
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_TINY_STEP: Final = 1e-3
 _TANGENTS: Final = (0.0, 0.5)
 """Where the taper's tangents touch: this part of a step before the knee."""
 
@@ -106,13 +112,17 @@ class Component:
         Its sessions, ascending.
     entries
         Their entries, ascending; columns are `c` of all entries, `x`, `e`, then `s` and `a` of all sessions,
-        then one `y` for every event that it holds.
+        then one `y` for every event that it holds and one `q` for every entry at a shared limit.
+    charge_efficiency, discharge_efficiency
+        Of every entry.
     matrix
         The rows, shape `(row, column)`.
     """
 
     sessions: Ints
     entries: Ints
+    charge_efficiency: Floats
+    discharge_efficiency: Floats
     matrix: sparse.csr_array
     row_lower: Floats
     row_upper: Floats
@@ -172,10 +182,13 @@ def build_components(
     """
     entries, count = len(grid), len(sessions)
     x0, e0, s0, a0, y0 = entries, 2 * entries, 3 * entries, 3 * entries + count, 3 * entries + 2 * count
-    columns = y0 + len(events)
+    q0 = y0 + len(events)
+    crowded = np.unique(np.concatenate([np.empty(0, np.int64), *(limit.entries for limit in limits)]))
+    columns = q0 + len(crowded)
     rows = Rows()
     _add_stays(rows, sessions, grid, terms, (x0, e0, s0, a0))
-    _add_limits(rows, limits, x0)
+    _add_highest_powers(rows, sessions, grid, crowded, (e0, q0))
+    _add_limits(rows, limits, crowded, (x0, q0))
     for index, event in enumerate(events):
         _add_event(rows, grid, event, x0, y0 + index)
     buy, sell = prices
@@ -183,12 +196,12 @@ def build_components(
     cost[:x0] = buy[grid.step] * grid.hours
     cost[x0:e0] = -sell[grid.step] * grid.hours
     cost[s0:a0], cost[a0:y0] = terms.missing_per_kwh, -terms.surplus_per_kwh
-    cost[y0:] = [-event.price_per_kwh for event in events]
+    cost[y0:q0] = [-event.price_per_kwh for event in events]
     upper[:x0] = sessions.charge_max_kw[grid.session]
     upper[x0:e0] = sessions.discharge_max_kw[grid.session]
     lower[e0:s0] = terms.floor_kwh[grid.session]
     upper[e0:s0] = sessions.energy_full_kwh[grid.session]
-    upper[y0:] = [event.curve[-1][1] * event.promised_kwh for event in events]
+    upper[y0:q0] = [event.curve[-1][1] * event.promised_kwh for event in events]
     yield from _split(rows, sessions, grid, (cost, lower, upper))
 
 
@@ -231,16 +244,42 @@ def _add_stays(
     rows.add_block([(i, e0 + grid.last, np.ones(1)), (i, s0 + i, np.ones(1)), (i, a0 + i, -np.ones(1))], owed, owed)
 
 
-def _add_limits(rows: Rows, limits: Sequence[SharedLimit], x0: int) -> None:
+def _add_highest_powers(
+    rows: Rows, sessions: WorldSessions, grid: StayGrid, crowded: Ints, offsets: tuple[int, int]
+) -> None:
+    """Add: `q` is at least the mean power and, inside the taper, the power at the beginning of the step."""
+    e0, q0 = offsets
+    who, h, q = grid.session[crowded], grid.hours[crowded], np.arange(len(crowded))
+    tau, capacity = sessions.cars().taper_h[who], sessions.capacity_kwh[who]
+    r = h / tau
+    held = r / (1 + r)
+    # For tiny steps the quotient loses its digits; its limit is 2.
+    sigma = np.where(r > _TINY_STEP, (r - held) / np.maximum(1 - np.exp(-r) - held, _TINY_STEP**2 / 4), 2.0)
+    one, first = np.ones(1), grid.first[crowded]
+    unbounded = np.full(len(crowded), np.inf)
+    rows.add_block([(q, q0 + q, one), (q, crowded, -one)], np.zeros(len(crowded)), unbounded)
+    charge, bend, later = sessions.charge_efficiency[who] * h, (sigma - 1) * held, np.flatnonzero(~first)
+    start = np.where(first, sessions.energy_arrival_kwh[who], 0.0)
+    rows.add_block(
+        [(q, q0 + q, charge), (q, crowded, -sigma * charge), (later, e0 + crowded[later] - 1, -bend[later])],
+        -bend * (capacity - start),
+        unbounded,
+    )
+
+
+def _add_limits(rows: Rows, limits: Sequence[SharedLimit], crowded: Ints, offsets: tuple[int, int]) -> None:
+    """Add the limits: imports with the highest power of each step, exports with the mean."""
     if not limits:
         return
+    x0, q0 = offsets
     entries = np.concatenate([limit.entries for limit in limits])
-    row = np.repeat(np.arange(len(limits)), [len(limit.entries) for limit in limits])
-    rows.add_block(
-        [(row, entries, np.ones(1)), (row, x0 + entries, -np.ones(1))],
-        np.array([-limit.export_room_kw for limit in limits]),
-        np.array([limit.import_room_kw for limit in limits]),
-    )
+    highest = q0 + np.searchsorted(crowded, entries)
+    row, one = np.repeat(np.arange(len(limits)), [len(limit.entries) for limit in limits]), np.ones(1)
+    free = np.full(len(limits), np.inf)
+    import_room = np.array([limit.import_room_kw for limit in limits])
+    export_room = np.array([limit.export_room_kw for limit in limits])
+    rows.add_block([(row, highest, one), (row, x0 + entries, -one)], -free, import_room)
+    rows.add_block([(row, entries, one), (row, x0 + entries, -one)], -export_room, free)
 
 
 def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: int) -> None:
@@ -277,10 +316,13 @@ def _split(
     for part in range(parts):
         own_rows = row_order[row_ends[part] : row_ends[part + 1]]
         own = column_order[column_ends[part] : column_ends[part + 1]]
+        mine = own[own < entries]
         block = sorted_matrix[row_ends[part] : row_ends[part + 1], column_ends[part] : column_ends[part + 1]]
         yield Component(
             sessions=own[(own >= 3 * entries) & (own < 3 * entries + count)] - 3 * entries,
-            entries=own[own < entries],
+            entries=mine,
+            charge_efficiency=sessions.charge_efficiency[grid.session[mine]],
+            discharge_efficiency=sessions.discharge_efficiency[grid.session[mine]],
             matrix=block,
             row_lower=row_lower[own_rows],
             row_upper=row_upper[own_rows],

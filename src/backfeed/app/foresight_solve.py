@@ -197,7 +197,7 @@ class _Solver:
         library: Any = highspy
 
         self._n = len(component.entries)
-        self._upper = component.column_upper
+        self._charge, self._discharge = component.charge_efficiency, 1.0 / component.discharge_efficiency
         self._highs: Any = library.Highs()
         for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0)):
             self._highs.setOptionValue(option, value)
@@ -205,7 +205,7 @@ class _Solver:
         self._optimal = library.HighsModelStatus.kOptimal
 
     def solve(self, cost: Floats) -> Floats:
-        """Return the optimal columns; no entry charges and discharges at once."""
+        """Return the best columns; an entry that would do both at once does what changes its battery more."""
         columns = np.arange(len(cost), dtype=np.int32)
         self._highs.changeColsCost(len(cost), columns, cost)
         answer = self._run()
@@ -214,7 +214,7 @@ class _Solver:
             both = np.minimum(answer[:n], answer[n : 2 * n]) > _BOTH_WAYS_KW
             if not both.any():
                 return answer
-            charging = answer[:n] >= answer[n : 2 * n]
+            charging = self._charge * answer[:n] > self._discharge * answer[n : 2 * n]
             closed = np.flatnonzero(both) + np.where(charging[both], n, 0)
             zero = np.zeros(len(closed))
             self._highs.changeColsBounds(len(closed), closed.astype(np.int32), zero, zero)
