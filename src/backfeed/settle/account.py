@@ -27,6 +27,7 @@ class Role(StrEnum):
     WEAR = "wear"
     SUBSIDY = "subsidy"
     ROUNDING = "rounding"
+    BANK = "bank"
 
 
 class Instrument(StrEnum):
@@ -53,7 +54,12 @@ def account(role: Role, holder: str, unit: str) -> Account:
     >>> account(Role.OWNER, "user-3", "CNY").id
     'owner:user-3:CNY'
     """
-    return Account(f"{role.value}:{holder}:{unit}", unit, role)
+    return Account(account_id(role, holder, unit), unit, role)
+
+
+def account_id(role: Role, holder: str, unit: str) -> str:
+    """Return the id of a holder's account in a unit."""
+    return f"{role}:{holder}:{unit}"
 
 
 def holder_of(account_id: str) -> tuple[Role, str, str]:

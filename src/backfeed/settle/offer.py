@@ -5,7 +5,7 @@ a price per plugged hour, points per kWh, a bonus per invitation, and what it is
 absent is zero. However an offer is made, the owner is never paid less than the wear of what was taken.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -13,6 +13,8 @@ from backfeed.settle.account import Instrument
 from backfeed.settle.waterfall import Shares
 
 _ZERO = Decimal(0)
+CASH_ONLY: tuple[tuple[Instrument, Decimal], ...] = ((Instrument.CASH, Decimal(1)),)
+"""What an offer is paid in unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Offer:
     per_plugged_h: Decimal = _ZERO
     per_event: Decimal = _ZERO
     points_per_kwh: Decimal = _ZERO
-    paid_in: tuple[tuple[Instrument, Decimal], ...] = field(default=((Instrument.CASH, Decimal(1)),))
+    paid_in: tuple[tuple[Instrument, Decimal], ...] = CASH_ONLY
     expires_after_days: int = 365
     valid_from: date | None = None
     valid_until: date | None = None
@@ -58,6 +60,12 @@ class Offer:
         if sum(share for _, share in self.paid_in) != 1:
             message = f"{self.offer_id}: the instruments' shares have to sum to 1, found {self.paid_in}"
             raise ValueError(message)
+
+    def holds_on(self, day: date) -> bool:
+        """Say whether the offer holds on a local day."""
+        return (self.valid_from is None or day >= self.valid_from) and (
+            self.valid_until is None or day <= self.valid_until
+        )
 
 
 SHARE_OF_SPREAD = Offer("share-of-spread", Shares(owner=Decimal("0.7"), site=Decimal("0.1")))

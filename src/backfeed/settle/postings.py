@@ -26,9 +26,9 @@ from backfeed.core.money import MICRO, WH_PER_KWH, round_micro
 from backfeed.market.demand_response import Award, Direction, DrPayment
 from backfeed.market.price import PriceSeries
 from backfeed.meter.interval import IntervalTable
-from backfeed.settle.account import ENERGY_UNIT, Instrument, Role, account, instrument_unit, wear_unit
+from backfeed.settle.account import ENERGY_UNIT, Instrument, Role, account_id, instrument_unit, wear_unit
 from backfeed.settle.energy import OwnerEnergy, owner_energy
-from backfeed.settle.offer import SHARE_OF_SPREAD, Offer
+from backfeed.settle.offer import CASH_ONLY, SHARE_OF_SPREAD, Offer
 from backfeed.settle.transfer import Code, Phase, Transfer
 from backfeed.settle.waterfall import Split, allocate, split_revenue
 
@@ -149,13 +149,13 @@ class DaySettlement:
 
 def award_transfer(award: Award, currency: str, parties: Parties) -> Transfer:
     """Return the promise of an award: a pending transfer over its full payment."""
-    payer = account(Role.GRID, parties.programme_payer, currency)
-    clearing = account(Role.CLEARING, parties.aggregator, currency)
+    payer = account_id(Role.GRID, parties.programme_payer, currency)
+    clearing = account_id(Role.CLEARING, parties.aggregator, currency)
     amount = round_micro(award.price_per_kwh * award.promised_wh / WH_PER_KWH)
     return Transfer(
         id=f"award/{award.invitation.id}",
-        debit=payer.id,
-        credit=clearing.id,
+        debit=payer,
+        credit=clearing,
         amount=amount,
         unit=currency,
         code=Code.DR_AWARD,
@@ -280,10 +280,16 @@ class _Book:
         self._currency = day.prices.currency
         self._clearing = self._cash(Role.CLEARING, parties.aggregator)
         self._own = self._cash(Role.AGGREGATOR, parties.aggregator)
+        self._retailer = self._cash(Role.RETAILER, parties.retailer)
+        self._grid = self._cash(Role.GRID, parties.grid)
+        self._grid_energy = account_id(Role.GRID, parties.grid, ENERGY_UNIT)
+        self._subsidy = self._cash(Role.SUBSIDY, parties.subsidy)
+        self._wear_unit = wear_unit(self._currency)
+        self._battery = account_id(Role.WEAR, "battery", self._wear_unit)
         self.transfers: list[Transfer] = []
 
     def _cash(self, role: Role, holder: str) -> str:
-        return account(role, holder, self._currency).id
+        return account_id(role, holder, self._currency)
 
     def _move(self, code: Code, what: str, giver: str, taker: str, amount: int) -> None:
         """Write a transfer down; a negative amount flows the other way, nothing is not written."""
@@ -292,7 +298,7 @@ class _Book:
             unit = giver.rpartition(":")[2]
             self.transfers.append(
                 Transfer(
-                    id=f"{self._day.day}/{code.value}/{what}",
+                    id=f"{self._day.day}/{code}/{what}",
                     debit=debit,
                     credit=credit,
                     amount=abs(amount),
@@ -331,34 +337,32 @@ class _Book:
     def post_energy(self, energy: OwnerEnergy, owner: OwnerDay) -> None:
         """Post metered energy as it was metered, and what the owner pays for it."""
         who = f"{owner.owner}@{owner.site}"
-        grid = account(Role.GRID, self._parties.grid, ENERGY_UNIT).id
-        vehicle = account(Role.OWNER, owner.owner, ENERGY_UNIT).id
+        grid = self._grid_energy
+        vehicle = account_id(Role.OWNER, owner.owner, ENERGY_UNIT)
         self._move(Code.ENERGY_CHARGED, who, grid, vehicle, energy.import_wh)
         self._move(Code.ENERGY_DISCHARGED, who, vehicle, grid, energy.export_wh)
         purse = self._cash(Role.OWNER, owner.owner)
-        self._move(Code.CHARGING_BILL, who, purse, self._cash(Role.RETAILER, self._parties.retailer), owner.bill_micro)
+        self._move(Code.CHARGING_BILL, who, purse, self._retailer, owner.bill_micro)
         self._move(Code.SHARED_ENERGY, who, purse, self._clearing, owner.shared_bill_micro)
 
     def post_revenue(self, owner: OwnerDay) -> None:
         """Post what the grid and the subsidy pay for an owner's discharged energy."""
         who = f"{owner.owner}@{owner.site}"
-        grid = self._cash(Role.GRID, self._parties.grid)
-        subsidy = self._cash(Role.SUBSIDY, self._parties.subsidy)
-        self._move(Code.DISCHARGE_REVENUE, who, grid, self._clearing, owner.discharge_revenue_micro)
-        self._move(Code.SUBSIDY, who, subsidy, self._clearing, owner.subsidy_micro)
+        self._move(Code.DISCHARGE_REVENUE, who, self._grid, self._clearing, owner.discharge_revenue_micro)
+        self._move(Code.SUBSIDY, who, self._subsidy, self._clearing, owner.subsidy_micro)
         self._move(Code.TOP_UP, who, self._own, self._clearing, owner.split.top_up_micro)
 
     def post_payout(self, owner: OwnerDay) -> None:
         """Pay the owner, the site and the aggregator their parts, and note the wear."""
         who = f"{owner.owner}@{owner.site}"
-        worn = wear_unit(self._currency)
-        wear = account(Role.WEAR, "battery", worn).id
-        self._move(Code.WEAR, who, account(Role.OWNER, owner.owner, worn).id, wear, owner.wear_micro)
+        worn = account_id(Role.OWNER, owner.owner, self._wear_unit)
+        self._move(Code.WEAR, who, worn, self._battery, owner.wear_micro)
         offer = self._parties.offer(owner.owner)
         for instrument, amount in _instruments(owner, offer):
             self._pay(owner, instrument, amount)
-        points = round_micro(offer.points_per_kwh * owner.export_wh / WH_PER_KWH)
-        self._issue(f"{who}/bonus-points", owner.owner, Instrument.POINTS, points)
+        if offer.points_per_kwh:
+            points = round_micro(offer.points_per_kwh * owner.export_wh / WH_PER_KWH)
+            self._issue(f"{who}/bonus-points", owner.owner, Instrument.POINTS, points)
         self._move(Code.SITE_SHARE, who, self._clearing, self._cash(Role.SITE, owner.site), owner.split.site_micro)
         self._move(Code.AGGREGATOR_SHARE, who, self._clearing, self._own, owner.split.aggregator_micro)
 
@@ -373,8 +377,8 @@ class _Book:
 
     def _issue(self, what: str, owner: str, instrument: Instrument, amount: int) -> None:
         unit = instrument_unit(self._currency, instrument)
-        issuer = account(Role.AGGREGATOR, self._parties.aggregator, unit).id
-        self._move(Code.PAYOUT, what, issuer, account(Role.OWNER, owner, unit).id, amount)
+        issuer = account_id(Role.AGGREGATOR, self._parties.aggregator, unit)
+        self._move(Code.PAYOUT, what, issuer, account_id(Role.OWNER, owner, unit), amount)
 
     def post_unshared(self, amount: int) -> None:
         """Give the aggregator what events earned and nobody contributed to by meter."""
@@ -384,17 +388,18 @@ class _Book:
         """Settle retailer and grid for the fleet as one; the owners' rounding goes to an account of its own."""
         rounding = self._cash(Role.ROUNDING, self._parties.aggregator)
         bills = round_micro(sum((e.bill for e in energies), _ZERO)) - sum(o.bill_micro for o in owners)
-        retailer = self._cash(Role.RETAILER, self._parties.retailer)
-        self._move(Code.ROUNDING, "retailer", rounding, retailer, bills)
+        self._move(Code.ROUNDING, "retailer", rounding, self._retailer, bills)
         revenues = round_micro(sum((e.revenue for e in energies), _ZERO))
         revenues -= sum(o.discharge_revenue_micro for o in owners)
-        self._move(Code.ROUNDING, "grid", self._cash(Role.GRID, self._parties.grid), rounding, revenues)
+        self._move(Code.ROUNDING, "grid", self._grid, rounding, revenues)
         shared = sum(o.shared_revenue_micro - o.shared_bill_micro for o in owners)
         self._move(Code.ROUNDING, "shared", rounding, self._clearing, shared)
 
 
 def _instruments(owner: OwnerDay, offer: Offer) -> list[tuple[Instrument, int]]:
     """Divide a payout over instruments: wear in cash, the rest as the offer says."""
+    if offer.paid_in == CASH_ONLY:
+        return [(Instrument.CASH, owner.split.owner_micro)]
     wear = min(owner.wear_micro, owner.split.owner_micro)
     above = owner.split.owner_micro - wear
     parts = allocate(above, [int(share * MICRO) for _, share in offer.paid_in])

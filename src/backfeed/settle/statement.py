@@ -7,9 +7,8 @@ by day, code and unit; amounts are integers, positive where the holder received.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backfeed.core.instant import to_datetime
 from backfeed.settle.account import Role, holder_of
-from backfeed.settle.transfer import Code, Phase, Transfer, original_id
+from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +79,3 @@ def _statement(role: Role, holder: str, period: str, sums: dict[tuple[str, Code,
     for line in lines:
         totals[line.unit] = totals.get(line.unit, 0) + line.amount
     return Statement(role, holder, period, lines, tuple(sorted(totals.items())), count)
-
-
-def transfer_day(transfer: Transfer) -> str:
-    """Return the local day that a transfer belongs to: it stands first in the id of a settled day's transfers.
-
-    >>> from backfeed.settle.transfer import Code, Transfer
-    >>> transfer_day(Transfer("r1|2026-07-06/payout/a", "owner:a:CNY", "owner:b:CNY", 1, "CNY", Code.PAYOUT, 0))
-    '2026-07-06'
-    """
-    identity = original_id(transfer.id)
-    first = identity.partition("/")[0]
-    if len(first) == len("2026-07-06") and first[:4].isdigit():
-        return first
-    return to_datetime(transfer.at_ms).date().isoformat()

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from backfeed.core.instant import to_datetime
+
 
 class Phase(StrEnum):
     """What a transfer does to balances and reservations."""
@@ -47,6 +49,8 @@ class Code(StrEnum):
     EXPIRY = "expiry"
     ROUNDING = "rounding"
     BANK_PAYMENT = "bank_payment"
+    MONTH_CLOSE = "month_close"
+    MONTH_REOPEN = "month_reopen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +153,18 @@ def reservations(transfers: Iterable[Transfer]) -> dict[str, int]:
     return left
 
 
-_REVISION = re.compile(r"r(\d+)\|(.*)", re.DOTALL)
+_REVISION = re.compile(r"r\d+(?:@(\d{4}-\d\d-\d\d))?\|(.*)", re.DOTALL)
+_DAY = re.compile(r"(\d{4}-\d\d-\d\d)/.*", re.DOTALL)
 
 
-def corrections(posted: Mapping[str, Transfer], settled_again: Iterable[Transfer], revision: int) -> list[Transfer]:
+def corrections(
+    posted: Mapping[str, Transfer], settled_again: Iterable[Transfer], revision: int, booked_on: str = ""
+) -> list[Transfer]:
     """Return the transfers that turn what was posted into what it should have been.
 
     A larger amount is made up by a transfer in the same direction, a smaller one by one in the opposite
     direction; a transfer that should not have been is moved back in full. The ids of corrections begin with
-    `r{revision}|` and their evidence names the corrected transfer.
+    `r{revision}|`, or `r{revision}@{day}|`, and their evidence names the corrected transfer.
 
     Parameters
     ----------
@@ -167,7 +174,11 @@ def corrections(posted: Mapping[str, Transfer], settled_again: Iterable[Transfer
         The same days settled with what is known now.
     revision
         Number of the correction, from 1.
+    booked_on
+        The local day that the corrections belong to, where the corrected day's month is closed; by default they
+        belong to the corrected day.
     """
+    prefix = f"r{revision}@{booked_on}|" if booked_on else f"r{revision}|"
     made: list[Transfer] = []
     wanted = {transfer.id: transfer for transfer in settled_again}
     for transfer_id in sorted(posted.keys() | wanted.keys()):
@@ -178,7 +189,7 @@ def corrections(posted: Mapping[str, Transfer], settled_again: Iterable[Transfer
         change = due - (_along(like, posted[transfer_id]) if transfer_id in posted else 0)
         if change:
             debit, credit = (like.debit, like.credit) if change > 0 else (like.credit, like.debit)
-            new_id, evidence = f"r{revision}|{transfer_id}", f"corrects {transfer_id}; {like.evidence}"
+            new_id, evidence = f"{prefix}{transfer_id}", f"corrects {transfer_id}; {like.evidence}"
             made.append(replace(like, id=new_id, debit=debit, credit=credit, amount=abs(change), evidence=evidence))
     return made
 
@@ -210,6 +221,22 @@ def original_id(transfer_id: str) -> str:
     """
     correction = _REVISION.fullmatch(transfer_id)
     return correction.group(2) if correction else transfer_id
+
+
+def transfer_day(transfer: Transfer) -> str:
+    """Return the local day that a transfer belongs to.
+
+    It stands first in the ids of a settled day's transfers; a correction may name another day, on which it was
+    booked. Other transfers belong to the UTC day on which they take effect.
+
+    >>> transfer_day(Transfer("r1|2026-07-06/payout/a", "owner:a:CNY", "owner:b:CNY", 1, "CNY", Code.PAYOUT, 0))
+    '2026-07-06'
+    """
+    correction = _REVISION.fullmatch(transfer.id)
+    if correction and correction.group(1):
+        return correction.group(1)
+    day = _DAY.fullmatch(original_id(transfer.id))
+    return day.group(1) if day else to_datetime(transfer.at_ms).date().isoformat()
 
 
 def _along(like: Transfer, other: Transfer) -> int:

@@ -16,6 +16,7 @@ from typing import Protocol, Self, cast
 
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 from backfeed.settle.account import holder_of
+from backfeed.settle.month import closed_months, month_of
 from backfeed.settle.transfer import GENESIS, Code, Phase, Transfer, chain_hash, faults
 
 _COLUMNS = "id, debit, credit, amount, unit, code, at_ms, evidence, pending_id, phase"
@@ -96,8 +97,8 @@ class Ledger:
         Raises
         ------
         InputError
-            If transfers are malformed, differ from what is already posted under their ids, or settle more of a
-            promise than it still reserves. Nothing of the batch is posted then.
+            If transfers are malformed, differ from what is already posted under their ids, settle more of a promise
+            than it still reserves, or belong to a closed month. Nothing of the batch is posted then.
         EnvironmentProblemError
             If the database refuses: disk full, not writable.
         """
@@ -116,6 +117,7 @@ class Ledger:
 
     def _append(self, batch: Sequence[Transfer]) -> int:
         link = self._last_link()
+        closed = self.closed_months()
         problems: list[Problem] = []
         new = 0
         for transfer in batch:
@@ -124,7 +126,7 @@ class Ledger:
                 if _transfer(known[0]) != transfer:
                     problems.append(Problem(transfer.id, "another transfer is posted under this id"))
                 continue
-            problem = self._promise_problem(transfer)
+            problem = self._promise_problem(transfer) or _month_problem(transfer, closed)
             if problem is not None:
                 problems.append(problem)
                 continue
@@ -160,6 +162,11 @@ class Ledger:
     def _last_link(self) -> bytes:
         last = self._tables.run("SELECT link FROM transfers ORDER BY seq DESC LIMIT 1")
         return bytes(cast("bytes", last[0][0])) if last else GENESIS
+
+    def closed_months(self) -> frozenset[str]:
+        """Return the months that nothing new may be posted to, as `YYYY-MM`."""
+        rows = self._tables.run("SELECT id FROM transfers WHERE code IN ('month_close', 'month_reopen') ORDER BY seq")
+        return closed_months(cast("str", row[0]) for row in rows)
 
     def transfers(self) -> Iterator[Transfer]:
         """Give every transfer in the order in which it was posted."""
@@ -201,6 +208,13 @@ class Ledger:
     def close(self) -> None:
         """Close the database."""
         self._tables.close()
+
+
+def _month_problem(transfer: Transfer, closed: frozenset[str]) -> Problem | None:
+    month = month_of(transfer)
+    if month not in closed or transfer.code in (Code.MONTH_CLOSE, Code.MONTH_REOPEN):
+        return None
+    return Problem(transfer.id, f"belongs to {month}, which is closed: reopen it, or book a correction on a later day")
 
 
 class _Audit:

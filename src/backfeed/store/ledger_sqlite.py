@@ -25,6 +25,7 @@ CREATE TABLE transfers (
     link BLOB NOT NULL
 ) STRICT;
 CREATE INDEX transfers_of_promise ON transfers (pending_id) WHERE pending_id <> '';
+CREATE INDEX transfers_of_months ON transfers (code) WHERE code IN ('month_close', 'month_reopen');
 CREATE TRIGGER transfers_are_never_updated BEFORE UPDATE ON transfers
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER transfers_are_never_deleted BEFORE DELETE ON transfers

@@ -1,0 +1,145 @@
+"""Statements as documents: JSON for programs, CSV for tables, HTML to print; the same bytes for the same books."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from html import escape
+from typing import Final
+
+from backfeed.settle.format import format_amount
+from backfeed.settle.statement import Statement
+from backfeed.settle.transfer import Code
+
+TITLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "title": "Statement",
+        "period": "Period",
+        "all": "all days",
+        "day": "Day",
+        "what": "What for",
+        "unit": "Unit",
+        "amount": "Amount",
+        "total": "Total",
+        "received": "Amounts are positive where you received and negative where you gave.",
+        "head": "Head of the ledger",
+    },
+    "zh": {
+        "title": "结算单",
+        "period": "期间",
+        "all": "全部日期",
+        "day": "日期",
+        "what": "项目",
+        "unit": "单位",
+        "amount": "金额",
+        "total": "合计",
+        "received": "正数为收入,负数为支出。",
+        "head": "账本链首",
+    },
+}
+
+CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
+    "en": {code: code.value.replace("_", " ") for code in Code},
+    "zh": {
+        Code.ENERGY_CHARGED: "充电电量",
+        Code.ENERGY_DISCHARGED: "放电电量",
+        Code.CHARGING_BILL: "充电电费",
+        Code.SHARED_ENERGY: "站内互济电费",
+        Code.DISCHARGE_REVENUE: "放电收入",
+        Code.SUBSIDY: "补贴",
+        Code.DR_AWARD: "需求响应中标",
+        Code.DR_REVENUE: "需求响应收入",
+        Code.DR_PENALTY: "需求响应考核",
+        Code.WEAR: "电池损耗",
+        Code.PAYOUT: "收益发放",
+        Code.PAYOUT_BACKING: "权益准备金",
+        Code.SITE_SHARE: "场地分成",
+        Code.AGGREGATOR_SHARE: "聚合商分成",
+        Code.TOP_UP: "聚合商补足",
+        Code.GUARANTEE: "收益保障",
+        Code.REDEMPTION: "权益兑换",
+        Code.EXPIRY: "权益到期",
+        Code.ROUNDING: "尾差",
+        Code.BANK_PAYMENT: "银行支付",
+        Code.MONTH_CLOSE: "月结",
+        Code.MONTH_REOPEN: "反月结",
+    },
+}
+
+_STYLE: Final = (
+    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:48rem;color:#111}"
+    "table{border-collapse:collapse;width:100%}th,td{padding:.25rem .5rem;border-bottom:1px solid #ccc;text-align:left}"
+    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tfoot td{font-weight:600}"
+    "footer{margin-top:2rem;font-size:11px;color:#555;overflow-wrap:anywhere}"
+    "@media print{body{margin:0}tr{break-inside:avoid}}"
+)
+
+
+def statement_json(statement: Statement, head: str = "") -> bytes:
+    """Return a statement as JSON; amounts are whole Wh or 1e-6 of their unit."""
+    document = {
+        "role": statement.role.value,
+        "holder": statement.holder,
+        "period": statement.period,
+        "lines": [
+            {"day": line.day, "code": line.code.value, "unit": line.unit, "amount": line.amount}
+            for line in statement.lines
+        ],
+        "totals": dict(statement.totals),
+        "transfers": statement.transfers,
+        "ledger_head": head,
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def statement_csv(statement: Statement) -> bytes:
+    """Return a statement's lines as CSV with decimal amounts."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["role", "holder", "day", "code", "unit", "amount"])
+    for line in statement.lines:
+        amount = format_amount(line.amount, line.unit)
+        holder = _no_formula(statement.holder)
+        writer.writerow([statement.role.value, holder, line.day, line.code.value, line.unit, amount])
+    return text.getvalue().encode()
+
+
+def _no_formula(text: str) -> str:
+    """Keep a spreadsheet from running a name as a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def statement_html(statement: Statement, head: str = "", language: str = "en") -> bytes:
+    """Return a statement as one HTML page without scripts, to read and to print.
+
+    Parameters
+    ----------
+    statement
+        Whose lines and totals.
+    head
+        Head of the ledger that it was made from, printed below.
+    language
+        `en` or `zh`.
+    """
+    words, codes = TITLES[language], CODE_WORDS[language]
+    period = escape(statement.period) or words["all"]
+    rows = "".join(
+        f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}</td><td>{escape(line.unit)}</td>"
+        f'<td class="n">{format_amount(line.amount, line.unit)}</td></tr>'
+        for line in statement.lines
+    )
+    totals = "".join(
+        f'<tr><td colspan="2">{words["total"]}</td><td>{escape(unit)}</td>'
+        f'<td class="n">{format_amount(amount, unit)}</td></tr>'
+        for unit, amount in statement.totals
+    )
+    head_line = f"<br>{words['head']} {escape(head)}" if head else ""
+    page = (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+        f"<title>{words['title']} {escape(statement.holder)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{words['title']}: {escape(statement.holder)}</h1><p>{words['period']}: {period}</p>"
+        f"<table><thead><tr><th>{words['day']}</th><th>{words['what']}</th><th>{words['unit']}</th>"
+        f'<th class="n">{words["amount"]}</th></tr></thead><tbody>{rows}</tbody><tfoot>{totals}</tfoot></table>'
+        f"<footer>{words['received']}{head_line}</footer></body></html>\n"
+    )
+    return page.encode()
