@@ -121,7 +121,7 @@ async def assemble(
 
     knowledge = Knowledge(
         enrolment,
-        ForecastOutlook.from_history(scene.history, pilot.zone),
+        ForecastOutlook(scene.history, pilot.pilot.timezone),
         MeterBook(),
         mode_of,
     )

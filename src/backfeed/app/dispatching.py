@@ -19,7 +19,8 @@ from backfeed.core.axis import covering
 from backfeed.core.instant import MS_PER_H, MS_PER_S
 from backfeed.dispatch.allocate import allocate
 from backfeed.dispatch.authority import Authority
-from backfeed.dispatch.columns import EvseColumns, SiteColumns
+from backfeed.dispatch.columns import EvseColumns, Floats, SiteColumns
+from backfeed.dispatch.guard import GuardLimits, Place, guard
 from backfeed.fleet.order import Mode
 
 POWER_MIN_KW = 0.02
@@ -50,6 +51,8 @@ class Dispatching:
         Every known station and whether its link is up.
     control_interval_ms
         How long an order has to last.
+    interventions
+        How often the guard had to step in: a fault above it each time.
     """
 
     policy: Policy
@@ -58,6 +61,7 @@ class Dispatching:
     steering: Steering
     stations: Callable[[], Mapping[str, bool]]
     control_interval_ms: int
+    interventions: int = 0
 
     def wishes(self, now_ms: int, cars: Sequence[Car], commitments: Sequence[Commitment]) -> list[Wish]:
         """Return what every plugged EVSE that can be reached is to do."""
@@ -72,9 +76,18 @@ class Dispatching:
         sites = self._sites(now_ms, {car.key for car in steered}, names, up)
         target_kw = self._target_kw(now_ms, evses, cars, steered, commitments)
         allocation = allocate(evses, sites, target_kw, now_ms)
-        for car, power_kw, bound_by in zip(steered, allocation.power_kw, allocation.bound_by, strict=True):
+        power = self._guarded(allocation.power_kw, evses, sites, names)
+        for car, power_kw, bound_by in zip(steered, power, allocation.bound_by, strict=True):
             wishes.append(self._wish(now_ms, car, float(power_kw), Authority(int(bound_by)).word))
         return wishes
+
+    def _guarded(self, wanted_kw: Floats, evses: EvseColumns, sites: SiteColumns, names: list[str]) -> Floats:
+        """Hold the setpoints to ratings and site limits once more, trusting neither plan nor allocation."""
+        at_sites = Place("site", tuple(names), evses.site, sites.base_load_kw, sites.import_limit_kw, sites.export_limit_kw)
+        limits = GuardLimits(evses.charge_max_kw, evses.discharge_max_kw, (at_sites,), ramp_share_per_min=np.inf)
+        guarded = guard(wanted_kw, np.zeros_like(wanted_kw), self.control_interval_ms / MS_PER_S, limits)
+        self.interventions += len(guarded.interventions)
+        return guarded.power_kw
 
     def _recovery(self, car: Car) -> Wish:
         """Ask a station that has not confirmed to do what it does when it is alone: the safe default."""
@@ -115,10 +128,13 @@ class Dispatching:
         self, now_ms: int, steered: set[tuple[str, int]], names: list[str], up: Mapping[str, bool]
     ) -> SiteColumns:
         """Return what the steered cars may share: the limits less what the others may be doing."""
-        axis = covering(now_ms, now_ms + 1, _QUARTER_MS)
+        # An order may hold into the next quarter-hour, so the worse building load of the two counts each way.
+        axis = covering(now_ms, now_ms + _QUARTER_MS, _QUARTER_MS)
         offset = self.enrolment.utc_offset_ms(axis)
         sites = [self.enrolment.sites[name] for name in names]
-        taken = np.zeros((2, len(names)))
+        load_kw = np.array([base_load_over(site, axis, offset)[:2] for site in sites])
+        now_kw = load_kw[:, 0]
+        taken = np.stack([load_kw.max(axis=1) - now_kw, now_kw - load_kw.min(axis=1)])
         for key, site_id in self.steering.known_evses():
             away = not up.get(key[0], False) or not self.steering.is_confirmed(*key)
             if away and key not in steered:
@@ -126,7 +142,7 @@ class Dispatching:
         return SiteColumns(
             import_limit_kw=np.array([site.import_limit_kw for site in sites]) - taken[0],
             export_limit_kw=np.array([site.export_limit_kw for site in sites]) - taken[1],
-            base_load_kw=np.array([base_load_over(site, axis, offset)[0] for site in sites]),
+            base_load_kw=now_kw,
         )
 
     def _target_kw(

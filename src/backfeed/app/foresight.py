@@ -12,7 +12,7 @@ accepted invitations and, where there are any, without.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,11 +26,12 @@ from backfeed.app.judge_account import JudgeTerms, owed_kwh
 from backfeed.app.judge_site import base_load_kw, sites_of
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
+from backfeed.report.run_report import GapCause
 from backfeed.sim.columns import WorldConfig, WorldSessions
 from backfeed.sim.replay import replay
 from backfeed.sim.truth import Truth
 
-__all__ = ["Foresight", "ForesightEvent", "foresee"]
+__all__ = ["Foresight", "ForesightEvent", "foresee", "held_back"]
 
 Floats = NDArray[np.float64]
 
@@ -87,19 +88,35 @@ def foresee(
     events
         Invitations that the platform had accepted, baselines frozen from the V2G world.
     """
-    valued = terms or JudgeTerms()
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    stays = _stay_terms(sessions, prices, config, valued)
-    wear = WearTerms(valued.value_per_kwh, prices.axis.start_ms)
-    plans = [_plan(sessions, grid, stays, prices, limits, (), wear)]
-    if events:
-        with contextlib.suppress(InfeasibleProgramError):
-            plans.append(_plan(sessions, grid, stays, prices, limits, tuple(events), wear))
-    best = max(plans, key=lambda plan: plan.value)
+    best = _best_plan(sessions, grid, prices, limits, config, terms or JudgeTerms(), events)
     power_kw = powers_of(sessions, grid, best.energy_kwh, limits)
     truth = replay(sessions, prices.axis, power_kw, config, exact_chargers=True)
     return Foresight(truth, power_kw, best.value, best.events, best.components)
+
+
+def held_back(
+    sessions: WorldSessions,
+    *,
+    prices: PriceSeries,
+    sites: Sequence[Site],
+    zone: ZoneInfo,
+    config: WorldConfig,
+    terms: JudgeTerms | None = None,
+    events: Sequence[ForesightEvent] = (),
+) -> dict[GapCause, float]:
+    """Return what perfect foresight would gain without the owners' reserves, and without the sites' limits [currency].
+
+    The parameters are those of `foresee`. Each is relaxed alone; what is left out is never replayed, for it is not
+    allowed.
+    """
+    grid, valued = stay_grid(sessions, prices.axis), terms or JudgeTerms()
+    limits = _limits(sessions, grid, sites, zone)
+    allowed = _best_plan(sessions, grid, prices, limits, config, valued, events).value
+    without_reserve = _best_plan(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued, events).value
+    without_limits = _best_plan(sessions, grid, prices, (), config, valued, events).value
+    return {"reserves": max(without_reserve - allowed, 0.0), "limits": max(without_limits - allowed, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,25 @@ class _Plan:
     value: float
     events: tuple[ForesightEvent, ...]
     components: int
+
+
+def _best_plan(
+    sessions: WorldSessions,
+    grid: StayGrid,
+    prices: PriceSeries,
+    limits: Sequence[SharedLimit],
+    config: WorldConfig,
+    terms: JudgeTerms,
+    events: Sequence[ForesightEvent],
+) -> _Plan:
+    """Plan with the events and without them, and return what is worth more."""
+    stays = _stay_terms(sessions, prices, config, terms)
+    wear = WearTerms(terms.value_per_kwh, prices.axis.start_ms)
+    plans = [_plan(sessions, grid, stays, prices, limits, (), wear)]
+    if events:
+        with contextlib.suppress(InfeasibleProgramError):
+            plans.append(_plan(sessions, grid, stays, prices, limits, tuple(events), wear))
+    return max(plans, key=lambda plan: plan.value)
 
 
 def _plan(

@@ -1,43 +1,94 @@
 """The outlook: the forecasts, asked the two questions that planning has.
 
-How early must a car be ready, how late may it still be here, and how much does its driver need? The
+How early must a car be ready and how late may it still be here; and how much does its driver need? The
 risk levels are set before a run and never fitted to it.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import Plug
+from backfeed.forecast.departure import DepartureForecaster
+from backfeed.forecast.energy_need import energy_quantiles
+from backfeed.forecast.history import Stay
 
-PROMISE_LEVEL = 0.02
+PROMISE_LEVEL = 0.01
 """The share of departures that may come before the promise."""
 
 LEAVE_LEVEL = 0.9
 """The share of departures that come before the end of the look-ahead for a car."""
 
-NEED_LEVELS = (0.1, 0.9)
+NEED_LEVELS = (0.1, 0.95)
+"""The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
 
 REFRESH_MS = 15 * MS_PER_MIN
 """How long an answer is kept: a stay that goes on changes its own odds slowly."""
 
 
-@dataclass
-class ForecastOutlook:
-    """Asks the forecast room."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    until_ms: int
+    stated_ms: int
+    promise_ms: int
+    leave_ms: int
 
-    @classmethod
-    def from_history(cls, history, zone: ZoneInfo) -> "ForecastOutlook":
-        return cls()
+
+class ForecastOutlook:
+    """Asks the forecasts, with what is known at the time of the question."""
+
+    def __init__(self, past: Iterable[PastSession], timezone: str) -> None:
+        """Begin with sessions that the platform did not meter itself; each becomes known at its own time."""
+        self._waiting = deque(sorted(past, key=lambda session: session.known_at_ms))
+        self._forecaster = DepartureForecaster(timezone)
+        self._answers: dict[tuple[str, str], _Answer] = {}
 
     def need_kwh(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> tuple[float, float]:
-        return 4.0, 25.0
+        """Return a low and a high quantile of the energy that this driver takes, AC at the meter."""
+        self._catch_up(now_ms)
+        known = self._forecaster.history.as_of(now_ms)
+        low, high = energy_quantiles(known, owner_id, location, arrival_ms, np.array(NEED_LEVELS))
+        return float(low), float(high)
 
     def departure_ms(self, plug: Plug, location: str, now_ms: int) -> tuple[int, int]:
-        if plug.departure_stated_ms > 0:
-            return max(now_ms, plug.departure_stated_ms - 40 * MS_PER_MIN), plug.departure_stated_ms + 60 * MS_PER_MIN
-        return now_ms, now_ms + 8 * 60 * MS_PER_MIN
+        """Return an early and a late quantile of the departure of a car that is still here."""
+        key = (plug.station, plug.transaction)
+        answer = self._answers.get(key)
+        if answer is None or now_ms >= answer.until_ms or answer.stated_ms != plug.departure_stated_ms:
+            answer = self._ask(plug, location, now_ms)
+            self._answers[key] = answer
+        return answer.promise_ms, answer.leave_ms
 
     def learn(self, session: PastSession) -> None:
-        pass
+        """Add a session that is over to the history."""
+        self._catch_up(session.known_at_ms)
+        self._teach(session)
+
+    def _ask(self, plug: Plug, location: str, now_ms: int) -> _Answer:
+        self._catch_up(now_ms)
+        stated_ms = plug.departure_stated_ms
+        distribution = self._forecaster.distribution(
+            plug.token, location, plug.since_ms, now_ms, stated_ms if stated_ms >= 0 else None
+        )
+        promise, leave = distribution.quantiles_ms(np.array([PROMISE_LEVEL, LEAVE_LEVEL]))
+        return _Answer(now_ms + REFRESH_MS, stated_ms, int(promise), int(leave))
+
+    def _catch_up(self, now_ms: int) -> None:
+        while self._waiting and self._waiting[0].known_at_ms <= now_ms:
+            self._teach(self._waiting.popleft())
+
+    def _teach(self, session: PastSession) -> None:
+        stated_ms = session.departure_stated_ms
+        stay = Stay(
+            session.user_id,
+            session.location,
+            session.arrival_ms,
+            session.departure_ms,
+            session.energy_kwh,
+            stated_ms if stated_ms >= 0 else None,
+        )
+        self._forecaster.learn(stay, session.known_at_ms)

@@ -110,7 +110,9 @@ class Platform:
         await self.steering.follow(wishes)
 
     def invite(self, invitation: Invitation) -> None:
-        """Answer an invitation and plan for it at once."""
+        """Answer an invitation and plan for it at once; a fleet that nobody steers answers none."""
+        if self.policy is Policy.UNMANAGED:
+            return
         for event in self.demand.answer(invitation, self.clock.now_ms()):
             self.journal.append_now(event)
         self._changed_sites.update(self.enrolment.sites)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from backfeed.app.foresight import ForesightEvent, foresee
+from backfeed.app.foresight import ForesightEvent, foresee, held_back
 from backfeed.app.foresight_grid import stay_grid
 from backfeed.app.judge import JudgeTerms, WindowRows, judge_world
 from backfeed.app.judge_account import owed_kwh
@@ -171,6 +171,17 @@ def test_an_event_that_pays_too_little_or_asks_too_much_is_left(city):
     poor = best(city, sessions, prices, [city.site()], events=[event(city, "peak_shave", 4.0, 0.001)])
     impossible = best(city, sessions, prices, [city.site()], events=[event(city, "peak_shave", 400.0, 9.0)])
     assert poor.events == impossible.events == ()
+
+
+def test_reserves_and_limits_hold_value_back_only_where_they_bind(city):
+    prices = city.prices([0.2] * 16 + [2.0] * 16)
+    sessions = city.sessions({"departure_h": 8.0, "recorded_kwh": 0.0}, {"departure_h": 8.0, "recorded_kwh": 0.0})
+    world = {"prices": prices, "zone": city.zone, "config": city.config(prices)}
+    free = held_back(sessions, sites=[city.site()], **world)
+    tight = held_back(sessions, sites=[city.site(export_limit_kw=3.0)], **world)
+    assert free["limits"] == 0.0
+    assert tight["limits"] > 10.0
+    assert free["reserves"] >= 0.0
 
 
 def test_without_sessions_there_is_nothing_to_foresee(city):

@@ -1,14 +1,12 @@
 """Captured shares: given only where they mean something."""
 
 from dataclasses import replace
-from decimal import Decimal
 
 import msgspec
 import numpy as np
 import pytest
 
 from backfeed.app.judge import WindowRows, captured, judge_world, statement_masks
-from backfeed.app.judge_dr import FrozenEvent, foresight_event, judge_event, net_wh
 from backfeed.app.judge_series import (
     car_series,
     closest_site,
@@ -18,9 +16,6 @@ from backfeed.app.judge_series import (
     owner_rows,
     target_stays,
 )
-from backfeed.core.axis import TimeAxis
-from backfeed.core.money import MICRO
-from backfeed.market.demand_response import Award, Deadline, Direction, Invitation, Programme
 from backfeed.report.summary import DemandResponseResult
 from backfeed.sim.replay import replay
 
@@ -108,43 +103,6 @@ def test_what_was_missed_adds_up_to_the_distance_to_foresight(worlds):
     gap = judged["foresight"].result.net_value - judged["v2g"].result.net_value
     assert sum(missed.values()) == pytest.approx(gap)
     assert missed_value({}, truths["v2g"]) == {}
-
-
-def test_an_event_is_measured_against_the_frozen_baseline(city, worlds):
-    _, _, truths, _ = worlds
-    curve = tuple((Decimal(ratio), Decimal(paid)) for ratio, paid in (("0.8", "0"), ("0.8", "0.8"), ("1.2", "1.2")))
-    programme = Programme(
-        programme_id="p",
-        title="P",
-        currency="CNY",
-        provenance=None,
-        directions=tuple(Direction),
-        timezone="Asia/Shanghai",
-        invitation=None,
-        gate_closure=Deadline(0),
-        confirmation=None,
-        power_min_kw=0.0,
-        duration_min_min=0,
-        price_cap_per_kwh=(),
-        price_floor_per_kwh=(),
-        baseline="mean-5-workdays",
-        payment_curve=curve,
-        penalty=None,
-        opt_in=False,
-    )
-    axis, price = TimeAxis(city.start_ms, 900_000, 2), Decimal(2)
-    invitation = Invitation(
-        "shave", Direction.PEAK_SHAVE, axis.start_ms, axis.start_ms, axis.end_ms, 400.0, price, programme.baseline
-    )
-    event = FrozenEvent(Award(invitation, programme, 400.0, 200_000, price, 0), axis, np.array([10_000, 10_000]))
-    assert net_wh(truths["v2g"], axis).tolist() == [-90_000, -90_000]
-    outcome = judge_event(truths["v2g"], event)
-    assert outcome.delivered_kwh == 200.0
-    assert outcome.paid == pytest.approx(400.0)
-    assert round(outcome.paid * MICRO) == outcome.paid * MICRO
-    program = foresight_event(event)
-    assert program.curve == ((0.8, 0.8), (1.2, 1.2))
-    assert (program.baseline_kwh, program.promised_kwh, program.direction) == (20.0, 200.0, "peak_shave")
 
 
 def test_the_series_of_the_report_carry_the_energy_of_the_accounts(city, worlds):
