@@ -1,0 +1,115 @@
+"""Proof for owners: matched cohorts, and how many cars such a proof needs.
+
+What a year of discharging wears is invisible in one car: its fade is known to half a point, the wear is a
+third of one. Over many cars it shows. Each car that discharged is matched with one that did not, alike in
+model, age, distance and use; the difference of the pairs, with its confidence interval, is what owners
+are shown. `cars_per_arm` says beforehand how many pairs make a difference visible, so that nobody
+promises a proof from a dozen cars.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.battery.law import Floats
+
+
+def cars_per_arm(difference: float, fade_sd: float, *, power: float = 0.8, significance: float = 0.05) -> int:
+    """Return how many cars each arm needs for a difference of fade to show.
+
+    Parameters
+    ----------
+    difference
+        The difference that should be seen, in points of capacity.
+    fade_sd
+        Standard deviation of a car's measured fade about its truth, in the same points.
+    power
+        Probability of seeing it if it is there.
+    significance
+        Probability, two-sided, of seeing one that is not.
+
+    Notes
+    -----
+    n = 2 (z(1 - significance/2) + z(power))**2 (sd / difference)**2, the two-sample normal approximation.
+
+    >>> cars_per_arm(0.35, 0.8), cars_per_arm(0.35, 0.414)
+    (83, 22)
+    """
+    normal = NormalDist()
+    reach = normal.inv_cdf(1 - significance / 2) + normal.inv_cdf(power)
+    return int(np.ceil(2 * (reach * fade_sd / difference) ** 2))
+
+
+def visible_difference(cars: int, fade_sd: float, *, power: float = 0.8, significance: float = 0.05) -> float:
+    """Return the smallest difference that so many cars per arm can show; the inverse of `cars_per_arm`."""
+    normal = NormalDist()
+    reach = normal.inv_cdf(1 - significance / 2) + normal.inv_cdf(power)
+    return float(reach * fade_sd * (2 / cars) ** 0.5)
+
+
+def match_cars(treated: Floats, others: Floats, *, widest: float = 1.0) -> NDArray[np.int64]:
+    """Match every treated car with the nearest other one, each used once.
+
+    Parameters
+    ----------
+    treated, others
+        What the cars should be alike in (age, distance, capacity, mean SoC ...), shape `(car, trait)`,
+        all of one chemistry.
+    widest
+        The farthest a match may be, in standard deviations of the traits over all cars.
+
+    Returns
+    -------
+    Index into `others` for every treated car, -1 where none is near enough. The closest pairs are
+    matched first, so the result does not depend on the order of the cars, ties aside.
+    """
+    matches = np.full(len(treated), -1, dtype=np.int64)
+    if not len(treated) or not len(others):
+        return matches
+    spread = np.concatenate([treated, others]).std(axis=0)
+    gaps = (treated[:, None, :] - others[None, :, :]) / np.where(spread > 0, spread, 1)
+    distance = np.sqrt((gaps**2).mean(axis=2))
+    taken = np.zeros(len(others), dtype=np.bool_)
+    for pair in np.argsort(distance, axis=None, kind="stable"):
+        car, other = divmod(int(pair), len(others))
+        if distance[car, other] > widest:
+            break
+        if matches[car] < 0 and not taken[other]:
+            matches[car], taken[other] = other, True
+    return matches
+
+
+@dataclass(frozen=True, slots=True)
+class CohortComparison:
+    """Fade of cars that discharged less that of their matches, in points of capacity.
+
+    Parameters
+    ----------
+    pairs
+        How many pairs were compared.
+    difference, low, high
+        Mean difference and its confidence interval.
+    visible
+        The smallest difference that so many pairs could have shown.
+    """
+
+    pairs: int
+    difference: float
+    low: float
+    high: float
+    visible: float
+
+
+def compare_cohorts(fade_treated: Floats, fade_matched: Floats, *, confidence: float = 0.95) -> CohortComparison | None:
+    """Compare the measured fades of matched pairs [points]; None for fewer than three pairs."""
+    pairs = fade_treated.size
+    if pairs < 3:  # noqa: PLR2004 - two pairs have no spread worth the name
+        return None
+    gaps = fade_treated - fade_matched
+    spread = float(gaps.std(ddof=1))
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * spread / pairs**0.5
+    mean = float(gaps.mean())
+    visible = visible_difference(pairs, spread / 2**0.5, significance=1 - confidence)
+    return CohortComparison(pairs, mean, mean - half, mean + half, visible)
