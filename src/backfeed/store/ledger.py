@@ -194,6 +194,13 @@ class Ledger:
         """Return the head of the chain as hex: equal for equal histories."""
         return self._last_link().hex()
 
+    def hash_at(self, count: int) -> str:
+        """Return the head as it was after the first `count` transfers."""
+        row = (
+            self._tables.run("SELECT link FROM transfers ORDER BY seq LIMIT 1 OFFSET ?", (count - 1,)) if count else []
+        )
+        return bytes(cast("bytes", row[0][0])).hex() if row else GENESIS.hex()
+
     def verify(self) -> Verification:
         """Recompute the chain, the sums and the promises, and ask the database about its own pages."""
         problems = [Problem("database", fault) for fault in self._tables.faults()]

@@ -7,9 +7,8 @@ import pysqlite3
 
 from backfeed.core.problem import EnvironmentProblemError
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_STEPS = (
+    """
 CREATE TABLE transfers (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -25,12 +24,18 @@ CREATE TABLE transfers (
     link BLOB NOT NULL
 ) STRICT;
 CREATE INDEX transfers_of_promise ON transfers (pending_id) WHERE pending_id <> '';
-CREATE INDEX transfers_of_months ON transfers (code) WHERE code IN ('month_close', 'month_reopen');
 CREATE TRIGGER transfers_are_never_updated BEFORE UPDATE ON transfers
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER transfers_are_never_deleted BEFORE DELETE ON transfers
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
+""",
+    """
+CREATE INDEX transfers_of_months ON transfers (code) WHERE code IN ('month_close', 'month_reopen');
+""",
+)
+"""How the schema grew: each step leads from one version to the next, and none is ever altered."""
+
+SCHEMA_VERSION = len(_STEPS)
 
 
 class SqliteTables:
@@ -56,8 +61,8 @@ class SqliteTables:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            for step in range(version, SCHEMA_VERSION):
+                self._db.executescript(f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
         except pysqlite3.Error as error:
             message = f"ledger {path} can not be opened: {error}"
             raise EnvironmentProblemError(message) from error
