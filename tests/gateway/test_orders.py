@@ -173,3 +173,38 @@ def test_a_caller_that_loses_interest_leaves_the_link_in_order(make_bench):
         assert await applying is OrderStatus.ACCEPTED
 
     on_bench(make_bench, scenario)
+
+
+class DeafLink:
+    """A link whose other end has stopped reading: sending never returns."""
+
+    def __init__(self):
+        self.gone = asyncio.Event()
+
+    async def send(self, _frame):
+        await self.gone.wait()
+        raise LinkClosedError
+
+    async def receive(self):
+        await self.gone.wait()
+        raise LinkClosedError
+
+    async def close(self):
+        self.gone.set()
+
+    def abort(self):
+        self.gone.set()
+
+
+def test_a_station_that_does_not_read_is_dropped(make_bench):
+    async def main():
+        bench = make_bench(send_timeout_s=20)
+        serving = asyncio.create_task(bench.gateway.run_link("A", DeafLink()))
+        await bench.clock.sleep_until(bench.clock.now_ms() + 10)
+        asked_ms = bench.clock.now_ms()
+        assert await bench.gateway.apply(order(bench, 1.0)) is OrderStatus.OFFLINE
+        assert bench.clock.now_ms() - asked_ms == 20_000
+        await serving
+        return [getattr(event, "reason", "") for event in bench.sink.events]
+
+    assert run_virtual(main()) == ["", "not reading"]

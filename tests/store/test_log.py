@@ -55,7 +55,7 @@ def test_a_commit_returns_after_its_window_and_after_the_subscribers(tmp_path):
     assert run_virtual(run()) == WINDOW_MS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["", "A", "B", "C"]), st.booleans()), max_size=30),
     st.randoms(use_true_random=False),

@@ -131,7 +131,7 @@ def agree(name, payload):
 
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(dice=st.randoms(use_true_random=False))
 def test_every_struct_agrees_with_its_schema(name, dice):
     rule = schema(name)

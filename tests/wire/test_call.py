@@ -241,7 +241,7 @@ def test_a_whole_number_written_as_a_decimal_is_an_integer():
     assert event.request.evse_id == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_no_bytes_raise(raw):
     called = machine()
@@ -257,7 +257,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.sampled_from([2, 3, 4, 5, 6, 7, "m-1", "x", "Heartbeat", "TransactionEvent", {}, None, []]) | json_values,
@@ -350,5 +350,5 @@ class FaceToFace(RuleBasedStateMachine):
             assert numbers == sorted(set(numbers))
 
 
-FaceToFace.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+FaceToFace.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestFaceToFace = FaceToFace.TestCase

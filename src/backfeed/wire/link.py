@@ -68,6 +68,7 @@ class Conversation:
         self._present = 0
         self._frames = 0
         self._closing = False
+        self.broken = False
 
     def join(self) -> None:
         """Count an end in."""
@@ -90,6 +91,11 @@ class Conversation:
         if self._present and not self._closing:
             self._closing = True
             self._traffic.begin()
+
+    def break_off(self) -> None:
+        """Count the closing by an `abort`, after which what is still under way must not arrive."""
+        self.broken = True
+        self.closing()
 
     def leave(self) -> bool:
         """Count an end out; with the last one write off what is lost, and say that it was the last."""

@@ -5,6 +5,8 @@ nothing is under way. A frame between two sockets is bytes in the kernel, where 
 it, so both ends keep one account per connection, a `Conversation` in the run's `Traffic`:
 
 - a data frame counts from `send` until the other end's library has taken all of it off the socket;
+- after an `abort` nothing that is still under way arrives, as on a pipe in memory, though the kernel
+  may well have kept it;
 - closing counts from the first `close`, `abort` or loss at either end until both ends have seen the
   connection go;
 - when both have, the frames that never arrived are written off, so that the count comes back to zero
@@ -77,8 +79,11 @@ class _CountedConnection(Connection):
         self._conversation.join()
 
     def process_event(self, event: Event) -> None:
-        if isinstance(event, Frame) and event.opcode in DATA_OPCODES and event.fin:
-            self._conversation.frame_arrived()
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            if event.fin:
+                self._conversation.frame_arrived()
+            if self._conversation.broken:
+                return
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,7 +96,7 @@ class _CountedConnection(Connection):
         await super().close(code, reason)
 
     def abort(self) -> None:
-        self._conversation.closing()
+        self._conversation.break_off()
         self.transport.abort()
 
     def frame_sent(self) -> None:
