@@ -5,6 +5,8 @@ the record of past forecasts; `statement` weighs what the driver has said. `Depa
 three in step: it learns from departures only, in the order in which they become known.
 """
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from backfeed.forecast.calibration import PROBE_H, Calibration
 from backfeed.forecast.distribution import DepartureDistribution
 from backfeed.forecast.history import History, Known, PastKnownError, Stay
 from backfeed.forecast.presence import ALL_ROWS, LOCATION_ROWS, USER_ROWS, rest_of_stay
-from backfeed.forecast.statement import StatementRecord, with_statement
+from backfeed.forecast.statement import StatementRecord, Worth, with_statement
 
 
 def departure_by_history(known: Known, user: str, location: str, arrival_ms: int, now_ms: int) -> DepartureDistribution:
@@ -40,6 +42,14 @@ def departure_by_history(known: Known, user: str, location: str, arrival_ms: int
     return DepartureDistribution(now_ms, cdf)
 
 
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """The records that correct levels: of forecasts by history alone, and of those that heard a statement."""
+
+    by_history: Calibration = field(default_factory=Calibration)
+    with_statement: Calibration = field(default_factory=Calibration)
+
+
 def departure_distribution(
     history: History,
     record: StatementRecord,
@@ -48,7 +58,7 @@ def departure_distribution(
     arrival_ms: int,
     now_ms: int,
     stated_ms: int | None = None,
-    calibration: Calibration | None = None,
+    corrections: Corrections | None = None,
 ) -> DepartureDistribution:
     """Return when a car that is here will leave.
 
@@ -64,21 +74,42 @@ def departure_distribution(
         Since when the car is here, and the instant of the forecast.
     stated_ms
         The departure that the driver stated, None if he is silent.
-    calibration
-        The record that corrects levels; without one they are taken as they are.
+    corrections
+        The records that correct levels; without them they are taken as they are.
     """
     known = history.as_of(now_ms)
-    forecast = departure_by_history(known, user, location, arrival_ms, now_ms)
-    if calibration is not None:
-        corrected = calibration.correct((now_ms - arrival_ms) / MS_PER_H, forecast.left_by)
-        forecast = DepartureDistribution(now_ms, corrected)
+    forecast = _silent(known, user, location, arrival_ms, now_ms, corrections)
     if stated_ms is None:
         return forecast
-    here = 1.0
-    if now_ms > arrival_ms:
-        at_arrival = departure_by_history(history.as_of(arrival_ms), user, location, arrival_ms, arrival_ms)
-        here = 1.0 - float(at_arrival.left_share(np.array([now_ms]))[0])
-    return with_statement(forecast, here, stated_ms, record.worth(user))
+    at_arrival = departure_by_history(history.as_of(arrival_ms), user, location, arrival_ms, arrival_ms)
+    return _hearing(forecast, at_arrival, stated_ms, record.worth(user), corrections)
+
+
+def _silent(
+    known: Known, user: str, location: str, arrival_ms: int, now_ms: int, corrections: Corrections | None
+) -> DepartureDistribution:
+    """Return the corrected forecast that hears no statement."""
+    forecast = departure_by_history(known, user, location, arrival_ms, now_ms)
+    if corrections is None:
+        return forecast
+    elapsed_h = (now_ms - arrival_ms) / MS_PER_H
+    return DepartureDistribution(now_ms, corrections.by_history.correct(elapsed_h, forecast.left_by))
+
+
+def _hearing(
+    silent: DepartureDistribution,
+    at_arrival: DepartureDistribution,
+    stated_ms: int,
+    worth: Worth,
+    corrections: Corrections | None,
+) -> DepartureDistribution:
+    """Return the corrected forecast that hears a statement; `at_arrival` is what history said on arrival."""
+    here = 1.0 - float(at_arrival.left_share(np.array([silent.now_ms]))[0])
+    forecast = with_statement(silent, here, stated_ms, worth)
+    if corrections is None:
+        return forecast
+    elapsed_h = (silent.now_ms - at_arrival.now_ms) / MS_PER_H
+    return DepartureDistribution(silent.now_ms, corrections.with_statement.correct(elapsed_h, forecast.left_by))
 
 
 def departure_quantiles(
@@ -88,12 +119,12 @@ def departure_quantiles(
     arrival_ms: int,
     now_ms: int,
     levels: NDArray[np.float64] | tuple[float, ...],
-    calibration: Calibration | None = None,
+    corrections: Corrections | None = None,
 ) -> NDArray[np.int64]:
     """Return the instants by which a silent driver has left with the given probabilities, shape `(level,)`."""
     record = StatementRecord()
     return departure_distribution(
-        history, record, user, location, arrival_ms, now_ms, calibration=calibration
+        history, record, user, location, arrival_ms, now_ms, corrections=corrections
     ).quantiles_ms(levels)
 
 
@@ -110,8 +141,9 @@ class DepartureForecaster:
     def __init__(self, timezone: str) -> None:
         """Begin knowing nothing of drivers who live by the clock of an IANA zone."""
         self.history = History(timezone)
-        self.calibration = Calibration()
+        self.corrections = Corrections()
         self.record = StatementRecord()
+        self._arrivals: dict[tuple[str, str, int], DepartureDistribution] = {}
 
     def learn(self, stay: Stay, known_at_ms: int) -> None:
         """Learn from a stay that has just ended: its levels, the driver's word, then the stay itself.
@@ -121,6 +153,7 @@ class DepartureForecaster:
         ValueError
             If the stay is not over at `known_at_ms` or a later one is known already.
         """
+        departed = np.array([stay.departure_ms])
         at_arrival: DepartureDistribution | None = None
         for probe_h in PROBE_H:
             probe_ms = stay.arrival_ms + int(probe_h * MS_PER_H)
@@ -128,17 +161,34 @@ class DepartureForecaster:
                 break
             known = self.history.as_of(probe_ms)
             forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, probe_ms)
+            self.corrections.by_history.observe(probe_h, float(forecast.left_share(departed)[0]))
             at_arrival = at_arrival or forecast
-            level = float(forecast.left_share(np.array([stay.departure_ms]))[0])
-            self.calibration.observe(probe_h, level)
+            if stay.stated_ms is not None:
+                corrected = self.corrections.by_history.correct(probe_h, forecast.left_by)
+                silent = DepartureDistribution(probe_ms, corrected)
+                heard = _hearing(silent, at_arrival, stay.stated_ms, self.record.worth(stay.user_id), None)
+                self.corrections.with_statement.observe(probe_h, float(heard.left_share(departed)[0]))
         if stay.stated_ms is not None and at_arrival is not None:
             self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, at_arrival)
+        self._arrivals.pop((stay.user_id, stay.location, stay.arrival_ms), None)
         self.history.add(stay, known_at_ms)
 
     def distribution(
         self, user: str, location: str, arrival_ms: int, now_ms: int, stated_ms: int | None = None
     ) -> DepartureDistribution:
         """Return when a car that is here will leave; see `departure_distribution`."""
-        return departure_distribution(
-            self.history, self.record, user, location, arrival_ms, now_ms, stated_ms, self.calibration
+        forecast = _silent(self.history.as_of(now_ms), user, location, arrival_ms, now_ms, self.corrections)
+        if stated_ms is None:
+            return forecast
+        return _hearing(
+            forecast, self._on_arrival(user, location, arrival_ms), stated_ms, self.record.worth(user), self.corrections
         )
+
+    def _on_arrival(self, user: str, location: str, arrival_ms: int) -> DepartureDistribution:
+        """Return the forecast of an arrival, which is asked for at every step of the stay, from memory."""
+        key = (user, location, arrival_ms)
+        found = self._arrivals.get(key)
+        if found is None:
+            known = self.history.as_of(arrival_ms)
+            found = self._arrivals[key] = departure_by_history(known, user, location, arrival_ms, arrival_ms)
+        return found
