@@ -97,6 +97,8 @@ def lower(problem: PlanProblem) -> Lowered:
     node, hours = w.node[row], w.hours(step_h)
     share = hours / step_h
     charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
+    shape = problem.nodes.base_load_kw.shape
+    cell = node * shape[1] + step
     zone, own_price = problem.nodes.zone[node], problem.row_price_node[row] < 0
     buy = np.where(own_price, problem.prices.buy_per_kwh[zone, step], 0.0)
     sell = np.where(own_price, problem.prices.sell_per_kwh[zone, step], 0.0)
@@ -114,7 +116,7 @@ def lower(problem: PlanProblem) -> Lowered:
         discharge_loss=step_h / w.discharge_efficiency,
         energy_start=np.where(w.previous < 0, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh), -w.drain_kwh),
         energy=_energy_curve(problem, row, hours),
-        nodes=_node_curve(problem, node, step, charge_max, discharge_max),
+        nodes=node_curve(problem, sum_cells(cell, charge_max, shape), sum_cells(cell, discharge_max, shape)),
     )
 
 
@@ -156,15 +158,21 @@ def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve
     )
 
 
-def _node_curve(problem: PlanProblem, node: Ints, step: Ints, charge_max: Floats, discharge_max: Floats) -> NodeCurve:
-    """Return the nodes' curves and what their subtrees can reach."""
+def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) -> NodeCurve:
+    """Return the nodes' curves and what their subtrees can reach.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    charge_kw, discharge_kw
+        What the rows at every node itself can charge and discharge at most, `(node, step)`.
+    """
     nodes, step_h = problem.nodes, problem.axis.step_h
-    shape = nodes.base_load_kw.shape
-    cell = node * shape[1] + step
     fixed = nodes.base_load_kw - nodes.pv_kw
     curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
-    high = nodes.sum_up(sum_cells(cell, charge_max, shape) + fixed + curtail)
-    low = nodes.sum_up(fixed - sum_cells(cell, discharge_max, shape))
+    high = nodes.sum_up(charge_kw + fixed + curtail)
+    low = nodes.sum_up(fixed - discharge_kw)
     metered = nodes.metered[:, None]
     buy = np.where(metered, step_h * problem.prices.buy_per_kwh[nodes.zone], 0.0)
     sell = np.where(metered, step_h * problem.prices.sell_per_kwh[nodes.zone], 0.0)

@@ -1,6 +1,6 @@
 """The schedule: what the planner answers, and what a given plan costs.
 
-`settle_plan` turns powers into a schedule: it follows the energy path in one direction per step, within
+`price_plan` turns powers into a schedule: it follows the energy path in one direction per step, within
 the hard limits, and then prices it by the definitions of `backfeed.plan.problem`, naming every promise
 and limit that is broken.
 """
@@ -144,46 +144,52 @@ class Schedule:
         return sum(slack.amount_kwh for slack in self.slacks if slack.kind == "departure")
 
 
-def net_energy_path(lowered: Lowered, energy: Floats) -> tuple[Floats, Floats]:
+def net_energy_path(problem: PlanProblem, energy: Floats) -> tuple[Floats, Floats]:
     """Follow an energy path in one direction per step; return average powers and the energies reached.
 
     Where the path asks for more than a power limit allows, the limit holds and the path is caught up with
     as soon as it can be. Energies are kept within capacity and, in rows that are not drained, above empty.
     """
-    w = lowered.problem.windows
-    start, stop = w.offsets[:-1], w.offsets[1:]
+    w, row, step_h = problem.windows, problem.windows.row_of, problem.axis.step_h
+    share = w.hours(step_h) / step_h
+    charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
+    gain, loss = step_h * w.charge_efficiency[row], step_h / w.discharge_efficiency[row]
     low = np.where(w.keeps_above_empty, 0.0, -np.inf)
-    charge_room = lowered.charge_gain[lowered.row] * lowered.charge_max
-    discharge_room = lowered.discharge_loss[lowered.row] * lowered.discharge_max
-    wanted = np.clip(energy, low[lowered.row], w.energy_max_kwh[lowered.row])
+    wanted = np.clip(energy, low[row], w.energy_max_kwh[row])
+    start, linked = _starts(problem)
     before = np.empty_like(wanted)
     before[1:] = wanted[:-1]
-    linked = w.previous >= 0
-    before[start] = lowered.energy_start
-    before[start[linked]] += wanted[stop[w.previous[linked]] - 1]
+    before[w.offsets[:-1]] = start
+    before[w.offsets[:-1][linked]] += wanted[w.offsets[w.previous[linked] + 1] - 1]
     change = wanted - before
-    if np.any((change > charge_room + ROUNDING_KWH) | (change < -discharge_room - ROUNDING_KWH)):
-        wanted, change = _follow_within_limits(lowered, wanted, charge_room, discharge_room)
-    gain, loss = lowered.charge_gain[lowered.row], lowered.discharge_loss[lowered.row]
+    up, down = gain * charge_max, -loss * discharge_max
+    if np.any((change > up + ROUNDING_KWH) | (change < down - ROUNDING_KWH)):
+        wanted, change = _follow_within_limits(problem, wanted, down, up)
     power = np.where(change >= 0, change / gain, change / loss)
-    return np.clip(power, -lowered.discharge_max, lowered.charge_max), wanted
+    return np.clip(power, -discharge_max, charge_max), wanted
 
 
-def _follow_within_limits(
-    lowered: Lowered, wanted: Floats, charge_room: Floats, discharge_room: Floats
-) -> tuple[Floats, Floats]:
+def _starts(problem: PlanProblem) -> tuple[Floats, Bools]:
+    """Return every row's energy before its first step, apart from the row it goes on from, and whether there is one."""
+    w = problem.windows
+    linked = w.previous >= 0
+    return np.where(linked, -w.drain_kwh, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh)), linked
+
+
+def _follow_within_limits(problem: PlanProblem, wanted: Floats, down: Floats, up: Floats) -> tuple[Floats, Floats]:
     """Follow a path step by step, all rows abreast; linked rows after the rows that they go on from."""
-    w = lowered.problem.windows
+    w = problem.windows
+    start, linked = _starts(problem)
     reached, change = wanted.copy(), np.zeros_like(wanted)
     for rows in _rows_in_link_order(w.previous):
         length = w.offsets[rows + 1] - w.offsets[rows]
-        energy = lowered.energy_start[rows].copy()
-        linked: Bools = w.previous[rows] >= 0
-        energy[linked] += reached[w.offsets[w.previous[rows[linked]] + 1] - 1]
+        energy = start[rows].copy()
+        onward = linked[rows]
+        energy[onward] += reached[w.offsets[w.previous[rows[onward]] + 1] - 1]
         for k in range(int(length.max(initial=0))):
             going = length > k
             at = w.offsets[rows[going]] + k
-            step = np.clip(wanted[at] - energy[going], -discharge_room[at], charge_room[at])
+            step = np.clip(wanted[at] - energy[going], down[at], up[at])
             energy[going] += step
             reached[at], change[at] = energy[going], step
     return reached, change
@@ -199,8 +205,8 @@ def _rows_in_link_order(previous: Ints) -> list[Ints]:
     return [np.flatnonzero(depth == d) for d in range(int(depth.max(initial=-1)) + 1)]
 
 
-def settle_plan(
-    lowered: Lowered,
+def price_plan(
+    problem: PlanProblem,
     energy: Floats,
     curtailed: Floats,
     duals: Duals,
@@ -213,7 +219,7 @@ def settle_plan(
 
     Parameters
     ----------
-    lowered
+    problem
         The problem.
     energy
         Energies at the ends of steps to follow, flat [kWh].
@@ -224,22 +230,21 @@ def settle_plan(
     lower_bound, method, iterations, status
         Passed on into the schedule.
     """
-    problem = lowered.problem
-    average, reached = net_energy_path(lowered, energy)
-    shape = problem.nodes.base_load_kw.shape
-    cell = lowered.node * shape[1] + lowered.step
-    vehicles = sum_cells(cell, average, shape)
-    curtailed = np.clip(curtailed, 0.0, lowered.nodes.curtail_max_kw)
-    net = problem.nodes.sum_up(vehicles + lowered.nodes.fixed_kw + curtailed)
-    costs, slacks = _vehicle_costs(lowered, average, reached)
+    w, nodes, step_h = problem.windows, problem.nodes, problem.axis.step_h
+    average, reached = net_energy_path(problem, energy)
+    shape = nodes.base_load_kw.shape
+    vehicles = sum_cells(w.node[w.row_of] * shape[1] + w.step_of, average, shape)
+    curtailed = np.clip(curtailed, 0.0, np.where(nodes.metered[:, None], nodes.pv_kw, 0.0))
+    net = nodes.sum_up(vehicles + nodes.base_load_kw - nodes.pv_kw + curtailed)
+    costs, slacks = _vehicle_costs(problem, average, reached)
     node_costs, node_slacks = _node_costs(problem, net)
     promise_costs, promise_slacks = _commitment_costs(problem, vehicles)
     costs |= node_costs | promise_costs
     return Schedule(
         axis=problem.axis,
-        offsets=problem.windows.offsets,
-        arrive_step=problem.windows.arrive_step,
-        power_flat_kw=average * (problem.axis.step_h / lowered.hours),
+        offsets=w.offsets,
+        arrive_step=w.arrive_step,
+        power_flat_kw=average * (step_h / w.hours(step_h)),
         energy_flat_kwh=reached,
         curtailed_kw=curtailed,
         net_kw=net,
@@ -255,29 +260,34 @@ def settle_plan(
     )
 
 
-def _vehicle_costs(lowered: Lowered, average: Floats, energy: Floats) -> tuple[dict[str, float], list[Slack]]:
+def _vehicle_costs(problem: PlanProblem, average: Floats, energy: Floats) -> tuple[dict[str, float], list[Slack]]:
     """Price energy, wear, holding and the vehicles' broken promises."""
-    problem, w = lowered.problem, lowered.problem.windows
-    step_h, penalties = problem.axis.step_h, problem.penalties
-    row, last = lowered.row, w.offsets[1:] - 1
-    wear = step_h * w.wear_per_kwh[row]
+    w, step_h, penalties = problem.windows, problem.axis.step_h, problem.penalties
+    row, step, last = w.row_of, w.step_of, w.offsets[1:] - 1
+    hours = w.hours(step_h)
+    zone = problem.nodes.zone[w.node[row]]
+    price = np.where(average >= 0, problem.prices.buy_per_kwh[zone, step], problem.prices.sell_per_kwh[zone, step])
+    price = np.where(problem.row_price_node[row] < 0, price, 0.0)
     discharged = np.maximum(-average, 0.0)
     below = np.maximum(w.energy_min_kwh[row] - energy, 0.0)
     missing = np.maximum(w.energy_target_kwh - energy[last], 0.0)
     above = np.maximum(energy[last] - np.minimum(w.energy_target_kwh, w.energy_max_kwh), 0.0)
-    reserve_cost = penalties.reserve_per_kwh_h * lowered.hours
     costs = {
-        "vehicle_energy": float(
-            lowered.charge_cost @ np.maximum(average, 0.0) + (lowered.discharge_cost - wear) @ discharged
-        ),
-        "wear": float(wear @ discharged),
-        "hold": float((w.hold_per_kwh_h[row] * lowered.hours) @ energy),
+        "vehicle_energy": step_h * float(price @ average),
+        "wear": step_h * float(w.wear_per_kwh[row] @ discharged),
+        "hold": float((w.hold_per_kwh_h[row] * hours) @ energy),
         "energy_value": -float(w.energy_value_per_kwh @ above),
-        "reserve": float(reserve_cost @ below),
+        "reserve": penalties.reserve_per_kwh_h * float(hours @ below),
         "departure": penalties.departure_per_kwh * float(missing.sum()),
     }
     slacks = [
-        Slack("reserve", w.vehicle[row[j]], int(lowered.step[j]), float(below[j]), float(below[j] * reserve_cost[j]))
+        Slack(
+            "reserve",
+            w.vehicle[row[j]],
+            int(step[j]),
+            float(below[j]),
+            float(below[j] * hours[j]) * penalties.reserve_per_kwh_h,
+        )
         for j in np.flatnonzero(below > SLACK_MIN_KWH)
     ]
     slacks += [

@@ -12,7 +12,8 @@ from backfeed.plan.heuristic import plan_by_rule
 from backfeed.plan.highs import HighsSolver, SolverFailedError
 from backfeed.plan.lowered import Lowered, lower
 from backfeed.plan.problem import PlanProblem
-from backfeed.plan.schedule import Duals, Schedule, settle_plan
+from backfeed.plan.schedule import Duals, Schedule, price_plan
+from backfeed.plan.structured import solve_structured
 from backfeed.plan.validate import require_valid
 
 Method = Literal["auto", "structured", "highs"]
@@ -52,6 +53,8 @@ def solve(
         If the problem is malformed, with every reason.
     """
     require_valid(problem)
+    if method == "structured":
+        return solve_structured(problem, gap, iteration_limit)
     lowered = lower(problem)
     if not len(lowered.row):
         return _ruled(lowered, "empty")
@@ -68,7 +71,7 @@ def _ruled(lowered: Lowered, status: str) -> Schedule:
     """Settle the rule-based plan."""
     zero = np.zeros_like(lowered.nodes.fixed_kw)
     energy = plan_by_rule(lowered)
-    return settle_plan(lowered, energy, zero, Duals.none(lowered), -np.inf, "rule", status=status)
+    return price_plan(lowered.problem, energy, zero, Duals.none(lowered), -np.inf, "rule", status=status)
 
 
 def _solve_with_highs(
@@ -80,4 +83,4 @@ def _solve_with_highs(
     except SolverFailedError as failure:
         return _ruled(lowered, str(failure))
     bound = answer.bound + lowered.energy.constant
-    return settle_plan(lowered, answer.energy, answer.curtailed, answer.duals, bound, "highs", answer.iterations)
+    return price_plan(lowered.problem, answer.energy, answer.curtailed, answer.duals, bound, "highs", answer.iterations)

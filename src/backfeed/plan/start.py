@@ -1,0 +1,103 @@
+"""Where the interior point starts: one constant value of energy, powers that charge at an even rate.
+
+The duals are split from the reduced costs at that value plus a small amount, so the start is feasible in the
+duals; energies run straight from arrival to departure inside their bounds. Against the usual start this halves
+the number of iterations.
+"""
+
+import numpy as np
+
+from backfeed.plan.compiled import compiled
+from backfeed.plan.elimination import Fleet
+from backfeed.plan.problem import Ints
+from backfeed.plan.vehicle import WIDTH_MIN_KWH, State, Unit, expand, new_unit
+
+EDGE = 0.05
+"""Iterates start this share of their range away from its ends."""
+
+
+def new_state(entries: int) -> State:
+    """Return room for all iterates."""
+    return State(*(np.zeros(entries) for _ in State._fields))
+
+
+@compiled
+def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float) -> None:
+    """Write the starting iterates of some nodes' vehicles.
+
+    Parameters
+    ----------
+    level, fleet, state
+        The nodes, the problem and the iterates.
+    value
+        Value of energy at the start [currency/kWh].
+    delta
+        What every dual has above its reduced cost [currency/kW and step].
+    """
+    for k in level:
+        unit = new_unit(fleet.entries_max)
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            n = expand(fleet.rows, fleet.money, first, stop, unit)
+            at = 0
+            energy = 0.0
+            for r in range(first, stop):
+                length = fleet.rows.entry[r + 1] - fleet.rows.entry[r]
+                energy += unit.jump[at]
+                energy = _start_row(unit, at, length, state, fleet.rows.entry[r], energy)
+                at += length
+            _start_duals(unit, n, state, fleet.rows.entry[first], value, delta)
+
+
+@compiled
+def _start_row(u: Unit, at: int, length: int, s: State, o: int, arrival: float) -> float:
+    """Write an even rate of power and straight energies of one row; return its last energy."""
+    end = at + length - 1
+    target, room = u.reference[end], u.up_width[end]
+    in_total = out_total = 0.0
+    for t in range(at, end):
+        in_total += u.gain[t]
+        out_total += u.loss[t]
+    aim = max(min(target + 0.5 * room, arrival + 0.85 * in_total), min(target + EDGE * room, arrival + 0.95 * in_total))
+    need = aim - arrival
+    b = 0.1 if out_total > 0 else EDGE
+    a = (need + b * out_total) / in_total if in_total > 0 else EDGE
+    a = min(max(a, EDGE), 1.0 - b - EDGE)
+    for k in range(length):
+        j, t = o + k, at + k
+        if t < end:
+            s.a[j], s.b[j] = a, b
+        wanted = arrival + need * min((k + 1) / max(length - 1, 1), 1.0)
+        s.up[j] = max(wanted - u.reference[t], 0.0)
+        s.down[j] = max(u.reference[t] - wanted, 0.0)
+    return arrival + need
+
+
+@compiled
+def _start_duals(u: Unit, n: int, s: State, o: int, value: float, delta: float) -> None:
+    """Split the reduced costs into duals and draw the pieces inside their widths."""
+    for t in range(n):
+        j = o + t
+        s.y[j] = value
+        if u.step[t] >= 0:
+            ra = u.cost_a[t] - u.gain[t] * value
+            rb = u.cost_b[t] + u.loss[t] * value
+            least = min(ra, min(rb, 0.0))
+            size = delta * (u.charge[t] + u.discharge[t]) + 1e-3 * delta
+            s.zj[j] = size - least
+            s.za[j] = ra - least + size
+            s.zb[j] = rb - least + size
+        slope = value if t == n - 1 else 0.0
+        s.up[j], s.zul[j], s.zuu[j] = _start_piece(s.up[j], u.up_width[t], u.up_cost[t] + slope, 0.5 * delta)
+        s.down[j], s.zdl[j], s.zdu[j] = _start_piece(s.down[j], u.down_width[t], u.down_cost[t] - slope, 0.5 * delta)
+
+
+@compiled
+def _start_piece(wanted: float, width: float, reduced: float, delta: float) -> tuple[float, float, float]:
+    """Return a box piece's position and duals: near what is wanted, not far from the centre of its duals."""
+    zl, zu = max(reduced, 0.0) + delta, max(-reduced, 0.0) + delta
+    if width < WIDTH_MIN_KWH:
+        return 0.0, zl, zu
+    centre = width * zu / (zl + zu)
+    low, high = min(EDGE * width, centre), max((1.0 - EDGE) * width, centre)
+    return min(max(wanted, low), high), zl, zu

@@ -1,0 +1,164 @@
+"""The structured route: interior point, certificate and repair, put together.
+
+Iterates until the plan repaired from them is proven to be within the gap of the bound from their prices.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backfeed.plan.certificate import lower_bound
+from backfeed.plan.interior import InteriorPoint, Progress
+from backfeed.plan.layout import Layout, lay_out
+from backfeed.plan.problem import Floats, PlanProblem
+from backfeed.plan.repair import repaired
+from backfeed.plan.schedule import Duals, Schedule, price_plan
+
+FIRST_LOOK = 4.0
+"""A certificate is tried when complementarity is below this many gaps, and then each time it has halved."""
+
+BROKEN_MAX_KWH = 1e-3
+BROKEN_MAX_KW = 1e-1
+
+
+@dataclass
+class _Best:
+    """The best plan and the best bound so far."""
+
+    schedule: Schedule | None = None
+    bound: float = -np.inf
+
+
+def solve_structured(
+    problem: PlanProblem, gap: float, iteration_limit: int | None = None, threads: int = 1
+) -> Schedule:
+    """Solve a valid problem.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    gap
+        Relative gap to prove.
+    iteration_limit
+        Where to stop without it.
+    threads
+        How many threads to use; the schedule does not depend on it.
+
+    Raises
+    ------
+    NotStructuredError
+        If the problem has a coupling that the tree can not carry.
+    """
+    layout = lay_out(problem)
+    point = InteriorPoint(layout, threads)
+    best = _Best()
+    looked = np.inf
+
+    def content(now: InteriorPoint, progress: Progress) -> bool:
+        nonlocal looked
+        size = max(abs(progress.cost), 1.0)
+        ready = progress.products < FIRST_LOOK * gap * size and progress.products < 0.5 * looked
+        if not ready or progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
+            return False
+        looked = progress.products
+        _look(now, layout, best, progress.iteration)
+        return best.schedule is not None and best.schedule.gap <= gap
+
+    iterations = point.run(content, 200 if iteration_limit is None else iteration_limit)
+    if best.schedule is None or best.schedule.gap > gap:
+        _look(point, layout, best, iterations)
+    assert best.schedule is not None
+    return best.schedule
+
+
+def _look(point: InteriorPoint, layout: Layout, best: _Best, iteration: int) -> None:
+    """Repair and certify the iterates; keep what is better."""
+    problem = layout.problem
+    best.bound = max(best.bound, lower_bound(point))
+    energies, curtailed, _ = repaired(point)
+    duals = _duals(point)
+    schedule = price_plan(
+        problem,
+        _to_table(layout, energies),
+        _curtailed_at(layout, curtailed),
+        duals,
+        best.bound,
+        "structured",
+        iteration,
+    )
+    best.schedule = schedule
+
+
+def _to_table(layout: Layout, entries: Floats) -> Floats:
+    """Return entries without departures, as flat columns in the table's order."""
+    w, rows = layout.problem.windows, layout.rows
+    place = np.empty(len(w), np.int64)
+    place[layout.order] = np.arange(len(w))
+    begin = rows.entry[place]
+    length = np.diff(w.offsets)
+    at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
+    return entries[at]
+
+
+def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
+    """Return the curtailed PV of kept nodes at the table's nodes."""
+    kept = layout.node_of >= 0
+    total = np.zeros_like(layout.problem.nodes.pv_kw)
+    total[layout.node_of[kept]] = curtailed[kept]
+    return total
+
+
+def _duals(point: InteriorPoint) -> Duals:
+    """Return the prices that prove the bound, at the table's nodes."""
+    layout = point.layout
+    problem, step_h = layout.problem, layout.problem.axis.step_h
+    price = point.nodes.price
+    promise = _promise_prices(layout, price)
+    sign = np.where(problem.commitments.up, 1.0, -1.0)
+    own = np.zeros_like(price)
+    np.add.at(own, (layout.holder[problem.commitments.node], problem.commitments.step), sign * promise)
+    for level in layout.forest.levels[1:]:
+        own[level] += own[layout.forest.parent[level]]
+    balance = np.where(layout.holder[:, None] >= 0, (price - own)[layout.holder], 0.0)
+    return Duals(_to_table(layout, point.state.y), balance / step_h, promise / step_h)
+
+
+def _promise_prices(layout: Layout, price: Floats) -> Floats:
+    """Split the step of a price at a node with promises among them [currency/kW and step].
+
+    At the net power that the price asks for, what meter and limits do not account for belongs to the promises
+    whose kink stands there; those that are missed cost their shortfall, those that are exceeded nothing.
+    """
+    problem, curve, pieces = layout.problem, layout.curve, layout.pieces
+    promised, step_h = problem.commitments, problem.axis.step_h
+    shares = np.zeros(len(promised))
+    fixed = problem.nodes.sum_up(curve.fixed_kw)
+    cells: dict[tuple[int, int], list[int]] = {}
+    for q in range(len(promised)):
+        cells.setdefault((int(promised.node[q]), int(promised.step[q])), []).append(q)
+    for (node, step), members in cells.items():
+        k = layout.holder[node]
+        above = layout.forest.parent[k]
+        asked = price[k, step] - (price[above, step] if above >= 0 else 0.0)
+        net = pieces.low_kw[k, step] + pieces.width_kw[k, step][pieces.slope[k, step] < asked].sum()
+        rest = asked - _slope_without_promises(layout, node, step, net)
+        vehicles = net - fixed[node, step]
+        for q in members:
+            sign, cost = (1.0 if promised.up[q] else -1.0), step_h * promised.shortfall_per_kwh[q]
+            missing = promised.power_kw[q] + sign * vehicles
+            least, most = (cost, cost) if missing > 1e-6 else ((0.0, 0.0) if missing < -1e-6 else (0.0, cost))
+            shares[q] = min(max(sign * rest, least), most)
+            rest -= sign * shares[q]
+    return shares
+
+
+def _slope_without_promises(layout: Layout, node: int, step: int, net: float) -> float:
+    """Return a slope of meter and limits at a node's net power: at a kink, the one nearest to 0."""
+    nodes, curve = layout.problem.nodes, layout.curve
+    slope = curve.import_cost[node, step] if net >= 0 else curve.export_cost[node, step]
+    if net > nodes.import_limit_kw[node, step] + 1e-6:
+        slope += curve.limit_cost
+    if net < -nodes.export_limit_kw[node, step] - 1e-6:
+        slope -= curve.limit_cost
+    return float(slope)
