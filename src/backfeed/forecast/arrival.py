@@ -16,8 +16,8 @@ from backfeed.forecast.presence import DAY_MIN
 ROWS_MOST = 4000
 HISTORY_DAYS = 120
 CLOCK_WIDTH_MIN = 30.0
-AGE_HALVES_DAYS = 45.0
-OTHER_CLASS_WEIGHT = 0.05
+AGE_HALVES_DAYS = 21.0
+OTHER_CLASS_WEIGHT = 0.01
 QUARTER_HOURS = 96
 
 _CLASS_OF_WEEKDAY = np.array([0, 0, 0, 0, 1, 2, 3])
@@ -27,8 +27,8 @@ _MIN_PER_H = 60.0
 def arrival_rate(known: Known, axis: TimeAxis, location: str | None = None) -> NDArray[np.float64]:
     """Return the expected number of arrivals in every step, shape `(step,)`.
 
-    Only stays that have ended are known, so the last hours before `known.now_ms` look quieter than
-    they were; with histories of weeks that does not matter.
+    Only stays that have ended are known, so the day of `known.now_ms` looks quieter than it is: it is
+    left out, unless it is the only one.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def arrival_rate(known: Known, axis: TimeAxis, location: str | None = None) -> N
         return np.zeros(axis.count)
     now = known.clock.minute(known.now_ms)
     first_day = int(max(now - HISTORY_DAYS * DAY_MIN, known.arrival_min[everywhere].min()) // DAY_MIN)
-    days = np.arange(first_day, int(now // DAY_MIN) + 1)
+    days = np.arange(first_day, max(int(now // DAY_MIN), first_day + 1))
     per_day = _arrivals_per_quarter(known.arrival_min[rows], days)
     starts = np.array([known.clock.minute(int(at)) for at in axis.starts_ms])
     quarter = (starts % DAY_MIN // (DAY_MIN / QUARTER_HOURS)).astype(np.int64)
