@@ -160,3 +160,12 @@ def test_two_hundred_full_cycles_leave_lfp_at_98_2_per_cent():
 
 def test_owners_are_shown_the_whole_pack_convention_too():
     assert [round(whole_pack_cost_per_kwh(n), 2) for n in (571, 1_500, 3_000)] == [2.10, 0.80, 0.40]
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "soc", "degrees"),
+    [([0, 1], [0.5, float("nan")], 25.0), ([1, 0], [0.5, 0.6], 25.0), ([0, 1], [0.5, 0.6], float("nan"))],
+)
+def test_a_path_that_is_none_is_refused(at_ms, soc, degrees):
+    with pytest.raises(AssertionError):
+        path_cost(LFP, np.array(at_ms) * HOUR_MS, np.array(soc), 60.0, temperature_c=degrees)

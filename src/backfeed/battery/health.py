@@ -43,7 +43,7 @@ _LEAST_JUMP = 0.02
 _JUMP_SIGMAS = 6.0
 _PLAUSIBLE = (0.4, 1.4)
 """Apparent capacity over nominal; outside the session is a slip of the meter or the gauge."""
-_SCALES = np.linspace(-4, 10, 1_401)
+_SCALES = np.linspace(-4, 10, 561)
 _LEAST_REMAINING = 0.05
 _ONE_SIGMA = 0.6827
 

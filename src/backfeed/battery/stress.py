@@ -52,6 +52,9 @@ class SocPaths:
         assert self.offsets[0] == 0, "offsets start at 0"
         assert self.offsets[-1] == self.soc.size, "offsets end at the number of samples"
         assert (np.diff(self.offsets) > 0).all(), "a path without a sample has no state of charge"
+        assert np.isfinite(self.soc).all(), "a state of charge is a number"
+        falls = np.flatnonzero(np.diff(self.at_ms) < 0) + 1
+        assert np.isin(falls, self.offsets).all(), "samples of a path come in order"
 
     def __len__(self) -> int:
         """Return the number of paths."""
@@ -140,6 +143,7 @@ def measure_pieces(
     coldest, warmest = law.calendar_temperature_c
     degrees = np.atleast_1d(np.asarray(temperature_c, dtype=np.float64))
     assert degrees.size in {1, paths.soc.size}, "temperature is one value or one per sample"
+    assert np.isfinite(degrees).all(), "a temperature is a number; where a feed has a gap, take the default"
     start_ms, piece_ms = grid
     first = (paths.at_ms[paths.offsets[:-1]] - start_ms) // piece_ms
     last = (paths.at_ms[paths.offsets[1:] - 1] - 1 - start_ms) // piece_ms
