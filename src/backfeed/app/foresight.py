@@ -6,8 +6,8 @@ wear and accounting as the judge's (`foresight_program`). Its plan is turned int
 replay. So the result is a schedule that could have been driven, and by how much the program's own
 value differs from the judge's is the price of its approximations.
 
-An invitation is delivered on if that is worth more than leaving it: the program is solved with all
-accepted invitations and, where there are any, without.
+An invitation is delivered on if that is worth more than leaving it: the program is solved without and with all
+accepted invitations and, if all together do not gain, with one more at a time.
 """
 
 import contextlib
@@ -20,8 +20,14 @@ from numpy.typing import NDArray
 
 from backfeed.app.foresight_drive import powers_of
 from backfeed.app.foresight_grid import SharedLimit, StayGrid, shared_limits, stay_grid
-from backfeed.app.foresight_program import ForesightEvent, StayTerms, build_components
-from backfeed.app.foresight_solve import InfeasibleProgramError, WearTerms, first_wear_prices, plan_component
+from backfeed.app.foresight_program import Component, ForesightEvent, StayTerms, build_components
+from backfeed.app.foresight_solve import (
+    ComponentPlan,
+    InfeasibleProgramError,
+    WearTerms,
+    first_wear_prices,
+    plan_component,
+)
 from backfeed.app.judge_account import JudgeTerms, owed_kwh
 from backfeed.app.judge_site import base_load_kw, sites_of
 from backfeed.fleet.site import Site
@@ -90,33 +96,35 @@ def foresee(
     """
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    best = _best_plan(sessions, grid, prices, limits, config, terms or JudgeTerms(), events)
+    best = _Planner(sessions, grid, prices, limits, config, terms or JudgeTerms()).best(events)
     power_kw = powers_of(sessions, grid, best.energy_kwh, limits)
     truth = replay(sessions, prices.axis, power_kw, config, exact_chargers=True)
     return Foresight(truth, power_kw, best.value, best.events, best.components)
 
 
 def held_back(
-    sessions: WorldSessions,
+    foresight: Foresight,
     *,
     prices: PriceSeries,
     sites: Sequence[Site],
     zone: ZoneInfo,
     config: WorldConfig,
     terms: JudgeTerms | None = None,
-    events: Sequence[ForesightEvent] = (),
 ) -> dict[GapCause, float]:
     """Return what perfect foresight would gain without the owners' reserves, and without the sites' limits [currency].
 
-    The parameters are those of `foresee`. Each is relaxed alone; what is left out is never replayed, for it is not
-    allowed.
+    Each is relaxed alone, with the same events. Nothing of it is replayed, for it is not allowed; the other parameters
+    are those of `foresee`.
     """
-    grid, valued = stay_grid(sessions, prices.axis), terms or JudgeTerms()
+    sessions, valued = foresight.truth.sessions, terms or JudgeTerms()
+    grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    allowed = _best_plan(sessions, grid, prices, limits, config, valued, events).value
-    without_reserve = _best_plan(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued, events).value
-    without_limits = _best_plan(sessions, grid, prices, (), config, valued, events).value
-    return {"reserves": max(without_reserve - allowed, 0.0), "limits": max(without_limits - allowed, 0.0)}
+    without_reserve = _Planner(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued)
+    without_limits = _Planner(sessions, grid, prices, (), config, valued)
+    return {
+        "reserves": max(without_reserve.plan(foresight.events).value - foresight.value, 0.0),
+        "limits": max(without_limits.plan(foresight.events).value - foresight.value, 0.0),
+    }
 
 
 @dataclass(frozen=True)
@@ -127,43 +135,67 @@ class _Plan:
     components: int
 
 
-def _best_plan(
-    sessions: WorldSessions,
-    grid: StayGrid,
-    prices: PriceSeries,
-    limits: Sequence[SharedLimit],
-    config: WorldConfig,
-    terms: JudgeTerms,
-    events: Sequence[ForesightEvent],
-) -> _Plan:
-    """Plan with the events and without them, and return what is worth more."""
-    stays = _stay_terms(sessions, prices, config, terms)
-    wear = WearTerms(terms.value_per_kwh, prices.axis.start_ms)
-    plans = [_plan(sessions, grid, stays, prices, limits, (), wear)]
-    if events:
+class _Planner:
+    """Plans the same stays with one set of events or another; parts that no event touches are planned once."""
+
+    def __init__(
+        self,
+        sessions: WorldSessions,
+        grid: StayGrid,
+        prices: PriceSeries,
+        limits: Sequence[SharedLimit],
+        config: WorldConfig,
+        terms: JudgeTerms,
+    ) -> None:
+        """Keep what does not depend on events."""
+        self._sessions, self._grid, self._limits = sessions, grid, limits
+        self._stays = _stay_terms(sessions, prices, config, terms)
+        self._prices = prices.buy_per_kwh, prices.sell_per_kwh + prices.subsidy_per_kwh
+        self._wear = WearTerms(terms.value_per_kwh, prices.axis.start_ms)
+        self._first_prices = first_wear_prices(sessions, self._wear)
+        self._known: dict[bytes, ComponentPlan] = {}
+
+    def best(self, events: Sequence[ForesightEvent]) -> _Plan:
+        """Return the best plan: with all events if that gains, else with those that gain one after another."""
+        chosen = self.plan(())
+        everything = self._tried(tuple(events)) if events else None
+        if everything is not None and everything.value > chosen.value:
+            return everything
+        for event in events if len(events) > 1 else ():
+            more = self._tried((*chosen.events, event))
+            if more is not None and more.value > chosen.value:
+                chosen = more
+        return chosen
+
+    def plan(self, events: tuple[ForesightEvent, ...]) -> _Plan:
+        """Plan with all of these events delivered on.
+
+        Raises
+        ------
+        InfeasibleProgramError
+            If the cars can not deliver.
+        """
+        energy_kwh, value, count = np.zeros(len(self._grid)), 0.0, 0
+        for component in build_components(self._sessions, self._grid, self._stays, self._prices, self._limits, events):
+            plan = self._component(component)
+            energy_kwh[component.entries] = plan.energy_kwh
+            value += plan.value
+            count += 1
+        return _Plan(energy_kwh, value, events, count)
+
+    def _tried(self, events: tuple[ForesightEvent, ...]) -> _Plan | None:
         with contextlib.suppress(InfeasibleProgramError):
-            plans.append(_plan(sessions, grid, stays, prices, limits, tuple(events), wear))
-    return max(plans, key=lambda plan: plan.value)
+            return self.plan(events)
+        return None
 
-
-def _plan(
-    sessions: WorldSessions,
-    grid: StayGrid,
-    stays: StayTerms,
-    prices: PriceSeries,
-    limits: Sequence[SharedLimit],
-    events: tuple[ForesightEvent, ...],
-    wear: WearTerms,
-) -> _Plan:
-    energy_kwh, value, components = np.zeros(len(grid)), 0.0, 0
-    earns = prices.sell_per_kwh + prices.subsidy_per_kwh
-    first_prices = first_wear_prices(sessions, wear)
-    for component in build_components(sessions, grid, stays, (prices.buy_per_kwh, earns), limits, events):
-        plan = plan_component(component, sessions, grid, wear, first_prices)
-        energy_kwh[component.entries] = plan.energy_kwh
-        value += plan.value
-        components += 1
-    return _Plan(energy_kwh, value, events, components)
+    def _component(self, component: Component) -> ComponentPlan:
+        key = component.entries.tobytes()
+        if component.events == 0 and key in self._known:
+            return self._known[key]
+        plan = plan_component(component, self._sessions, self._grid, self._wear, self._first_prices)
+        if component.events == 0:
+            self._known[key] = plan
+        return plan
 
 
 def _limits(sessions: WorldSessions, grid: StayGrid, sites: Sequence[Site], zone: ZoneInfo) -> list[SharedLimit]:

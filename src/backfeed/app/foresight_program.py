@@ -113,6 +113,8 @@ class Component:
     entries
         Their entries, ascending; columns are `c` of all entries, `x`, `e`, then `s` and `a` of all sessions,
         then one `y` for every event that it holds and one `q` for every entry at a shared limit.
+    events
+        How many events it holds.
     charge_efficiency, discharge_efficiency
         Of every entry.
     matrix
@@ -121,6 +123,7 @@ class Component:
 
     sessions: Ints
     entries: Ints
+    events: int
     charge_efficiency: Floats
     discharge_efficiency: Floats
     matrix: sparse.csr_array
@@ -202,7 +205,7 @@ def build_components(
     lower[e0:s0] = terms.floor_kwh[grid.session]
     upper[e0:s0] = sessions.energy_full_kwh[grid.session]
     upper[y0:q0] = [event.curve[-1][1] * event.promised_kwh for event in events]
-    yield from _split(rows, sessions, grid, (cost, lower, upper))
+    yield from _split(rows, sessions, grid, (cost, lower, upper), len(events))
 
 
 def _add_stays(
@@ -299,7 +302,7 @@ def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: in
 
 
 def _split(
-    rows: Rows, sessions: WorldSessions, grid: StayGrid, columns: tuple[Floats, Floats, Floats]
+    rows: Rows, sessions: WorldSessions, grid: StayGrid, columns: tuple[Floats, Floats, Floats], events: int
 ) -> Iterator[Component]:
     """Cut the program into its connected parts."""
     cost, lower, upper = columns
@@ -321,6 +324,7 @@ def _split(
         yield Component(
             sessions=own[(own >= 3 * entries) & (own < 3 * entries + count)] - 3 * entries,
             entries=mine,
+            events=int(np.count_nonzero((own >= 3 * entries + 2 * count) & (own < 3 * entries + 2 * count + events))),
             charge_efficiency=sessions.charge_efficiency[grid.session[mine]],
             discharge_efficiency=sessions.discharge_efficiency[grid.session[mine]],
             matrix=block,

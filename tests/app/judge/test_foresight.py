@@ -173,15 +173,24 @@ def test_an_event_that_pays_too_little_or_asks_too_much_is_left(city):
     assert poor.events == impossible.events == ()
 
 
+def test_an_event_that_can_not_be_delivered_does_not_spoil_another(city):
+    prices, sessions = city.prices([0.5] * 12), city.sessions({"departure_h": 3.0, "recorded_kwh": 1.0})
+    good = event(city, "peak_shave", 4.0, 9.0)
+    impossible = replace(event(city, "peak_shave", 400.0, 9.0), invitation="too much")
+    found = best(city, sessions, prices, [city.site()], events=[impossible, good])
+    assert [each.invitation for each in found.events] == ["e"]
+
+
 def test_reserves_and_limits_hold_value_back_only_where_they_bind(city):
     prices = city.prices([0.2] * 16 + [2.0] * 16)
     sessions = city.sessions({"departure_h": 8.0, "recorded_kwh": 0.0}, {"departure_h": 8.0, "recorded_kwh": 0.0})
-    world = {"prices": prices, "zone": city.zone, "config": city.config(prices)}
-    free = held_back(sessions, sites=[city.site()], **world)
-    tight = held_back(sessions, sites=[city.site(export_limit_kw=3.0)], **world)
-    assert free["limits"] == 0.0
-    assert tight["limits"] > 10.0
-    assert free["reserves"] >= 0.0
+    found = {}
+    for name, site in (("free", city.site()), ("tight", city.site(export_limit_kw=3.0))):
+        world = {"prices": prices, "sites": [site], "zone": city.zone, "config": city.config(prices)}
+        found[name] = held_back(foresee(sessions, **world), **world)
+    assert found["free"]["limits"] == 0.0
+    assert found["tight"]["limits"] > 10.0
+    assert found["free"]["reserves"] >= 0.0
 
 
 def test_without_sessions_there_is_nothing_to_foresee(city):
