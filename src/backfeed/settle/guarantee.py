@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backfeed.settle.account import Role, account_id
-from backfeed.settle.postings import OwnerDay
+from backfeed.settle.day import OwnerDay
 from backfeed.settle.transfer import Code, Transfer
 
 

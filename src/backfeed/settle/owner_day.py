@@ -1,0 +1,101 @@
+"""What a day is to every owner: revenue attributed, the floor that is owed, and the split."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import numpy as np
+
+from backfeed.core.money import WH_PER_KWH, round_micro
+from backfeed.market.demand_response import Direction
+from backfeed.meter.interval import IntervalTable
+from backfeed.settle.day import DeliveredEvent, OwnerDay, Parties, SettlementDay
+from backfeed.settle.energy import OwnerEnergy
+from backfeed.settle.waterfall import allocate, split_revenue
+
+_ZERO = Decimal(0)
+
+
+def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEnergy]) -> tuple[OwnerDay, ...]:
+    """Return every owner's day at every site, in the order of `energies`."""
+    exported = [energy.export_wh for energy in energies]
+    wear = _wear_by_row(day.wear_micro, energies)
+    subsidies = _capped([round_micro(energy.subsidy) for energy in energies], day.subsidy_left_micro)
+    dr = [0] * len(energies)
+    joined = [0] * len(energies)
+    for event in day.events:
+        weights = _event_weights(event, day.intervals, energies)
+        earned = max(event.payment.net_micro, 0)
+        if sum(weights):
+            dr = [before + part for before, part in zip(dr, allocate(earned, weights), strict=True)]
+            joined = [before + (weight > 0) for before, weight in zip(joined, weights, strict=True)]
+    owners = []
+    for row, energy in enumerate(energies):
+        offer = parties.offer(energy.owner)
+        fixed = round_micro(
+            offer.per_kwh * exported[row] / WH_PER_KWH
+            + offer.per_plugged_h * day.plugged_h.get(energy.owner, _ZERO)
+            + offer.per_event * joined[row]
+        )
+        revenue, shared = round_micro(energy.revenue), round_micro(energy.shared_revenue)
+        owners.append(
+            OwnerDay(
+                owner=energy.owner,
+                site=energy.site,
+                import_wh=energy.import_wh,
+                export_wh=energy.export_wh,
+                bill_micro=round_micro(energy.bill),
+                shared_bill_micro=round_micro(energy.shared_bill),
+                discharge_revenue_micro=revenue,
+                shared_revenue_micro=shared,
+                subsidy_micro=subsidies[row],
+                dr_revenue_micro=dr[row],
+                wear_micro=wear[row],
+                split=split_revenue(revenue + shared + subsidies[row] + dr[row], max(wear[row], fixed), offer.shares),
+            )
+        )
+    return tuple(owners)
+
+
+def event_micro(day: SettlementDay) -> int:
+    """Return what a day's events earned after penalties, 1e-6 of the currency; a loss is the aggregator's."""
+    return sum(max(event.payment.net_micro, 0) for event in day.events)
+
+
+def _capped(amounts: list[int], left: int | None) -> list[int]:
+    if left is None or sum(amounts) <= left:
+        return amounts
+    return allocate(left, amounts)
+
+
+def _wear_by_row(wear_micro: Mapping[str, int], energies: Sequence[OwnerEnergy]) -> list[int]:
+    """Divide each owner's wear over the sites where the owner discharged, by energy."""
+    rows: dict[str, list[int]] = {}
+    for row, energy in enumerate(energies):
+        rows.setdefault(energy.owner, []).append(row)
+    wear = [0] * len(energies)
+    for owner, amount in wear_micro.items():
+        assert owner in rows or amount == 0, f"wear of {owner}, who was not metered"
+        own = rows.get(owner, [])
+        weights = [energies[row].export_wh for row in own]
+        for row, part in zip(own, allocate(amount, weights if sum(weights) else [1] * len(own)), strict=True):
+            wear[row] = part
+    return wear
+
+
+def _event_weights(event: DeliveredEvent, intervals: IntervalTable, energies: Sequence[OwnerEnergy]) -> list[int]:
+    """Return what each row contributed to an event [Wh]; an owner given by name counts at the first site."""
+    if event.delivered_wh:
+        seen: set[str] = set()
+        weights = []
+        for energy in energies:
+            weights.append(0 if energy.owner in seen else max(event.delivered_wh.get(energy.owner, 0), 0))
+            seen.add(energy.owner)
+        return weights
+    invitation = event.award.invitation
+    table = intervals.between(invitation.start_ms, invitation.end_ms)
+    moved = table.export_wh if invitation.kind is Direction.PEAK_SHAVE else table.import_wh
+    by_key = np.bincount(table.key, moved, len(table.keys)).astype(np.int64)
+    total: dict[tuple[str, str], int] = {}
+    for key, energy_wh in zip(table.keys, by_key.tolist(), strict=True):
+        total[key.owner, key.site] = total.get((key.owner, key.site), 0) + energy_wh
+    return [total.get((energy.owner, energy.site), 0) for energy in energies]
