@@ -136,10 +136,14 @@ def car_figure(car: CarSeries, zone: ZoneInfo, currency: str) -> str:
     price = Panel(x, Scale(*span(car.buy_per_kwh, car.sell_per_kwh), 468, 400))
     parts = [_days(panel, axis, zone, named=panel is price) for panel in (soc, power, price)]
     parts.append(y_axis(soc, [0, 25, 50, 75, 100], svg(words("soc_axis"))))
-    for share, key in ((car.reserve_soc, "reserve"), (car.target_soc, "target")):
+    # Discharging never goes below the reserve, so there is room for its name.
+    for share, key, below in ((car.reserve_soc, "reserve", 15), (car.target_soc, "target", -5)):
         at = soc.y.at(100 * share)
         label = svg(words(key, value=percent(share, 0)))
-        parts += [line(soc.left, at, soc.right, at, "limit"), text(soc.right - 4, at - 5, label, "limit-label", "end")]
+        parts += [
+            line(soc.left, at, soc.right, at, "limit"),
+            text(soc.right - 4, at + below, label, "limit-label", "end"),
+        ]
     parts.append(path(step_path(edges, soc.y.all(100 * car.soc)), "line-v2g thick"))
     for at_ms, fine in zip(car.departures_ms, car.departures_met, strict=True):
         step = min(max(axis.index_of(at_ms - 1), 0), axis.count - 1)
@@ -260,8 +264,8 @@ def _valleys(valley: "np.ndarray[tuple[int], np.dtype[np.bool_]]", edges: Floats
 
 def _prices(panel: Panel, edges: Floats, buy: Floats, sell: Floats, currency: str) -> str:
     parts = [y_axis(panel, ticks(panel.y.low, panel.y.high, 3), svg(words("price_axis", currency=currency)), 2)]
-    parts.append(path(step_path(edges, panel.y.all(sell)), "line-sell"))
-    parts.append(path(step_path(edges, panel.y.all(buy)), "line-buy"))
+    parts.append(path(step_path(edges, panel.y.all(buy)), "line-buy medium"))
+    parts.append(path(step_path(edges, panel.y.all(sell)), "line-sell medium"))
     names = [("line-buy", svg(words("buy")), 90), ("line-sell", svg(words("sell")), 90)]
     parts.append(legend(panel.left + 60, panel.top - 10, names))
     return "".join(parts)
