@@ -19,6 +19,7 @@ from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
 from backfeed.settle.account import Instrument, Role, holder_of
 from backfeed.settle.offer import Offer
 from backfeed.settle.postings import DeliveredEvent, Parties, SettlementDay, award_transfer, settle_day
+from backfeed.settle.statement import make_statements
 from backfeed.settle.transfer import Code, Phase, balances, faults, reservations
 from backfeed.settle.waterfall import Shares
 
@@ -146,6 +147,69 @@ def test_money_agrees_with_a_recomputation_in_fractions(rows):
     assert abs(inside - net * 1000) <= 2 * len(rows) + 2
     outside = held.get("retailer:retailer:CNY", 0) + held.get("grid:grid:CNY", 0) + held.get("subsidy:subsidy:CNY", 0)
     assert outside + inside + held.get("rounding:backfeed:CNY", 0) == 0
+
+
+def half_even(amount):
+    """Round a fraction half to even, by its own means."""
+    whole, rest = divmod(amount, 1)
+    return int(whole + (rest > Fraction(1, 2) or (rest == Fraction(1, 2) and whole % 2)))
+
+
+def recomputed(rows, wear):
+    """Settle a day row by row in exact fractions; returns every owner's amounts at every site."""
+    shared = {}
+    for site, step in {(row[1], row[2]) for row in rows}:
+        at = sorted((row for row in rows if (row[1], row[2]) == (site, step)), key=lambda row: row[0])
+        whole = min(sum(row[3] for row in at), sum(row[4] for row in at))
+        for column in (3, 4):
+            total, ran = sum(row[column] for row in at), 0
+            for row in at:
+                before, ran = ran, ran + row[column]
+                part = ran * whole // total - before * whole // total if whole else 0
+                shared[(*row[:3], column)] = part
+    found = {}
+    for owner, site, step, taken, given_wh in rows:
+        amounts = found.setdefault((owner, site), [Fraction(0)] * 5)
+        buy, sell = Fraction(PRICES.buy[step]) * 1000, Fraction(PRICES.sell[step]) * 1000
+        mine_in, mine_out = shared[owner, site, step, 3], shared[owner, site, step, 4]
+        parts = (
+            (taken - mine_in) * buy,
+            mine_in * buy,
+            (given_wh - mine_out) * sell,
+            mine_out * buy,
+            (given_wh - mine_out) * 700,
+        )
+        found[owner, site] = [a + b for a, b in zip(amounts, parts, strict=True)]
+    return {key: [half_even(amount) for amount in amounts] for key, amounts in found.items()}
+
+
+@settings(max_examples=60)
+@given(energies, wears)
+def test_every_statement_agrees_with_a_recomputation_row_by_row(rows, wear):
+    wear = known_wear(rows, wear)
+    day = settled(rows, wear_micro=wear)
+    expected = recomputed(rows, wear)
+    assert {(o.owner, o.site) for o in day.owners} == set(expected)
+    for o in day.owners:
+        amounts = (
+            o.bill_micro,
+            o.shared_bill_micro,
+            o.discharge_revenue_micro,
+            o.shared_revenue_micro,
+            o.subsidy_micro,
+        )
+        assert list(amounts) == expected[o.owner, o.site]
+        revenue = sum(amounts[2:])
+        surplus = max(revenue - o.wear_micro, 0)
+        assert o.split.owner_micro == o.wear_micro + half_even(Fraction(7, 10) * surplus)
+        assert o.split.site_micro == half_even(Fraction(1, 10) * surplus)
+    for owner, amount in wear.items():
+        assert sum(o.wear_micro for o in day.owners if o.owner == owner) == amount
+    for statement in make_statements(day.transfers, Role.OWNER):
+        mine = [o for o in day.owners if o.owner == statement.holder]
+        cash = sum(o.split.owner_micro - o.bill_micro - o.shared_bill_micro for o in mine)
+        assert dict(statement.totals).get("CNY", 0) == cash
+        assert dict(statement.totals).get("Wh", 0) == sum(o.import_wh - o.export_wh for o in mine)
 
 
 def test_the_retailer_is_paid_the_rounded_sum_and_not_the_sum_of_roundings():
