@@ -13,6 +13,7 @@ All of it comes from the world's truth, never from what the platform believed or
   takes what was charged last, first.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
@@ -33,8 +34,8 @@ from backfeed.sim.vehicle import advance_fleet, drive_kw_fleet
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-VALLEY: Final = "valley"
-"""What the name of an off-peak period contains."""
+VALLEY_WORDS: Final = frozenset(("valley", "deep", "low", "off", "night"))
+"""A period is off-peak if its name has one of these words: valley, deep_valley, off_peak, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,10 @@ def steps_of(axis: TimeAxis, at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def valley_steps(prices: PriceSeries) -> Bools:
     """Return whether each step is off-peak by the tariff of charging, shape `(step,)`."""
-    return np.array([VALLEY in period for period in prices.period], dtype=np.bool_)
+    offpeak = {
+        name: bool(VALLEY_WORDS & set(re.split("[^a-z]+", name.lower()))) for name in dict.fromkeys(prices.period)
+    }
+    return np.array([offpeak[name] for name in prices.period], dtype=np.bool_)
 
 
 def owed_kwh(sessions: WorldSessions) -> Floats:

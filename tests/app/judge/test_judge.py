@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backfeed.app.judge import DemandResponseOutcome, JudgeTerms, WindowRows, judge_world
-from backfeed.app.judge_account import account_sessions, owed_kwh
+from backfeed.app.judge_account import account_sessions, owed_kwh, valley_steps
 from backfeed.battery.law import WEAR_LAWS
 from backfeed.battery.wear import path_cost
 from backfeed.sim.replay import replay
@@ -125,6 +125,12 @@ def test_energy_that_came_with_the_car_is_nobodys_charge(city):
     prices = city.prices([0.9] * 4 + [0.2] * 4)
     _, world = judge(city, city.sessions({}), prices, [-4] * 4 + [4] * 4)
     assert world.result.offpeak_share.net == world.result.offpeak_share.gross == 1.0
+
+
+def test_a_period_is_offpeak_by_the_words_of_its_name(city):
+    names = ("valley", "deep_valley", "off-peak", "Night", "deep", "peak", "flat", "offset", "critical", "all")
+    prices = city.prices([0.5] * len(names), period=names)
+    assert valley_steps(prices).tolist() == [True] * 5 + [False] * 5
 
 
 def test_a_world_without_charge_has_no_offpeak_share(city):
