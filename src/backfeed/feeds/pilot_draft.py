@@ -3,7 +3,7 @@
 The draft takes whole weeks from a Monday on, the busiest ones that leave a fifth of the file before them
 as history; a file that is too short for that is taken from its first day on. The weeks are moved to the
 same season of the year in which the preset tariff holds. The power of the chargers is the least usual
-size that the file's own powers, recorded or mean, fit under.
+size that the file's own powers fit under: recorded ones, or the mean powers of stays, and then 7.4 kW at least.
 """
 
 import json
@@ -28,6 +28,7 @@ TARIFF_END = date(2026, 12, 31)
 
 HISTORY_SHARE = 0.2
 POWERS_KW = (3.7, 7.4, 11.0, 22.0, 50.0, 75.0, 100.0, 150.0, 250.0, 350.0)
+COMMON_POWER_KW = 7.4
 _POWER_SLACK = 1.05
 _RECORDED_LEVEL = 0.9
 _MEAN_LEVEL = 0.99
@@ -152,5 +153,6 @@ def _power_kw(table: SessionTable) -> float:
     if 2 * len(recorded) >= len(table):
         power = float(np.quantile(recorded, _RECORDED_LEVEL))
     else:
-        power = float(np.quantile(mean, _MEAN_LEVEL)) if len(mean) else 0.0
+        # A car that stands idle hides its charger's power: the mean only ever raises the common size.
+        power = max(COMMON_POWER_KW, float(np.quantile(mean, _MEAN_LEVEL)) if len(mean) else 0.0)
     return next((size for size in POWERS_KW if size * _POWER_SLACK >= power), POWERS_KW[-1])

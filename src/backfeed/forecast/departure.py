@@ -42,6 +42,9 @@ def departure_by_history(known: Known, user: str, location: str, arrival_ms: int
     return DepartureDistribution(now_ms, cdf)
 
 
+_ARRIVALS_KEPT = 20_000  # more stays at once than any history forgets in time; then all are asked anew
+
+
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """The records that correct levels: of forecasts by history alone, and of those that heard a statement."""
@@ -189,6 +192,8 @@ class DepartureForecaster:
         key = (user, location, arrival_ms)
         found = self._arrivals.get(key)
         if found is None:
+            if len(self._arrivals) >= _ARRIVALS_KEPT:
+                self._arrivals.clear()
             known = self.history.as_of(arrival_ms)
             found = self._arrivals[key] = departure_by_history(known, user, location, arrival_ms, arrival_ms)
         return found
