@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from backfeed.market.calendar import DayKind, day_kind, is_calendar
+from backfeed.market.calendar import DayKind, day_kind, exchange_is_known, is_calendar
 
 
 def test_china_works_on_some_weekends_and_rests_on_some_weekdays():
@@ -27,3 +27,9 @@ def test_unknown_calendars_are_known_to_be_unknown():
     assert is_calendar("CN")
     assert not is_calendar("XX")
     assert not is_calendar("DE-ZZ")
+
+
+def test_a_year_without_announced_exchange_is_known_to_be_estimated():
+    assert exchange_is_known(2026, "CN")
+    assert not exchange_is_known(2040, "CN")
+    assert exchange_is_known(2040, "DE-BY")

@@ -75,6 +75,13 @@ def test_two_values_at_one_instant_are_not_both_believed():
     assert meter.believed()[1] == [((300_000, 510, 0), Suspicion.CONFLICT)]
 
 
+def test_a_false_start_is_given_up_for_those_that_agree():
+    rows = [(0, 0, 0), *((minute * 60_000, 5_000_000 + 100 * minute, 0) for minute in range(1, 30))]
+    meter = metered(rows, power_max_kw=7.0)
+    assert meter.believed()[1] == [((0, 0, 0), Suspicion.ALONE)]
+    assert meter.energy()[1].sum() == 2_800
+
+
 def key(name, owner="ann"):
     return MeterKey(name, owner, "garage", f"cp-{name}", 1)
 

@@ -20,7 +20,7 @@ from backfeed.settle.account import Instrument, Role, holder_of
 from backfeed.settle.offer import Offer
 from backfeed.settle.postings import DeliveredEvent, Parties, SettlementDay, award_transfer, settle_day
 from backfeed.settle.statement import make_statements
-from backfeed.settle.transfer import Code, Phase, balances, faults, reservations
+from backfeed.settle.transfer import Code, Phase, balances, corrections, faults, net_effect, reservations
 from backfeed.settle.waterfall import Shares
 
 MIDNIGHT = local_midnight_ms(date(2026, 7, 20), ZoneInfo("Asia/Shanghai"))
@@ -155,7 +155,7 @@ def half_even(amount):
     return int(whole + (rest > Fraction(1, 2) or (rest == Fraction(1, 2) and whole % 2)))
 
 
-def recomputed(rows, wear):
+def recomputed(rows):
     """Settle a day row by row in exact fractions; returns every owner's amounts at every site."""
     shared = {}
     for site, step in {(row[1], row[2]) for row in rows}:
@@ -188,7 +188,7 @@ def recomputed(rows, wear):
 def test_every_statement_agrees_with_a_recomputation_row_by_row(rows, wear):
     wear = known_wear(rows, wear)
     day = settled(rows, wear_micro=wear)
-    expected = recomputed(rows, wear)
+    expected = recomputed(rows)
     assert {(o.owner, o.site) for o in day.owners} == set(expected)
     for o in day.owners:
         amounts = (
@@ -368,3 +368,30 @@ def test_phases_and_ids_tell_the_day():
     assert all(t.id.startswith("2026-07-20/") for t in day.transfers)
     assert {t.phase for t in day.transfers} == {Phase.SINGLE, Phase.POST, Phase.VOID}
     assert all(t.evidence for t in day.transfers)
+
+
+def test_a_fleet_of_thirty_cars_under_one_contract_has_one_statement():
+    keys = tuple(MeterKey(f"t{n}", "fleet", "depot", f"cp-{n}", 1) for n in range(30))
+    columns = np.array([(n, AXIS.start_ms + 60 * INTERVAL_MS, 0, 1_000) for n in range(30)], dtype=np.int64).T
+    day = settle_day(SettlementDay("2026-07-20", AXIS.end_ms, IntervalTable(keys, *columns), PRICES, {}), Parties())
+    [statement] = make_statements(day.transfers, Role.OWNER)
+    assert statement.holder == "fleet"
+    assert sum(t.code is Code.PAYOUT for t in day.transfers) == 1
+    assert dict(statement.totals)["Wh"] == -30_000
+
+
+@settings(max_examples=40)
+@given(energies, energies, wears)
+def test_late_readings_are_settled_by_corrections_to_the_books_of_a_clean_run(rows, late, wear):
+    known = {row[:3] for row in rows}
+    complete = [*rows, *(row for row in late if row[:3] not in known)]
+    first, clean = settled(rows), settled(complete, wear_micro=known_wear(complete, wear))
+    made = corrections(net_effect(first.transfers), clean.transfers, 1)
+    corrected = {account: amount for account, amount in balances([*first.transfers, *made]).items() if amount}
+    assert corrected == {account: amount for account, amount in balances(clean.transfers).items() if amount}
+
+
+def test_settling_again_gives_the_same_bytes():
+    rows = [(name, "garage", step, 37 * step, 11 * step) for name in ("ann", "bob") for step in range(96)]
+    one, again = settled(rows), settled(rows)
+    assert b"".join(t.canonical() for t in one.transfers) == b"".join(t.canonical() for t in again.transfers)

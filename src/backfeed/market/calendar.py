@@ -24,6 +24,8 @@ class DayKind(StrEnum):
 class _Holidays(Protocol):
     def __contains__(self, day: date) -> bool: ...
     def is_working_day(self, day: date) -> bool: ...
+    @property
+    def weekend_workdays(self) -> set[date]: ...
 
 
 @lru_cache(maxsize=16)
@@ -59,3 +61,15 @@ def day_kind(day: date, calendar: str = "") -> DayKind:
             return DayKind.HOLIDAY
         return DayKind.WORKDAY if named.is_working_day(day) else DayKind.WEEKEND
     return DayKind.WEEKEND if day.weekday() >= SATURDAY else DayKind.WORKDAY
+
+
+def exchange_is_known(year: int, calendar: str) -> bool:
+    """Say whether a calendar knows which weekends are worked in a year; only China's exchanges days that late.
+
+    The State Council announces them in autumn for the year to come; until then a calendar has estimates only.
+    """
+    if calendar.partition("-")[0] != "CN":
+        return True
+    named = _calendar(calendar)
+    date(year, 1, 1) in named  # noqa: B015 -- calendars are filled by asking
+    return any(day.year == year for day in named.weekend_workdays)

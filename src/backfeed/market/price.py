@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, local_datetime
 from backfeed.core.problem import InputError, Problem
-from backfeed.market.calendar import day_kind
+from backfeed.market.calendar import day_kind, exchange_is_known
 from backfeed.market.rule import MINUTES_PER_DAY, DayRule, DischargeKind, Rates, Subsidy, Tariff
 
 _ZERO = Decimal(0)
@@ -71,6 +71,13 @@ def validity_problems(tariff: Tariff, first: date, last: date) -> tuple[Problem,
             problems.append(Problem(where, f"expired: valid until {provenance.valid_until}, asked for {last}"))
         if provenance.valid_from is not None and first < provenance.valid_from:
             problems.append(Problem(where, f"not yet valid: begins on {provenance.valid_from}, asked for {first}"))
+    asks_for_kinds = any(
+        s.when.kinds for rates in (tariff.charge, tariff.discharge.rates) if rates for s in rates.schedules
+    )
+    for year in range(first.year, last.year + 1) if asks_for_kinds else ():
+        if not exchange_is_known(year, tariff.holidays):
+            what = f"the working days of {year} are estimates: the exchange of days is not announced yet"
+            problems.append(Problem(tariff.tariff_id, what))
     return tuple(problems)
 
 

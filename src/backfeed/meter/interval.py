@@ -11,7 +11,8 @@ repeated and reordered messages therefore give the same intervals as a clean run
 be true is set apart with the reason, unpaid until somebody clears it:
 
 - a register below the last believed one;
-- more energy than the rated power can move in the time since.
+- more energy than the rated power can move in the time since;
+- a first reading, such as a 0 before the register is read, that most of the others contradict.
 """
 
 from bisect import insort
@@ -31,6 +32,9 @@ INTERVAL_MS = 15 * MS_PER_MIN
 POWER_TOLERANCE = 1.1
 READING_SLACK_WH = 100
 
+FALSE_STARTS_MAX = 3
+"""How many first readings are given up if more of the others agree without them: stations begin with a 0."""
+
 
 class Suspicion(StrEnum):
     """Why a reading was set apart."""
@@ -38,6 +42,7 @@ class Suspicion(StrEnum):
     BACKWARDS = "register below the last believed one"
     IMPOSSIBLE = "more energy than the rated power can move"
     CONFLICT = "another value at the same instant"
+    ALONE = "a first value that hardly any later one agrees with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +131,20 @@ class IntervalMeter:
 
     def believed(self) -> tuple[list[tuple[int, int, int]], list[tuple[tuple[int, int, int], Suspicion]]]:
         """Return the readings that can all be true together, by instant, and the others with the reason."""
+        best = self._chain(0)
+        for first in range(1, min(FALSE_STARTS_MAX, len(self._readings) - 1) + 1):
+            if not best[1]:
+                break
+            other = self._chain(first)
+            if len(other[0]) > len(best[0]):
+                best = other
+        return best
+
+    def _chain(self, first: int) -> tuple[list[tuple[int, int, int]], list[tuple[tuple[int, int, int], Suspicion]]]:
+        """Return the readings that agree with the one at `first`, and those that do not."""
         kept: list[tuple[int, int, int]] = []
-        doubted: list[tuple[tuple[int, int, int], Suspicion]] = []
-        for reading in self._readings:
+        doubted = [(reading, Suspicion.ALONE) for reading in self._readings[:first]]
+        for reading in self._readings[first:]:
             reason = _suspicion(kept[-1], reading, self._power_max_kw) if kept else None
             if reason is None:
                 kept.append(reading)
