@@ -139,8 +139,18 @@ def replay(stays: list[Stay], zone: str) -> Scores:
         stated = np.nan if stay.stated_ms is None else max((stay.stated_ms - now_ms) / MS_PER_H, 0.25)
         naive = naive_rest_h(forecaster.history.as_of(now_ms), stay, now_ms)
         rows.append((now_ms, hour, rest, (quantiles - now_ms) / MS_PER_H, soon, naive, stated))
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Scores(*columns, learn_us=learn_s / learnt * 1e6, ask_us=ask_s / len(rows) * 1e6)
+    asked_ms, elapsed_h, rest_h, quantiles_h, soon_share, naive_h, stated_h = map(np.array, zip(*rows, strict=True))
+    return Scores(
+        asked_ms=asked_ms,
+        elapsed_h=elapsed_h,
+        rest_h=rest_h,
+        quantiles_h=quantiles_h,
+        leaves_soon=soon_share,
+        naive_h=naive_h,
+        stated_h=stated_h,
+        learn_us=learn_s / learnt * 1e6,
+        ask_us=ask_s / len(rows) * 1e6,
+    )
 
 
 def report(name: str, scores: Scores) -> None:
@@ -156,6 +166,8 @@ def report(name: str, scores: Scores) -> None:
     arrivals = np.flatnonzero(scores.elapsed_h == 0)
     cases = [("all", np.arange(len(scores.rest_h))), ("at arrival", arrivals)]
     cases += [(f"fold {number}", fold) for number, fold in enumerate(folds, 1)]
+    at_arrival = [arrivals[fold] for fold in folds_by_time(scores.asked_ms[arrivals], FOLDS)]
+    cases += [(f"arr. fold {number}", fold) for number, fold in enumerate(at_arrival, 1)]
     for label, rows in cases:
         shares = coverage(scores.quantiles_h[rows], scores.rest_h[rows])
         print(f"  {label:12s}" + "".join(f"{share:7.3f}" for share in shares))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfeed.core.instant import parse_instant
+from backfeed.core.instant import format_instant, parse_instant
 from backfeed.core.problem import InputError
 from backfeed.feeds.judge import judge
 from backfeed.feeds.session_file import RawSessions, departed_between, window
@@ -254,3 +254,34 @@ def test_whatever_a_file_says_every_row_is_accepted_or_rejected_with_a_reason(
     assert (found.table.departure_ms > found.table.arrival_ms).all()
     assert (np.diff(found.table.arrival_ms) >= 0).all()
     assert len(set(found.table.session_id)) == len(found.table)
+
+
+ROW = st.tuples(
+    st.integers(0, 400), st.integers(-3, 60), st.sampled_from(["a", "b", "c", "d"]), st.sampled_from(["u", "v", ""])
+)
+
+
+def table_of(rows: list[tuple[int, int, str, str]]) -> dict[str, list[str]]:
+    first = parse_instant("2026-07-06T00:00:00Z")
+    return {
+        "arrival": [format_instant(first + hour * 3_600_000) for hour, *_ in rows],
+        "departure": [format_instant(first + (hour + length) * 3_600_000) for hour, length, *_ in rows],
+        "session_id": [session for *_, session, _ in rows],
+        "user_id": [user for *_, user in rows],
+        "energy_kwh": ["1"] * len(rows),
+    }
+
+
+@given(st.lists(ROW, max_size=12), ROW, ROW)
+def test_altering_a_later_row_changes_nothing_before_it(
+    rows: list[tuple[int, int, str, str]], one: tuple[int, int, str, str], other: tuple[int, int, str, str]
+) -> None:
+    later = max([hour for hour, *_ in rows], default=0) + 1
+    tables = []
+    for hour, length, session, user in (one, other):
+        columns = table_of([*rows, (later + hour, length, session, user)])
+        table = judge(RawSessions(list(range(len(rows) + 1)), columns)).table
+        tables.append(window(table, 0, parse_instant("2026-07-06T00:00:00Z") + later * 3_600_000))
+    for name, values in vars(tables[0]).items():
+        same = getattr(tables[1], name)
+        assert values == same if isinstance(values, tuple) else np.array_equal(values, same, equal_nan=True)
