@@ -22,8 +22,8 @@ from backfeed.app.workers import Workers
 from backfeed.core.clock import Clock
 from backfeed.core.ids import CountingIds
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S, local_midnight_ms
-from backfeed.fleet.order import Mode
-from backfeed.gateway.server import Gateway
+from backfeed.fleet.event import TransactionChanged
+from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
 from backfeed.market.programme import load_programme
 from backfeed.meter.interval import MeterBook
@@ -34,6 +34,9 @@ from backfeed.store.log import EventLog
 
 DAY_CLOSES_AFTER_MS = 10 * MS_PER_MIN
 """How long after local midnight a day is settled: late readings are in by then."""
+
+HEARTBEAT_S = 3600
+"""Heartbeats only set a station's clock; whether its link lives is found out by pings."""
 
 EVENTS_FILE = "events.sqlite"
 LEDGER_FILE = "ledger.sqlite"
@@ -112,18 +115,16 @@ async def assemble(
         sink=log,
         authenticate=lambda station, _password: enrolment.site_of(station) is not None,
         authorise=lambda _station, _token: "Accepted",
+        config=GatewayConfig(heartbeat_interval_s=HEARTBEAT_S),
         ids=CountingIds("c"),
     )
     steering = Steering(gateway, log, clock, control_interval_ms, enrolment.charger_power_kw)
-
-    def mode_of(station: str, evse: int) -> Mode:
-        return steering.mode_of(station, evse)
 
     knowledge = Knowledge(
         enrolment,
         ForecastOutlook(scene.history, pilot.pilot.timezone),
         MeterBook(),
-        mode_of,
+        steering.told,
     )
     planning = Planning(
         enrolment,
@@ -150,6 +151,8 @@ async def assemble(
     settling = Settling(knowledge, demand, scene.prices, ledger, Parties(), folder / DAYS_FOLDER)
     for event in log.read():
         platform.on_committed(event)
+        if isinstance(event, TransactionChanged):
+            gateway.recall(event)
     try:
         yield Parts(
             log,

@@ -83,7 +83,9 @@ class Dispatching:
 
     def _guarded(self, wanted_kw: Floats, evses: EvseColumns, sites: SiteColumns, names: list[str]) -> Floats:
         """Hold the setpoints to ratings and site limits once more, trusting neither plan nor allocation."""
-        at_sites = Place("site", tuple(names), evses.site, sites.base_load_kw, sites.import_limit_kw, sites.export_limit_kw)
+        at_sites = Place(
+            "site", tuple(names), evses.site, sites.base_load_kw, sites.import_limit_kw, sites.export_limit_kw
+        )
         limits = GuardLimits(evses.charge_max_kw, evses.discharge_max_kw, (at_sites,), ramp_share_per_min=np.inf)
         guarded = guard(wanted_kw, np.zeros_like(wanted_kw), self.control_interval_ms / MS_PER_S, limits)
         self.interventions += len(guarded.interventions)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from backfeed.app.enrolment import Enrolment
 from backfeed.core.instant import MS_PER_S
 from backfeed.core.money import WH_PER_KWH
-from backfeed.fleet.belief import EnergyBelief, energy_now, prior_belief, revise
+from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, revise
 from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
-from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
@@ -85,14 +84,14 @@ class Knowledge:
         The forecasts.
     meter
         Registers to quarter-hours.
-    mode_of
-        How an EVSE was last told to follow.
+    told
+        What an EVSE was last told to do.
     """
 
     enrolment: Enrolment
     outlook: Outlook
     meter: MeterBook
-    mode_of: Callable[[str, int], Mode]
+    told: Callable[[str, int], Told]
     state: FleetState = field(default_factory=FleetState)
     repeated: int = 0
     meter_keys: list[MeterKey] = field(default_factory=list)
@@ -126,10 +125,9 @@ class Knowledge:
             return True
         if plug is None or plug.transaction != event.transaction:
             return False
-        self._revise(plug, event.at_ms)
-        return event.phase == "started" or (
-            plug.charging_state != was and SUSPENDED_BY_CAR in (plug.charging_state, was)
-        )
+        just_stopped = plug.charging_state == SUSPENDED_BY_CAR != was
+        self._revise(plug, event.at_ms, just_stopped=just_stopped)
+        return event.phase == "started" or just_stopped
 
     def _meter(self, event: TransactionChanged) -> None:
         """Hand the registers to the meter; a charger without an export register exports nothing."""
@@ -141,7 +139,7 @@ class Knowledge:
                     where, reading.measured_ms, reading.import_wh, exported_wh, self.enrolment.charger_power_kw
                 )
 
-    def _revise(self, plug: Plug, now_ms: int) -> None:
+    def _revise(self, plug: Plug, now_ms: int, *, just_stopped: bool) -> None:
         owner = self.enrolment.owner_of(plug.token)
         key = (plug.station, plug.transaction)
         belief = self._beliefs.get(key)
@@ -151,7 +149,8 @@ class Knowledge:
             low, high = self.outlook.need_kwh(owner.owner_id, location, plug.since_ms, now_ms)
             belief = prior_belief(plug, owner, low, high)
         self._owner_of[key] = owner
-        self._beliefs[key] = revise(belief, plug, owner, self.mode_of(plug.station, plug.evse))
+        told = self.told(plug.station, plug.evse)
+        self._beliefs[key] = revise(belief, plug, owner, told, just_stopped=just_stopped)
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)

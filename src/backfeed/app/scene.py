@@ -260,7 +260,10 @@ def _base_load(pilot: Pilot, site: SiteTable) -> tuple[float, ...]:
 
 def _invitations(pilot: Pilot) -> tuple[Invitation, ...]:
     problems = [
-        Problem(f"{pilot.path} [[events]] {event.id}", f"baseline: expected one of {', '.join(METHODS)}, found {event.baseline!r}")
+        Problem(
+            f"{pilot.path} [[events]] {event.id}",
+            f"baseline: expected one of {', '.join(METHODS)}, found {event.baseline!r}",
+        )
         for event in pilot.events
         if event.baseline not in METHODS
     ]

@@ -132,7 +132,9 @@ class Settling:
     ) -> float:
         owner = self.knowledge.owner_of_transaction(key)
         vehicle = owner.vehicle
-        at_ms, energy_kwh = self.knowledge.energy_path(key, whole.start_ms[rows], whole.import_wh[rows], whole.export_wh[rows])
+        at_ms, energy_kwh = self.knowledge.energy_path(
+            key, whole.start_ms[rows], whole.import_wh[rows], whole.export_wh[rows]
+        )
         inside = (at_ms >= from_ms) & (at_ms <= until_ms)
         soc = np.clip(energy_kwh[inside] / vehicle.capacity_kwh, 0.0, 1.0)
         path = SocPaths.single(at_ms[inside], soc)
@@ -144,7 +146,7 @@ class Settling:
 
     def _write_detail(self, day: date, intervals: IntervalTable) -> str:
         """Write the day's intervals and return the hash of their content."""
-        import polars  # noqa: PLC0415 - slow to import, needed once a day
+        import polars as pl  # noqa: PLC0415 - slow to import, needed once a day
 
         keys = intervals.keys
         columns = {
@@ -157,7 +159,7 @@ class Settling:
             "import_wh": intervals.import_wh,
             "export_wh": intervals.export_wh,
         }
-        frame = polars.DataFrame(columns)
+        frame = pl.DataFrame(columns)
         self.days_folder.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(self.days_folder / f"{day.isoformat()}.parquet")
         return hashlib.sha256(frame.write_csv().encode()).hexdigest()

@@ -18,7 +18,8 @@ from backfeed.app.reporting import write_report
 from backfeed.app.scene import load_scene
 from backfeed.app.world import LinkKind, WorldRun, WorldSpec, run_world
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
-from backfeed.report.summary import WORLD_NAMES, Summary, WorldName, write_summary
+from backfeed.report.run_report import RunReport
+from backfeed.report.summary import WORLD_NAMES, WorldName, write_summary
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
@@ -38,7 +39,7 @@ def run_pilot(
     link: LinkKind = "socket",
     worlds: Sequence[WorldName] = WORLD_NAMES,
     progress: Progress = lambda _what, _share: None,
-) -> Summary:
+) -> RunReport:
     """Run a pilot's worlds and write a run folder.
 
     Parameters
@@ -75,10 +76,10 @@ def run_pilot(
     progress("foresight", 0.0)
     judgement = judge_run(scene, runs, foresight="foresight" in worlds, ledger=out / LEDGER_FILE)
     progress("report", 0.0)
-    write_report(scene, judgement, out)
+    report = write_report(scene, judgement, out)
     write_summary(judgement.summary, out / SUMMARY_FILE)
     progress("report", 1.0)
-    return judgement.summary
+    return report
 
 
 def clear_run(out: Path) -> None:
@@ -146,5 +147,3 @@ def _run_one(spec: WorldSpec, number: int) -> WorldRun:
             _shares[number] = share
 
     return run_world(spec, tell)
-
-

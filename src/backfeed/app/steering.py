@@ -14,6 +14,7 @@ from typing import Protocol
 
 from backfeed.core.clock import Clock
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.fleet.belief import Told
 from backfeed.fleet.event import AnyEvent, SetpointAnswered, SetpointOrdered
 from backfeed.fleet.order import Mode, OrderStatus, SetpointOrder
 
@@ -98,10 +99,12 @@ class Steering:
     _default_kw: dict[tuple[str, int], float] = field(default_factory=dict)
     _site_of: dict[tuple[str, int], str] = field(default_factory=dict)
 
-    def mode_of(self, station: str, evse: int) -> Mode:
-        """Return how an EVSE was last told to follow; a station on its default only charges."""
+    def told(self, station: str, evse: int) -> Told:
+        """Return what an EVSE was last told; a station on its default charges up to that."""
         standing = self._standing.get((station, evse))
-        return standing.order.mode if standing is not None else Mode.CHARGING_ONLY
+        if standing is None:
+            return Told(Mode.CHARGING_ONLY, self.default_kw(station, evse))
+        return Told(standing.order.mode, standing.order.power_kw)
 
     def forget(self, station: str, evse: int) -> None:
         """Drop the order of an EVSE whose transaction is over."""

@@ -9,10 +9,12 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from backfeed.core.clock import Clock
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")

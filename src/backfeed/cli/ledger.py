@@ -82,7 +82,7 @@ def balances(run: Run, *, as_json: AsJson = False) -> None:
     """Show what every account holds: received less given."""
     from backfeed.settle.format import format_amount  # noqa: PLC0415
 
-    with _open(run) as ledger:
+    with _open(run, readonly=True) as ledger:
         held = ledger.balances()
     words = "\n".join(
         f"{account:48}{format_amount(amount, account.rpartition(':')[2]):>20}" for account, amount in held.items()
@@ -105,7 +105,7 @@ def statement(
     from backfeed.settle.account import Role  # noqa: PLC0415
     from backfeed.settle.statement import make_statement  # noqa: PLC0415
 
-    with _open(run) as ledger:
+    with _open(run, readonly=True) as ledger:
         made = make_statement(ledger.transfers(), Role(role.value), holder, period)
         head = ledger.hash()
     if not made.lines:
@@ -127,7 +127,7 @@ def statements(
     from backfeed.settle.account import Role  # noqa: PLC0415
     from backfeed.settle.statement import make_statements  # noqa: PLC0415
 
-    with _open(run) as ledger:
+    with _open(run, readonly=True) as ledger:
         made = make_statements(ledger.transfers(), Role(role.value), period)
         head = ledger.hash()
     out.mkdir(parents=True, exist_ok=True)
@@ -233,14 +233,14 @@ def _is_server(run: str) -> bool:
     return run.startswith(("postgresql://", "postgres://"))
 
 
-def _open(run: str) -> "Ledger":
+def _open(run: str, *, readonly: bool = False) -> "Ledger":
     if _is_server(run):
         from backfeed.store.ledger_postgres import open_postgres_ledger  # noqa: PLC0415
 
         return open_postgres_ledger(run)
     from backfeed.store.ledger_seal import open_ledger  # noqa: PLC0415
 
-    return open_ledger(_ledger_file(run))
+    return open_ledger(_ledger_file(run), readonly=readonly)
 
 
 def _currency(ledger: "Ledger") -> str:

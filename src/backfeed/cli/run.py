@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from msgspec.json import decode
+from rich.console import Console
 
-from backfeed.app.config import load_pilot
 from backfeed.app.simulated import SUMMARY_FILE, run_pilot
 from backfeed.cli.outcome import say, write_result
-from backfeed.cli.run_words import next_steps, table
 from backfeed.core.problem import InputError, Problem
 from backfeed.report.summary import WORLD_NAMES, WorldName
+from backfeed.report.table import print_report
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -53,7 +53,6 @@ def _bars() -> "AbstractContextManager[Progress | None]":
     """Return progress bars on stderr if a person is looking at it."""
     if not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console  # noqa: PLC0415 -- only a terminal needs it
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description:10}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -82,8 +81,9 @@ def command(
 
     The folder holds report.html, summary.json, the event log, the ledger and closed days as Parquet.
     """
-    currency = load_pilot(pilot).pilot.currency
     with _bars() as bars:
-        summary = run_pilot(pilot, out, seed=seed, link=link.value, worlds=_worlds(worlds), progress=_Meter(bars))
-    words = f"{table(summary, currency)}\n\n{next_steps(out, pilot)}"
-    write_result(decode((out / SUMMARY_FILE).read_bytes()), words, as_json=as_json)
+        report = run_pilot(pilot, out, seed=seed, link=link.value, worlds=_worlds(worlds), progress=_Meter(bars))
+    if as_json:
+        write_result(decode((out / SUMMARY_FILE).read_bytes()), "", as_json=True)
+    else:
+        print_report(report, Console())

@@ -4,6 +4,8 @@ A car that reports its state of charge is known to the resolution of the report.
 as a band from the energy its driver usually needs, moves with the meter, and becomes known when it
 stops by itself at its driver's limit under a ChargingOnly profile: then it stands at its target.
 
+While such a car still draws power it stands below its target, however much it has taken.
+
 Discharging is judged at the band's lower edge, so a wrong guess costs money and never a reserve.
 Energies are on the scale of the enrolled nominal capacity.
 """
@@ -15,13 +17,27 @@ import numpy as np
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import Owner
-from backfeed.fleet.state import SUSPENDED_BY_CAR, Plug
+from backfeed.fleet.state import Plug
 
 SOC_RESOLUTION = 0.005
 """Half of the one-percent step in which cars report their state of charge."""
 
 EMPTY_SOC = 0.02
 """Below this no car arrives: its driver could not have driven here."""
+
+CHARGES_KW = 0.5
+"""A car that draws this much under a ChargingOnly profile has not reached its driver's limit."""
+
+STILL_CHARGING_SOC = 0.05
+"""How far below its target such a car is taken to be, so that it is not stopped short of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a station was last told: how to follow, and the power, charging positive."""
+
+    mode: Mode
+    power_kw: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +80,16 @@ def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, f
     )
 
 
-def revise(belief: EnergyBelief, plug: Plug, owner: Owner, mode: Mode) -> EnergyBelief:
+def revise(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, *, just_stopped: bool) -> EnergyBelief:
     """Return the belief after what the plug has newly shown, anchored at its newest registers.
 
     Parameters
     ----------
-    mode
-        How the station was last told to follow; a car that suspends itself under `CHARGING_ONLY`
-        has reached its driver's limit, under `SETPOINT` it is full.
+    told
+        What the station was last told to do.
+    just_stopped
+        Whether the car has just suspended itself: it reached its driver's limit if it merely charged, and is
+        full if it was given power by setpoint.
     """
     import_wh, export_wh = max(plug.import_wh, 0), max(plug.export_wh, 0)
     capacity_kwh = owner.vehicle.capacity_kwh
@@ -79,8 +97,13 @@ def revise(belief: EnergyBelief, plug: Plug, owner: Owner, mode: Mode) -> Energy
         low = max(0.0, plug.soc - SOC_RESOLUTION) * capacity_kwh
         high = min(1.0, plug.soc + SOC_RESOLUTION) * capacity_kwh
         return EnergyBelief(low, high, import_wh, export_wh)
-    if plug.charging_state == SUSPENDED_BY_CAR and np.isnan(plug.soc):
-        stands_at = owner.target_soc * capacity_kwh if mode is Mode.CHARGING_ONLY else capacity_kwh
-        return EnergyBelief(stands_at, stands_at, import_wh, export_wh)
     low, high = energy_now(belief, plug, owner)
+    if np.isnan(plug.soc) and told.power_kw > 0:
+        target_kwh = owner.target_soc * capacity_kwh
+        merely_charges = told.mode is Mode.CHARGING_ONLY
+        if just_stopped:
+            low = high = target_kwh if merely_charges else capacity_kwh
+        elif merely_charges and plug.power_kw >= CHARGES_KW:
+            low = min(low, max(target_kwh - STILL_CHARGING_SOC * capacity_kwh, 0.0))
+            high = max(low, min(high, target_kwh))
     return EnergyBelief(low, high, import_wh, export_wh)

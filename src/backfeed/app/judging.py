@@ -1,0 +1,266 @@
+"""Judging a run: every world by the same judge, then perfect foresight, then the summary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from backfeed import __version__
+from backfeed.app.demand import Delivery
+from backfeed.app.dispatching import Policy
+from backfeed.app.foresight import Foresight, ForesightEvent, foresee, held_back
+from backfeed.app.judge import (
+    DemandResponseOutcome,
+    JudgedWorld,
+    JudgeTerms,
+    WindowRows,
+    captured,
+    judge_world,
+)
+from backfeed.app.judge_series import discharge_rated_kw, target_stays
+from backfeed.app.scene import Scene, tariff_of
+from backfeed.app.world import WorldRun
+from backfeed.core.money import MICRO, WH_PER_KWH
+from backfeed.market.demand_response import Direction, delivered_wh, settle_delivery
+from backfeed.market.price import PriceSeries, price_axis
+from backfeed.report.run_report import GapCause
+from backfeed.report.summary import LedgerUnit, RunFacts, Summary, WorldName, ledger_table
+from backfeed.report.targets import regulator_targets
+from backfeed.settle.transfer import Code
+from backfeed.sim.truth import Truth
+from backfeed.store.ledger_seal import open_ledger
+
+RUN_ORDER: tuple[Policy, ...] = (Policy.UNMANAGED, Policy.V1G, Policy.V2G)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judged run.
+
+    Parameters
+    ----------
+    summary
+        The numbers.
+    prices
+        Over the window, in quarter-hours.
+    worlds, truths
+        Verdict and truth of every world that ran, foresight last.
+    runs
+        What the simulated worlds left behind.
+    foresight
+        The plan behind the world of that name.
+    """
+
+    summary: Summary
+    prices: PriceSeries
+    worlds: Mapping[WorldName, JudgedWorld]
+    truths: Mapping[WorldName, Truth]
+    runs: Mapping[Policy, WorldRun]
+    foresight: Foresight | None
+
+
+def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool, ledger: Path) -> Judgement:
+    """Judge the worlds of a run.
+
+    Parameters
+    ----------
+    scene
+        What they started from.
+    runs
+        The worlds that ran.
+    foresight
+        Whether to compute what perfect foresight would have done.
+    ledger
+        The V2G world's ledger, if that world ran.
+    """
+    prices = price_axis(scene.tariff, scene.window_axis, scene.pilot.pilot.timezone)
+    truths: dict[WorldName, Truth] = {}
+    worlds: dict[WorldName, JudgedWorld] = {}
+    for policy in RUN_ORDER:
+        if policy in runs:
+            run = runs[policy]
+            truths[policy.value] = run.truth
+            paid = _payouts(ledger if policy is Policy.V2G else ledger.parent / "worlds" / policy.value / ledger.name)
+            outcomes = [_outcome(delivery) for delivery in run.deliveries]
+            worlds[policy.value] = _judge(scene, run.truth, prices, outcomes, paid)
+    foreseen: Foresight | None = None
+    if foresight:
+        deliveries = runs[Policy.V2G].deliveries if Policy.V2G in runs else ()
+        foreseen = _foresee(scene, prices, deliveries)
+        truths["foresight"] = foreseen.truth
+        outcomes = [_foreseen_outcome(delivery, foreseen.truth) for delivery in deliveries]
+        worlds["foresight"] = _judge(scene, foreseen.truth, prices, outcomes, {})
+    return Judgement(_summary(scene, runs, worlds, truths, prices, ledger), prices, worlds, truths, runs, foreseen)
+
+
+def judge_at_base_price(scene: Scene, judgement: Judgement, base_price: Decimal) -> dict[WorldName, float]:
+    """Return every world's net value if charging had cost another base price; nobody decides anew."""
+    prices = price_axis(tariff_of(scene.pilot, base_price), scene.window_axis, scene.pilot.pilot.timezone)
+    values: dict[WorldName, float] = {}
+    for name, truth in judgement.truths.items():
+        judged = _judge(scene, truth, prices, (), {})
+        values[name] = judged.result.net_value + judgement.worlds[name].result.dr_revenue
+    return values
+
+
+def held_back_value(scene: Scene, judgement: Judgement) -> dict[GapCause, float]:
+    """Return what even foresight leaves to reserves and limits, and pays for wear; empty without foresight."""
+    if judgement.foresight is None:
+        return {}
+    relaxed = held_back(
+        judgement.foresight,
+        prices=judgement.prices,
+        sites=tuple(scene.enrolment.sites.values()),
+        zone=scene.enrolment.zone,
+        config=scene.world,
+        terms=judge_terms(scene),
+    )
+    return {**relaxed, "wear": judgement.worlds["foresight"].result.wear_cost}
+
+
+def _judge(
+    scene: Scene,
+    truth: Truth,
+    prices: PriceSeries,
+    outcomes: "list[DemandResponseOutcome] | tuple[()]",
+    payouts: Mapping[str, float],
+) -> JudgedWorld:
+    return judge_world(
+        truth,
+        rows=WindowRows(scene.rows_total, len(scene.rejections)),
+        prices=prices,
+        sites=tuple(scene.enrolment.sites.values()),
+        zone=scene.enrolment.zone,
+        terms=judge_terms(scene),
+        demand_response=outcomes,
+        payouts=payouts,
+    )
+
+
+def judge_terms(scene: Scene) -> JudgeTerms:
+    """Return how the pilot prices shortfalls."""
+    return JudgeTerms(shortfall_per_kwh=scene.pilot.plan.shortfall_per_kwh)
+
+
+def _outcome(delivery: Delivery) -> DemandResponseOutcome:
+    payment = delivery.payment
+    return DemandResponseOutcome(
+        delivery.commitment.invitation.id,
+        payment.promised_wh / WH_PER_KWH,
+        payment.delivered_wh / WH_PER_KWH,
+        payment.net_micro / MICRO,
+    )
+
+
+def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]) -> Foresight:
+    events = tuple(_foresight_event(delivery) for delivery in deliveries)
+    return foresee(
+        scene.sessions,
+        prices=prices,
+        sites=tuple(scene.enrolment.sites.values()),
+        zone=scene.enrolment.zone,
+        config=scene.world,
+        terms=judge_terms(scene),
+        events=events,
+    )
+
+
+def _foresight_event(delivery: Delivery) -> ForesightEvent:
+    invitation = delivery.commitment.invitation
+    curve = delivery.award.programme.payment_curve
+    # From the last jump on: below it nothing is paid, so there is nothing to aim for.
+    paid = [(float(ratio), float(multiple)) for ratio, multiple in curve if multiple > 0]
+    return ForesightEvent(
+        invitation=invitation.id,
+        direction=invitation.kind.value,
+        start_ms=invitation.start_ms,
+        end_ms=invitation.end_ms,
+        baseline_kwh=int(delivery.baseline.net_wh.sum()) / WH_PER_KWH,
+        promised_kwh=delivery.award.promised_wh / WH_PER_KWH,
+        price_per_kwh=float(delivery.award.price_per_kwh),
+        curve=tuple(paid),
+    )
+
+
+def _foreseen_outcome(delivery: Delivery, truth: Truth) -> DemandResponseOutcome:
+    """Return what foresight delivers on an award, metered in its own truth against the same baseline."""
+    axis, segments = delivery.commitment.axis, truth.segments
+    inside = (segments.from_ms >= axis.start_ms) & (segments.from_ms < axis.end_ms)
+    step = (segments.from_ms[inside] - axis.start_ms) // axis.step_ms
+    metered = np.bincount(step, segments.energy_kwh[inside] * WH_PER_KWH, axis.count).round().astype(np.int64)
+    moved = int(delivered_wh(delivery.baseline.net_wh, metered, Direction(delivery.commitment.invitation.kind)).sum())
+    award = delivery.award
+    payment = settle_delivery(award.programme, award.promised_wh, moved, award.price_per_kwh)
+    return DemandResponseOutcome(
+        award.invitation.id, award.promised_wh / WH_PER_KWH, moved / WH_PER_KWH, payment.net_micro / MICRO
+    )
+
+
+def _payouts(ledger: Path) -> dict[str, float]:
+    """Return what owners were paid, by the unit they were paid in."""
+    paid: dict[str, int] = {}
+    with open_ledger(ledger) as book:
+        for transfer in book.transfers():
+            if transfer.code is Code.PAYOUT:
+                paid[transfer.unit] = paid.get(transfer.unit, 0) + transfer.amount
+    return {unit: amount / MICRO for unit, amount in sorted(paid.items())}
+
+
+def _summary(
+    scene: Scene,
+    runs: Mapping[Policy, WorldRun],
+    worlds: Mapping[WorldName, JudgedWorld],
+    truths: Mapping[WorldName, Truth],
+    prices: PriceSeries,
+    ledger: Path,
+) -> Summary:
+    details = captured(worlds, scene.sessions)
+    v2g = runs.get(Policy.V2G)
+    targets = {}
+    if v2g is not None:
+        targets = regulator_targets(
+            target_stays(truths["v2g"], worlds["v2g"].sessions, prices, scene.world),
+            days=scene.pilot.pilot.days,
+            discharge_power_kw=worlds["v2g"].result.discharge_power_max_kw,
+            discharge_rated_kw=discharge_rated_kw(truths["v2g"]),
+        )
+    return Summary(
+        worlds={name: judged.result for name, judged in worlds.items()},
+        captured_share=details.captured_share.share,
+        captured_v2g_share=details.captured_v2g_share.share,
+        captured_detail=details,
+        targets=targets,
+        ledger=_ledger(ledger) if v2g is not None else {"verified": False},
+        run=_facts(scene, runs),
+    )
+
+
+def _ledger(ledger: Path) -> dict[str, LedgerUnit | bool]:
+    with open_ledger(ledger) as book:
+        verification = book.verify()
+    units = {
+        unit: LedgerUnit(debits=s.debits, credits=s.credits, balance=s.balance)
+        for unit, s in verification.units.items()
+    }
+    return ledger_table(units, verified=verification.verified)
+
+
+def _facts(scene: Scene, runs: Mapping[Policy, WorldRun]) -> RunFacts:
+    """Return what made the run; figures of effort are those of the V2G world where it ran."""
+    of = runs.get(Policy.V2G) or next(iter(runs.values()))
+    return RunFacts(
+        seed=scene.pilot.pilot.seed,
+        config_hash=scene.pilot.config_hash,
+        log_hash=of.log_hash,
+        ledger_hash=of.ledger_hash,
+        messages=of.messages,
+        plans=of.plans,
+        plan_gap_max=of.plan_gap_max,
+        fallbacks=of.fallbacks,
+        cpu_s=of.cpu_s,
+        wall_s=of.wall_s,
+        peak_mb=of.peak_mb,
+        version=__version__,
+    )
