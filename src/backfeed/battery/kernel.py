@@ -21,23 +21,47 @@ _REST_PER_MS = REST_C_RATE / MS_PER_H
 
 
 @njit(cache=True, inline="always")
-def _area(stress: NDArray[np.float64], area: NDArray[np.float64], soc: float) -> float:
-    """Return the antiderivative of the tabulated stress at a state of charge, in cells of the table."""
-    cells = stress.size - 1
-    at = soc * cells
+def _row_stress(table: NDArray[np.float64], row: int, left: float, right: float) -> float:
+    """Return the mean of one row of the tabulated stress along a straight line of SoC."""
+    cells = table.shape[2] - 1
+    at = left * cells
     cell = min(int(at), cells - 1)
     part = at - cell
-    return float(area[cell] + part * (stress[cell] + 0.5 * part * (stress[cell + 1] - stress[cell])))
+    stress = table[0, row, cell]
+    rise = table[0, row, cell + 1] - stress
+    if abs(right - left) < _FLAT_SOC:
+        return float(stress + part * rise)
+    area = table[1, row, cell] + part * (stress + 0.5 * part * rise)
+    to = right * cells
+    cell = min(int(to), cells - 1)
+    part = to - cell
+    stress = table[0, row, cell]
+    rise = table[0, row, cell + 1] - stress
+    return float((table[1, row, cell] + part * (stress + 0.5 * part * rise) - area) / (to - at))
 
 
 @njit(cache=True, inline="always")
-def _mean_stress(stress: NDArray[np.float64], area: NDArray[np.float64], left: float, right: float) -> float:
-    """Return the mean of the tabulated stress along a straight line of SoC."""
-    if abs(right - left) < _FLAT_SOC:
-        cells = stress.size - 1
-        cell = min(int(left * cells), cells - 1)
-        return float(stress[cell] + (left * cells - cell) * (stress[cell + 1] - stress[cell]))
-    return float((_area(stress, area, right) - _area(stress, area, left)) / ((right - left) * (stress.size - 1)))
+def _stress(table: NDArray[np.float64], level: float, left: float, right: float) -> float:
+    """Return the mean stress along a straight line of SoC at a level between two rows of the table."""
+    row = min(int(level), table.shape[1] - 2)
+    mean = _row_stress(table, row, left, right)
+    warmth = level - row
+    return mean + warmth * (_row_stress(table, row + 1, left, right) - mean) if warmth > 0.0 else mean
+
+
+@njit(cache=True, inline="always")
+def _time_mean(at_ms: NDArray[np.int64], soc: NDArray[np.float64], start: int, end: int) -> float:
+    """Return the mean state of charge of a path over time."""
+    total = 0.0
+    for sample in range(start + 1, end):
+        total += (at_ms[sample] - at_ms[sample - 1]) * (soc[sample] + soc[sample - 1])
+    span = at_ms[end - 1] - at_ms[start]
+    return float(0.5 * total / span) if span > 0 else float(soc[start])
+
+
+@njit(cache=True, inline="always")
+def _clipped(soc: float) -> float:
+    return float(min(max(soc, 0.0), 1.0))
 
 
 def _accumulate_stress(
@@ -46,7 +70,8 @@ def _accumulate_stress(
     first_piece: NDArray[np.int64],
     grid: tuple[int, int],
     table: NDArray[np.float64],
-    stretch: tuple[float, NDArray[np.float64]],
+    span_c: tuple[float, float],
+    stretch: float,
     out: NDArray[np.float64],
 ) -> None:
     """Add every segment of every path to the pieces it crosses.
@@ -54,71 +79,69 @@ def _accumulate_stress(
     Parameters
     ----------
     samples
-        Instants [ms], state of charge, and temperature counted in rows of the table, which has one value
-        or one per sample.
+        Instants [ms], state of charge, and temperature [degrees C], which has one value or one per sample.
     offsets, first_piece
         Where every path starts among the samples and among the pieces.
     grid
         An instant at which a piece starts and the length of pieces [ms]: a day, or a part of it.
     table
         Storage stress and its antiderivative over SoC, shape (2, temperature, SoC).
+    span_c
+        The temperatures of the table's first and last row [degrees C], to which temperature is clamped.
     stretch
-        A factor by which every path is stretched, and the SoC about which, shape (path,).
+        A factor; where it is not 1, the stress is also taken of every path stretched by it about its mean.
     out
         Shape (piece, `COLUMNS`); filled.
     """
     at_ms, soc, degrees = samples
-    stress, area = table[0], table[1]
     grid_start_ms, piece_ms = grid
-    factor, middle = stretch
-    warmest = stress.shape[0] - 2
+    coldest, warmest = span_c
+    rows_per_c = (table.shape[1] - 1) / (warmest - coldest)
     for path in range(offsets.size - 1):
-        start = offsets[path]
+        start, end = offsets[path], offsets[path + 1]
         piece = first_piece[path]
+        base = (1.0 - stretch) * _time_mean(at_ms, soc, start, end) if stretch != 1.0 else 0.0
         border = ((at_ms[start] - grid_start_ms) // piece_ms + 1) * piece_ms + grid_start_ms
-        base = (1.0 - factor) * middle[path]
-        until_ms = at_ms[start]
-        soc_until = min(max(base + factor * soc[start], 0.0), 1.0)
+        until_ms, soc_until = at_ms[start], _clipped(soc[start])
         lowest = highest = soc_until
-        hours = stress_hours = level_hours = throughput = motion = motion_hours = soc_hours = 0.0
-        for sample in range(start + 1, offsets[path + 1]):
+        hours = stress_hours = level_hours = throughput = motion = motion_hours = wider_hours = 0.0
+        for sample in range(start + 1, end):
             from_ms, until_ms = until_ms, at_ms[sample]
-            soc_from, soc_until = soc_until, min(max(base + factor * soc[sample], 0.0), 1.0)
+            soc_from, soc_until = soc_until, _clipped(soc[sample])
             if until_ms == from_ms:
                 continue
-            level = 0.5 * (degrees[sample - 1] + degrees[sample]) if degrees.size > 1 else degrees[0]
-            row = min(int(level), warmest)
-            warmth = level - row
+            celsius = 0.5 * (degrees[sample - 1] + degrees[sample]) if degrees.size > 1 else degrees[0]
+            level = (min(max(celsius, coldest), warmest) - coldest) * rows_per_c
             slope = (soc_until - soc_from) / (until_ms - from_ms) if soc_until != soc_from else 0.0
             moves = abs(slope) >= _REST_PER_MS
             left_ms, left = from_ms, soc_from
             while left_ms < until_ms:
                 if left_ms == border:
                     out[piece] = (
-                        hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_hours, soc_hours,
+                        hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_hours,
+                        wider_hours,
                     )  # fmt: skip
                     piece += 1
                     border += piece_ms
                     lowest = highest = left
-                    hours = stress_hours = level_hours = throughput = motion = motion_hours = soc_hours = 0.0
+                    hours = stress_hours = level_hours = throughput = motion = motion_hours = wider_hours = 0.0
                 right_ms = min(until_ms, border)
                 right = soc_until if right_ms == until_ms else soc_from + slope * (right_ms - from_ms)
                 span_h = (right_ms - left_ms) * _H_PER_MS
-                mean = _mean_stress(stress[row], area[row], left, right)
-                if warmth > 0.0:
-                    mean += warmth * (_mean_stress(stress[row + 1], area[row + 1], left, right) - mean)
                 change = abs(right - left)
                 hours += span_h
-                stress_hours += span_h * mean
+                stress_hours += span_h * _stress(table, level, left, right)
                 level_hours += span_h * level
-                soc_hours += span_h * 0.5 * (left + right)
+                if stretch != 1.0:
+                    low, high = _clipped(base + stretch * left), _clipped(base + stretch * right)
+                    wider_hours += span_h * _stress(table, level, low, high)
                 lowest, highest = min(lowest, right), max(highest, right)
                 throughput += change
                 if moves:
                     motion += change
                     motion_hours += span_h
                 left_ms, left = right_ms, right
-        out[piece] = (hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_hours, soc_hours)
+        out[piece] = (hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_hours, wider_hours)
 
 
 accumulate_stress: Callable[..., None] = njit(cache=True)(_accumulate_stress)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backfeed.battery.columns import COLUMNS, HIGHEST, HOURS, LOWEST, SOC_HOURS, STRESS_HOURS
+from backfeed.battery.columns import COLUMNS, HIGHEST, HOURS, LOWEST, WIDER_STRESS_HOURS
 from backfeed.battery.law import Floats, WearLaw
 from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, HOURS_PER_DAY, SocPaths, measure_pieces, stress_of_pieces
 from backfeed.core.instant import MS_PER_DAY
@@ -109,19 +109,18 @@ class _ProfileDays:
 
 def _profile_days(law: WearLaw, profiles: SocPaths, temperature_c: float | Floats, day_start_ms: int) -> _ProfileDays:
     vehicles = len(profiles)
-    _, flat = measure_pieces(law, profiles, temperature_c, (day_start_ms, MS_PER_DAY // _WINDOWS))
+    grid = (day_start_ms, MS_PER_DAY // _WINDOWS)
+    _, flat = measure_pieces(law, profiles, temperature_c, grid, 1 + _STRETCH)
     assert len(flat) % (vehicles * _WINDOWS) == 0, "profiles have the same number of whole days"
     assert np.allclose(flat[:, HOURS], HOURS_PER_DAY / _WINDOWS), "profiles cover whole days"
     quarters = flat.reshape(vehicles, -1, COLUMNS)
     sums = quarters.reshape(vehicles, -1, _WINDOWS, COLUMNS).sum(axis=2)
     shape = sums.shape[:2]
     day = stress_of_pieces(law, np.repeat(np.arange(vehicles), shape[1]), sums.reshape(-1, COLUMNS))
-    mean_soc = sums[:, :, SOC_HOURS].mean(axis=1) / HOURS_PER_DAY
-    _, wider = measure_pieces(law, profiles, temperature_c, (day_start_ms, MS_PER_DAY), (1 + _STRETCH, mean_soc))
     stress = day.calendar_stress.reshape(shape)
     return _ProfileDays(
         stress=stress,
-        stress_slope=(wider[:, STRESS_HOURS].reshape(shape) / HOURS_PER_DAY - stress) / _STRETCH,
+        stress_slope=(sums[:, :, WIDER_STRESS_HOURS] / HOURS_PER_DAY - stress) / _STRETCH,
         temperature_c=day.temperature_c.reshape(shape),
         depth=_mean_depth(quarters[:, :, LOWEST], quarters[:, :, HIGHEST]),
         full_cycles=day.full_cycles.reshape(shape),

@@ -24,7 +24,7 @@ DEFAULT_TEMPERATURE_C = 25.0
 """Cell temperature where no feed tells it [degrees C]."""
 HOURS_PER_DAY = 24.0
 _TABLE_STEP_C = 0.25
-_TABLE_CELLS = 2_048
+_TABLE_CELLS = 1_024
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,15 @@ def measure_pieces(
     paths: SocPaths,
     temperature_c: float | Floats,
     grid: tuple[int, int],
-    stretch: tuple[float, Floats] | None = None,
+    stretch: float = 1.0,
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return the path of every piece and the sums over it, shape `(piece, COLUMNS)`.
 
     `grid` is an instant at which a piece starts, and the length of pieces [ms], a day or a part of one.
-    `stretch` stretches each path by a factor about a state of charge, shape `(path,)`, clipped to 0-1.
+    Where `stretch` is not 1, the stress of each path stretched by it about its mean is summed as well.
     """
     from backfeed.battery import kernel  # noqa: PLC0415 - numba is slow to import
 
-    coldest, warmest = law.calendar_temperature_c
     degrees = np.atleast_1d(np.asarray(temperature_c, dtype=np.float64))
     assert degrees.size in {1, paths.soc.size}, "temperature is one value or one per sample"
     assert np.isfinite(degrees).all(), "a temperature is a number; where a feed has a gap, take the default"
@@ -150,12 +149,13 @@ def measure_pieces(
     pieces = np.maximum(last - first, 0) + 1
     sums = np.zeros((int(pieces.sum()), COLUMNS))
     kernel.accumulate_stress(
-        (paths.at_ms, paths.soc, (np.clip(degrees, coldest, warmest) - coldest) / _TABLE_STEP_C),
+        (paths.at_ms, paths.soc, degrees),
         paths.offsets,
         np.concatenate([[0], np.cumsum(pieces)]),
         (int(start_ms) % MS_PER_DAY, piece_ms),
         _stress_table(law),
-        stretch or (1.0, np.zeros(len(paths))),
+        law.calendar_temperature_c,
+        stretch,
         sums,
     )
     return np.repeat(np.arange(len(paths)), pieces), sums
