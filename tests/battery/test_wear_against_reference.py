@@ -9,6 +9,7 @@ import pytest
 
 from backfeed.battery.wear import (
     WEAR_LAWS,
+    ReferenceUse,
     SocPaths,
     horizon_cost,
     lifetime_loss,
@@ -150,3 +151,17 @@ def test_the_additive_price_of_twenty_kwh_a_day_is_the_difference_at_the_horizon
     horizon = horizon_cost(lifetime_loss(law, used).total, lifetime_loss(law, idle).total, 60.0) / (8 * 365)
     price = path_costs(law, used, 60.0).total - path_costs(law, idle, 60.0).total
     assert price[0] == pytest.approx(horizon[0], rel=0.35 if name in {"nmc-b1", "nca"} else 0.05)
+
+
+def test_only_the_active_rate_tells_seven_from_fifteen_kilowatts():
+    cost = {}
+    for power_kw in (7.0, 15.0):
+        used, idle = (
+            ReferenceUse(discharge_kwh_per_day=kwh, charge_kw=power_kw).day(np.array([60.0])) for kwh in (20, 0)
+        )
+        for active in (False, True):
+            lost = [lifetime_loss(WEAR_LAWS["lfp"], use, active_c_rate=active).cycling for use in (used, idle)]
+            cost[power_kw, active] = float(horizon_cost(*lost, 60.0)[0]) / (20 * 8 * 365)
+    assert cost[7.0, False] == pytest.approx(cost[15.0, False], rel=0.01)
+    assert cost[7.0, True] == pytest.approx(0.089, rel=0.03)
+    assert cost[15.0, True] == pytest.approx(0.131, rel=0.15)
