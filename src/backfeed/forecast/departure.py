@@ -164,13 +164,13 @@ class DepartureForecaster:
                 break
             known = self.history.as_of(probe_ms)
             forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, probe_ms)
-            self.corrections.by_history.observe(probe_h, float(forecast.left_share(departed)[0]))
+            self.corrections.by_history.observe(probe_h, float(forecast.left_share(departed)[0]), known_at_ms)
             at_arrival = at_arrival or forecast
             if stay.stated_ms is not None:
                 corrected = self.corrections.by_history.correct(probe_h, forecast.left_by)
                 silent = DepartureDistribution(probe_ms, corrected)
                 heard = _hearing(silent, at_arrival, stay.stated_ms, self.record.worth(stay.user_id), None)
-                self.corrections.with_statement.observe(probe_h, float(heard.left_share(departed)[0]))
+                self.corrections.with_statement.observe(probe_h, float(heard.left_share(departed)[0]), known_at_ms)
         if stay.stated_ms is not None and at_arrival is not None:
             self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, at_arrival)
         self._arrivals.pop((stay.user_id, stay.location, stay.arrival_ms), None)
