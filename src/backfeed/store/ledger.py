@@ -169,13 +169,22 @@ class Ledger:
         return closed_months(cast("str", row[0]) for row in rows)
 
     def transfers(self) -> Iterator[Transfer]:
-        """Give every transfer in the order in which it was posted."""
-        for row, _ in self._rows():
-            yield _transfer(row)
+        """Give every transfer in the order in which it was posted.
 
-    def _rows(self) -> Iterator[tuple[tuple[object, ...], bytes]]:
-        for row in self._tables.run(f"SELECT {_COLUMNS}, link FROM transfers ORDER BY seq"):  # noqa: S608
-            yield row[:-1], bytes(cast("bytes", row[-1]))
+        Raises
+        ------
+        EnvironmentProblemError
+            If a row can not be read: the ledger is damaged, `verify` says where.
+        """
+        for number, (*row, _) in enumerate(self._rows(), 1):
+            try:
+                yield _transfer(row)
+            except (ValueError, TypeError) as error:
+                message = f"transfer {number} of the ledger can not be read, verify it: {error}"
+                raise EnvironmentProblemError(message) from error
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return self._tables.run(f"SELECT {_COLUMNS}, link FROM transfers ORDER BY seq")  # noqa: S608
 
     def balances(self) -> dict[str, int]:
         """Return every account's credits less debits, by account id, sorted."""
@@ -206,7 +215,7 @@ class Ledger:
         problems = [Problem("database", fault) for fault in self._tables.faults()]
         books = _Audit()
         try:
-            for row, link in self._rows():
+            for *row, link in self._rows():
                 books.take(row, link)
         except EnvironmentProblemError as error:
             problems.append(Problem("database", str(error)))
@@ -234,19 +243,19 @@ class _Audit:
         self._reserved: dict[str, int] = {}
         self._problems: list[Problem] = []
 
-    def take(self, row: tuple[object, ...], link: bytes) -> None:
+    def take(self, row: Sequence[object], link: object) -> None:
         self._count += 1
         where = f"transfer {self._count}"
+        before = self._link
+        self._link = bytes(link) if isinstance(link, bytes | memoryview) else b""
         try:
             transfer = _transfer(row)
         except (ValueError, TypeError) as error:
             self._problems.append(Problem(where, f"can not be read: {error}"))
-            self._link = link
             return
         self._problems += [Problem(f"{where} {transfer.id}", fault) for fault in faults(transfer)]
-        if chain_hash(self._link, transfer) != link:
+        if chain_hash(before, transfer) != self._link:
             self._problems.append(Problem(f"{where} {transfer.id}", "its link does not follow from its content"))
-        self._link = link
         self._take_promise(transfer, where)
         if transfer.phase in (Phase.SINGLE, Phase.POST):
             for account, given, received in ((transfer.debit, 1, 0), (transfer.credit, 0, 1)):

@@ -33,7 +33,7 @@ def seal_path(path: Path) -> Path:
     return path.with_name(path.name + ".seal")
 
 
-def open_ledger(path: Path, *, durable: bool = True) -> Ledger:
+def open_ledger(path: Path, *, durable: bool = True, readonly: bool = False) -> Ledger:
     """Open the ledger in a file, making it if it does not exist.
 
     Parameters
@@ -42,13 +42,15 @@ def open_ledger(path: Path, *, durable: bool = True) -> Ledger:
         The SQLite file.
     durable
         Wait for the disk at every commit. A simulated run, which can be repeated, need not.
+    readonly
+        Look and change nothing; the file has to exist.
 
     Raises
     ------
     EnvironmentProblemError
         If the file can not be opened, is no ledger or was written by a newer version.
     """
-    return Ledger(SqliteTables(path, durable=durable))
+    return Ledger(SqliteTables(path, durable=durable, readonly=readonly))
 
 
 def seal_ledger(path: Path, key: bytes = b"") -> Seal:
@@ -89,7 +91,7 @@ def verify_file(path: Path, key: bytes = b"") -> Verification:
     if seal is not None and seal.file_sha256 != _file_sha256(path):
         problems.append(Problem(str(path), "the file is not the one that was sealed"))
     try:
-        with open_ledger(path) as ledger:
+        with open_ledger(path, readonly=True) as ledger:
             found = ledger.verify()
     except EnvironmentProblemError as error:
         return Verification(0, "", {}, (*problems, Problem(str(path), str(error))))

@@ -38,6 +38,10 @@ CREATE INDEX transfers_of_months ON transfers (code) WHERE code IN ('month_close
 SCHEMA_VERSION = len(_STEPS)
 
 
+_FAILURES = (pysqlite3.Error, UnicodeDecodeError)
+"""What the driver raises; a damaged file can break even the text of an error message."""
+
+
 class SqliteTables:
     """A connection to the ledger's tables in a SQLite file.
 
@@ -47,6 +51,8 @@ class SqliteTables:
         The file; it is made if it does not exist.
     durable
         Wait for the disk at every commit.
+    readonly
+        Look and change nothing, not even an old schema.
 
     Raises
     ------
@@ -54,21 +60,28 @@ class SqliteTables:
         If the file can not be opened, is no ledger or was written by a newer version.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, readonly: bool = False) -> None:
         self._where = str(path)
+        self._readonly = readonly
+        address = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
         try:
-            self._db = pysqlite3.connect(str(path), isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            self._db = pysqlite3.connect(address, isolation_level=None, timeout=30, uri=True)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            for step in range(version, SCHEMA_VERSION):
-                self._db.executescript(f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
-        except pysqlite3.Error as error:
+            if version > SCHEMA_VERSION:
+                message = f"ledger {path} has schema {version}, this version knows up to {SCHEMA_VERSION}"
+                raise EnvironmentProblemError(message)
+            if not readonly:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+                self._upgrade(version)
+        except _FAILURES as error:
             message = f"ledger {path} can not be opened: {error}"
             raise EnvironmentProblemError(message) from error
-        if version > SCHEMA_VERSION:
-            message = f"ledger {path} has schema {version}, this version knows up to {SCHEMA_VERSION}"
-            raise EnvironmentProblemError(message)
+
+    def _upgrade(self, version: int) -> None:
+        """Take the steps that lead from a version of the schema to the present one, each whole or not at all."""
+        for step in range(version, SCHEMA_VERSION):
+            self._db.executescript(f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement with `?` for values and return its rows.
@@ -80,7 +93,7 @@ class SqliteTables:
         """
         try:
             rows: list[tuple[object, ...]] = self._db.execute(sql, tuple(values)).fetchall()
-        except pysqlite3.Error as error:
+        except _FAILURES as error:
             message = f"ledger {self._where}: {error}"
             raise EnvironmentProblemError(message) from error
         return rows
@@ -109,8 +122,9 @@ class SqliteTables:
     def close(self) -> None:
         """Move everything from the write-ahead log into the file and close it."""
         try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except pysqlite3.Error as error:
+            if not self._readonly:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except _FAILURES as error:
             message = f"ledger {self._where}: {error}"
             raise EnvironmentProblemError(message) from error
         finally:
