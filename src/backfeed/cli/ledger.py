@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LEDGER_NAME = "ledger.sqlite"
 """What the ledger of a run folder is called."""
 
+DETAIL_FOLDER = "days"
+"""Where a run folder keeps the interval detail of settled days."""
+
 app = typer.Typer(help="Verify and read a ledger.", no_args_is_help=True)
 
 Run = Annotated[str, typer.Argument(help="A run folder, a ledger file, or a postgresql:// address.")]
@@ -60,6 +63,7 @@ def verify(run: Run, *, key_file: KeyFile = None, as_json: AsJson = False) -> No
             found = ledger.verify()
     else:
         found = verify_file(_ledger_file(run), _key(key_file))
+        found = _with_details(run, found)
     write_result(_verification(found), _verification_words(found), as_json=as_json)
     if not found.verified:
         message = f"the ledger of {run} is not sound: {len(found.problems)} problems"
@@ -329,6 +333,23 @@ def _bank_accounts(file: Path) -> "dict[str, BankAccount]":
     if problems or not rows:
         raise InputError(problems or [Problem(str(file), "expected rows of owner,name,number,bank_id, found none")])
     return {row["owner"]: BankAccount(row["name"], row["number"], row["bank_id"]) for row in rows}
+
+
+def _with_details(run: str, found: "Verification") -> "Verification":
+    """Check the interval detail of a run folder as well, where there is some."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    folder = Path(run) / DETAIL_FOLDER
+    if not folder.is_dir():
+        return found
+    from backfeed.store.ledger_detail import verify_details  # noqa: PLC0415
+
+    try:
+        with _open(run, readonly=True) as ledger:
+            problems = verify_details(folder, ledger.transfers())
+    except EnvironmentProblemError as error:
+        problems = [Problem(str(folder), str(error))]
+    return replace(found, problems=(*found.problems, *problems))
 
 
 def _verification(found: "Verification") -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""The detail behind a settled day: which car took and gave how much in which quarter-hour, as Parquet.
+
+The hash of a day's detail stands in the evidence of the day's transfers. So the books say which readings they
+rest on, and a changed reading is found just as a changed transfer is: `verify_details` compares every file with
+the books, by hash and by watt-hours.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backfeed.core.problem import Problem
+from backfeed.meter.interval import IntervalTable
+from backfeed.settle.transfer import Code, Phase, Transfer, net_effect, original_id, transfer_day
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_ENERGY_CODES = (Code.ENERGY_CHARGED, Code.ENERGY_DISCHARGED)
+
+
+def write_detail(folder: Path, day: str, intervals: IntervalTable) -> str:
+    """Write a day's intervals to `folder/{day}.parquet` and return the hash of their content.
+
+    The hash is over the rows as CSV, so it does not depend on how Parquet packs them.
+    """
+    import polars as pl  # noqa: PLC0415 -- slow to import, needed once a day
+
+    keys = intervals.keys
+    frame = pl.DataFrame(
+        {
+            "transaction": [keys[i].transaction for i in intervals.key],
+            "owner": [keys[i].owner for i in intervals.key],
+            "site": [keys[i].site for i in intervals.key],
+            "station": [keys[i].station for i in intervals.key],
+            "evse": [keys[i].evse for i in intervals.key],
+            "start_ms": intervals.start_ms,
+            "import_wh": intervals.import_wh,
+            "export_wh": intervals.export_wh,
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(folder / f"{day}.parquet")
+    return _content_hash(frame)
+
+
+def verify_details(folder: Path, transfers: Iterable[Transfer]) -> list[Problem]:
+    """Return what does not fit between the books and the detail in a folder.
+
+    Every settled day with energy needs its file, the file's hash has to be the one that the books name last, and
+    its watt-hours have to be those that were posted for every owner at every site.
+    """
+    energy = [t for t in transfers if t.code in _ENERGY_CODES and t.phase is Phase.SINGLE]
+    named: dict[str, str] = {}
+    posted: dict[tuple[str, str, Code], int] = {}
+    for transfer in energy:
+        named[_settled_day(transfer)] = transfer.evidence.rpartition("; ")[2]
+    for identity, transfer in net_effect(energy).items():
+        day, _, rest = identity.partition("/")
+        posted[day, rest.partition("/")[2], transfer.code] = transfer.amount
+    return [problem for day in sorted(named) for problem in _day_problems(folder, day, named[day], posted)]
+
+
+def _settled_day(transfer: Transfer) -> str:
+    """Return the day whose energy it is, which for a correction may be before the day it is booked on."""
+    day = original_id(transfer.id).partition("/")[0]
+    return day or transfer_day(transfer)
+
+
+def _day_problems(folder: Path, day: str, named: str, posted: dict[tuple[str, str, Code], int]) -> list[Problem]:
+    import polars as pl  # noqa: PLC0415 -- see write_detail
+
+    path = folder / f"{day}.parquet"
+    if not path.is_file():
+        return [Problem(str(path), "is missing: the books rest on it")]
+    try:
+        frame = pl.read_parquet(path)
+        sums = frame.group_by("owner", "site").agg(pl.col("import_wh").sum(), pl.col("export_wh").sum())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        return [Problem(str(path), f"can not be read: {error}")]
+    problems = []
+    if _content_hash(frame) != named:
+        problems.append(Problem(str(path), "its content is not the one that the books name"))
+    metered = {
+        (day, f"{owner}@{site}", code): int(energy)
+        for owner, site, imported, exported in sums.iter_rows()
+        for code, energy in zip(_ENERGY_CODES, (imported, exported), strict=True)
+        if energy
+    }
+    booked = {key: amount for key, amount in posted.items() if key[0] == day and amount}
+    differing = sorted({key[1] for key in metered.keys() | booked.keys() if metered.get(key) != booked.get(key)})
+    if differing:
+        problems.append(Problem(str(path), "metered and posted energy differ for these owners", tuple(differing)))
+    return problems
+
+
+def _content_hash(frame: "pl.DataFrame") -> str:
+    return hashlib.sha256(frame.write_csv().encode()).hexdigest()
