@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfeed.battery.chemistry import Chemistry
-from backfeed.fleet.belief import energy_now, prior_belief, revise
+from backfeed.fleet.belief import Told, energy_now, prior_belief, revise
 from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import EnrolledVehicle, Owner
-from backfeed.fleet.state import SUSPENDED_BY_CAR, Plug
+from backfeed.fleet.state import Plug
 
 CAR = EnrolledVehicle("Model", Chemistry.LFP, 60.0, 7.0, 7.0, 0.9, 0.9)
 OWNER = Owner("driver", reserve_soc=0.25, target_soc=0.85, vehicle=CAR)
@@ -48,12 +48,48 @@ def test_a_register_that_falls_moves_nothing():
     assert energy_now(belief, plugged(import_wh=0), OWNER) == (belief.low_kwh, belief.high_kwh)
 
 
+STOOD = Told(Mode.SETPOINT, 0.0)
+
+
 def test_a_reported_state_of_charge_is_believed_to_its_resolution():
-    belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5, soc_ms=10), OWNER, Mode.SETPOINT)
+    prior = prior_belief(plugged(), OWNER, 5, 40)
+    belief = revise(prior, plugged(soc=0.5, soc_ms=10), OWNER, STOOD, just_stopped=False)
     assert (belief.low_kwh, belief.high_kwh) == pytest.approx((29.7, 30.3))
+
+
+def test_a_state_of_charge_older_than_the_registers_is_moved_on_by_them():
+    at_report = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5), OWNER, STOOD, just_stopped=False)
+    later = plugged(soc=0.5, soc_ms=0, metered_ms=9, import_wh=3_000)
+    moved = revise(at_report, later, OWNER, STOOD, just_stopped=False)
+    assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9)
 
 
 @pytest.mark.parametrize(("mode", "stands_at_kwh"), [(Mode.CHARGING_ONLY, 51.0), (Mode.SETPOINT, 60.0)])
 def test_a_car_that_stops_by_itself_tells_where_it_stands(mode, stands_at_kwh):
-    belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(charging_state=SUSPENDED_BY_CAR), OWNER, mode)
+    belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(), OWNER, Told(mode, 7.0), just_stopped=True)
     assert belief.low_kwh == belief.high_kwh == pytest.approx(stands_at_kwh)
+
+
+def test_a_car_that_was_told_to_stand_says_nothing_by_standing():
+    prior = prior_belief(plugged(), OWNER, 5, 40)
+    assert revise(prior, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 0.0), just_stopped=True) == prior
+
+
+def test_a_car_that_still_draws_has_not_reached_its_drivers_limit_however_much_it_took():
+    prior = prior_belief(plugged(), OWNER, 5, 6)
+    late = plugged(import_wh=31_000, power_kw=7.0)
+    belief = revise(prior, late, OWNER, Told(Mode.CHARGING_ONLY, 7.0), just_stopped=False)
+    assert belief.low_kwh < 51.0
+    assert belief.high_kwh <= 51.0
+
+
+@given(
+    st.floats(0, 50), st.floats(0, 50), st.integers(0, 60_000), st.integers(0, 60_000), st.floats(-7, 7), st.booleans(),
+    st.sampled_from(Mode), st.one_of(st.just(float("nan")), st.floats(0, 1)),
+)  # fmt: skip
+def test_a_band_stays_a_band_inside_the_battery(one, other, import_wh, export_wh, power_kw, stopped, mode, soc):
+    prior = prior_belief(plugged(), OWNER, min(one, other), max(one, other))
+    shown = plugged(import_wh=1_000 + import_wh, export_wh=export_wh, power_kw=power_kw, soc=soc)
+    belief = revise(prior, shown, OWNER, Told(mode, power_kw), just_stopped=stopped)
+    assert 0 <= belief.low_kwh <= belief.high_kwh <= 60
+    assert (belief.import_wh, belief.export_wh) == (1_000 + import_wh, export_wh)
