@@ -9,7 +9,7 @@ The file is ISO 20022 `pain.001.001.03`, the credit-transfer message that banks 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 from backfeed.core.instant import to_datetime
 from backfeed.core.money import MICRO
