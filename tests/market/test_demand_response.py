@@ -21,6 +21,9 @@ from backfeed.market.demand_response import (
     paid_wh,
     payment_micro,
     settle_delivery,
+    settle_event,
+    takes_part,
+    timetable,
 )
 from backfeed.market.programme import load_programme, programme_names
 
@@ -111,6 +114,43 @@ def test_the_penalty_is_half_the_price_of_what_is_missing_to_half_the_promise():
     assert payment.penalty_micro == 2_250_000  # (10 kWh x 0.5 - 2 kWh) x 1.5 x 0.5
     assert payment.net_micro == -2_250_000
     assert settle_delivery(PILOT, 10_000, 5_000, Decimal("1.5")).penalty_micro == 0
+
+
+def test_a_programme_that_settles_by_the_hour_does_not_let_one_hour_make_up_for_another():
+    made = award(VPP, invitation(power_kw=6000.0), 6000.0, START_MS - 2 * MS_PER_H)
+    assert isinstance(made, Award)
+    uneven = np.array([3_000_000] * 4 + [0] * 4)
+    by_hour = settle_event(made, uneven, 15 * MS_PER_MIN)
+    assert by_hour.revenue_micro == 6_000 * 12 // 10 * 1_500_000
+    assert by_hour.penalty_micro == 3_000 * 750_000
+    assert (by_hour.promised_wh, by_hour.delivered_wh) == (12_000_000, 12_000_000)
+    whole = settle_event(replace(made, programme=replace(VPP, settlement_min=None)), uneven, 15 * MS_PER_MIN)
+    assert (whole.revenue_micro, whole.penalty_micro) == (12_000 * 1_500_000, 0)
+    with pytest.raises(ValueError, match="whole number of steps"):
+        settle_event(replace(made, programme=replace(VPP, settlement_min=50)), uneven, 15 * MS_PER_MIN)
+
+
+@given(st.integers(1, 10**7), st.integers(1, 20), st.sampled_from([15, 30, 60]))
+def test_periods_settled_apart_promise_the_whole(promised, steps, minutes):
+    made = award(PILOT, invitation(), 10.0, START_MS - MS_PER_H)
+    made = replace(made, promised_wh=promised, programme=replace(PILOT, settlement_min=minutes, penalty=None))
+    even = np.array([promised * (i + 1) // steps - promised * i // steps for i in range(steps)])
+    paid = settle_event(made, even, 15 * MS_PER_MIN)
+    assert abs(paid.revenue_micro - promised * 1_500) <= 1_500 * steps
+
+
+def test_the_timetable_of_an_invitation_names_every_deadline():
+    clock = timetable(load_programme("sichuan-2023"), invitation())
+    assert clock.invited_by_ms == parse_instant("2026-07-10T15:00:00+08:00")
+    assert clock.gate_closure_ms == parse_instant("2026-07-10T17:00:00+08:00")
+    assert clock.confirmed_by_ms == parse_instant("2026-07-12T14:00:00+08:00")
+    assert timetable(PILOT, invitation()).confirmed_by_ms is None
+
+
+def test_owners_say_yes_or_no_as_the_programme_asks():
+    yes_needed = load_programme("jiangsu")
+    assert [takes_part(yes_needed, answer=answer) for answer in (True, False, None)] == [True, False, False]
+    assert [takes_part(PILOT, answer=answer) for answer in (True, False, None)] == [True, False, True]
 
 
 def test_delivery_counts_the_way_it_was_invited():

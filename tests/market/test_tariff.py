@@ -201,6 +201,7 @@ def test_an_up_to_subsidy_pays_nothing_until_it_is_granted():
     granted = grant_subsidy(tariff, "guangzhou-v2g", Decimal("1.5"))
     assert set(price_axis(granted, axis).subsidy) == {Decimal("1.5")}
     assert price_axis(granted, axis).sell == price_axis(tariff, axis).sell
+    assert price_axis(granted, axis).without_subsidy().subsidy == price_axis(tariff, axis).subsidy
     for name, amount in (("guangzhou-v2g", Decimal(6)), ("nobody", Decimal(1))):
         with pytest.raises(InputError):
             grant_subsidy(tariff, name, amount)

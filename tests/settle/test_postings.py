@@ -15,7 +15,7 @@ from backfeed.core.instant import MS_PER_H, local_midnight_ms
 from backfeed.market.demand_response import Direction, Invitation, award, settle_delivery
 from backfeed.market.programme import load_programme
 from backfeed.market.tariff import grant_subsidy, load_tariff, price_axis
-from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
+from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterBook, MeterKey
 from backfeed.settle.account import Instrument, Role, holder_of
 from backfeed.settle.offer import Offer
 from backfeed.settle.postings import DeliveredEvent, Parties, SettlementDay, award_transfer, settle_day
@@ -395,3 +395,27 @@ def test_settling_again_gives_the_same_bytes():
     rows = [(name, "garage", step, 37 * step, 11 * step) for name in ("ann", "bob") for step in range(96)]
     one, again = settled(rows), settled(rows)
     assert b"".join(t.canonical() for t in one.transfers) == b"".join(t.canonical() for t in again.transfers)
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(1_000, marks=pytest.mark.nightly)])
+def test_duplicated_and_reordered_meter_events_settle_to_the_same_transfers(count):
+    generator = np.random.Generator(np.random.PCG64(5))
+    events = []
+    for name in ("ann", "bob", "cem"):
+        steps = np.stack([np.full(96, 900_000), generator.integers(0, 900, 96), generator.integers(0, 900, 96)], axis=1)
+        steps[0, 0] = AXIS.start_ms
+        events += [(name, *row) for row in np.cumsum(steps, axis=0).tolist()]
+    keys = [MeterKey("t", name, "garage", f"cp-{name}", 1) for name in ("ann", "bob", "cem")]
+
+    def transfers(order):
+        book = MeterBook()
+        for place in order:
+            name, *reading = events[place]
+            book.add((f"cp-{name}", 1, "t"), *reading)
+        intervals = book.table(keys)
+        return settle_day(SettlementDay("2026-07-20", AXIS.end_ms, intervals, PRICES, {}), Parties()).transfers
+
+    clean = transfers(range(len(events)))
+    for _ in range(count):
+        order = np.concatenate([np.arange(len(events)), generator.integers(0, len(events), 50)])
+        assert transfers(generator.permutation(order).tolist()) == clean

@@ -128,6 +128,8 @@ class Programme:
         Points (response ratio, paid multiple of the promised energy), ratios not decreasing.
     penalty
         What falling short costs; absent where it costs nothing.
+    settlement_min
+        Minutes that are settled as one, by ratio and penalty; absent where the whole event is.
     opt_in
         Whether owners have to say yes; otherwise they may say no.
     """
@@ -148,6 +150,7 @@ class Programme:
     baseline: str
     payment_curve: tuple[tuple[Decimal, Decimal], ...]
     penalty: Penalty | None
+    settlement_min: int | None
     opt_in: bool
     notes: tuple[str, ...] = ()
 
@@ -192,13 +195,46 @@ class DrPayment:
         return self.delivered_wh / self.promised_wh if self.promised_wh else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """The clock of one invitation under a programme, in milliseconds since 1970 UTC; absent where there is no rule."""
+
+    invited_by_ms: int | None
+    gate_closure_ms: int
+    confirmed_by_ms: int | None
+    start_ms: int
+    end_ms: int
+
+
+def timetable(programme: Programme, invitation: Invitation) -> Timetable:
+    """Return when an invitation has to be made, answered, confirmed and delivered."""
+
+    def at(deadline: Deadline | None) -> int | None:
+        return None if deadline is None else deadline.before(invitation.start_ms, programme.timezone)
+
+    return Timetable(
+        invited_by_ms=at(programme.invitation),
+        gate_closure_ms=programme.gate_closure.before(invitation.start_ms, programme.timezone),
+        confirmed_by_ms=at(programme.confirmation),
+        start_ms=invitation.start_ms,
+        end_ms=invitation.end_ms,
+    )
+
+
+def takes_part(programme: Programme, *, answer: bool | None) -> bool:
+    """Say whether an owner takes part, given a yes, a no or no answer.
+
+    >>> from backfeed.market.programme import load_programme
+    >>> takes_part(load_programme("jiangsu"), answer=None), takes_part(load_programme("pilot"), answer=None)
+    (False, True)
+    """
+    return (not programme.opt_in) if answer is None else answer
+
+
 def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms: int) -> Award | Declined:
     """Turn an offer of power into an award of at most the invited power, or say why there is none."""
-    gate_ms = programme.gate_closure.before(invitation.start_ms, programme.timezone)
-    latest = programme.invitation
-    invited_in_time = latest is None or invitation.invited_at_ms <= latest.before(
-        invitation.start_ms, programme.timezone
-    )
+    clock = timetable(programme, invitation)
+    invited_in_time = clock.invited_by_ms is None or invitation.invited_at_ms <= clock.invited_by_ms
     kind, price = invitation.kind, invitation.price_per_kwh
     power_kw = min(offer_kw, invitation.power_kw)
     cap, floor = dict(programme.price_cap_per_kwh).get(kind), dict(programme.price_floor_per_kwh).get(kind)
@@ -208,7 +244,7 @@ def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms:
             (kind in programme.directions, f"{programme.programme_id} does not invite to {kind.value}"),
             (now_ms >= invitation.invited_at_ms, "the offer came before the invitation"),
             (invited_in_time, f"the invitation is later than {programme.programme_id} allows"),
-            (now_ms <= gate_ms, "the gate has closed"),
+            (now_ms <= clock.gate_closure_ms, "the gate has closed"),
             (
                 power_kw > 0 and power_kw >= programme.power_min_kw,
                 f"the offer of {power_kw:g} kW lies below the least of {programme.power_min_kw:g} kW",
@@ -283,6 +319,47 @@ def settle_delivery(programme: Programme, promised_wh: int, delivered_wh: int, p
         short_wh = max(programme.penalty.below_ratio * promised_wh - max(delivered_wh, 0), _ZERO)
         short_wh *= programme.penalty.factor
     return DrPayment(promised_wh, delivered_wh, revenue, round_micro(short_wh * price_per_kwh / WH_PER_KWH))
+
+
+def settle_event(award: Award, delivered_wh: NDArray[np.int64], step_ms: int) -> DrPayment:
+    """Return what an event earns and costs, settled over the periods that its programme settles as one.
+
+    Parameters
+    ----------
+    award
+        The promise, spread evenly over the event.
+    delivered_wh
+        Energy delivered in every interval of the event [Wh], from `delivered_wh`.
+    step_ms
+        Length of an interval.
+
+    Raises
+    ------
+    ValueError
+        If a settlement period is no whole number of intervals.
+    """
+    programme, count = award.programme, len(delivered_wh)
+    if programme.settlement_min is None:
+        return settle_delivery(programme, award.promised_wh, int(delivered_wh.sum()), award.price_per_kwh)
+    width, rest = divmod(programme.settlement_min * MS_PER_MIN, step_ms)
+    if rest or not width:
+        message = f"periods of {programme.settlement_min} minutes are no whole number of steps of {step_ms} ms"
+        raise ValueError(message)
+    parts = [
+        settle_delivery(
+            programme,
+            award.promised_wh * min(first + width, count) // count - award.promised_wh * first // count,
+            int(delivered_wh[first : first + width].sum()),
+            award.price_per_kwh,
+        )
+        for first in range(0, count, width)
+    ]
+    return DrPayment(
+        award.promised_wh,
+        int(delivered_wh.sum()),
+        sum(part.revenue_micro for part in parts),
+        sum(part.penalty_micro for part in parts),
+    )
 
 
 def payment_micro(programme: Programme, promised_wh: int, delivered_wh: int, price_per_kwh: Decimal) -> int:

@@ -9,7 +9,7 @@ the same as `warnings`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
@@ -59,6 +59,11 @@ class PriceSeries:
     sell_per_kwh: NDArray[np.float64]
     subsidy_per_kwh: NDArray[np.float64]
     warnings: tuple[Problem, ...]
+
+    def without_subsidy(self) -> "PriceSeries":
+        """Return the same prices without subsidies, since these end."""
+        nothing = (_ZERO,) * self.axis.count
+        return replace(self, subsidy=nothing, subsidy_per_kwh=np.zeros(self.axis.count))
 
 
 def validity_problems(tariff: Tariff, first: date, last: date) -> tuple[Problem, ...]:

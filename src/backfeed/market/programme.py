@@ -67,6 +67,7 @@ def build_programme(table: Table) -> Programme:
         baseline=table.text("baseline"),
         payment_curve=_curve(table),
         penalty=_penalty(table),
+        settlement_min=table.whole("settlement_min", 0) or None,
         opt_in=table.truth("opt_in", default=False),
         notes=table.texts("notes"),
     )
