@@ -156,3 +156,12 @@ def test_tests_use_no_patching():
         if re.search(r"unittest" + r"\.mock|monkey" + r"patch\.(setattr|setitem)|\bMagic" + r"Mock\b", path.read_text())
     ]
     assert not patched
+
+
+def test_every_link_in_the_documents_leads_somewhere():
+    broken = []
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            if "://" not in target and not (path.parent / target).exists():
+                broken.append(f"{name_of(path)}: {target}")
+    assert not broken
