@@ -27,6 +27,7 @@ from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
 from backfeed.market.programme import load_programme
 from backfeed.meter.interval import MeterBook
+from backfeed.plan.rolling import Terms
 from backfeed.settle.postings import Parties
 from backfeed.store.ledger import Ledger
 from backfeed.store.ledger_seal import open_ledger
@@ -37,6 +38,9 @@ DAY_CLOSES_AFTER_MS = 10 * MS_PER_MIN
 
 HEARTBEAT_S = 3600
 """Heartbeats only set a station's clock; whether its link lives is found out by pings."""
+
+RISK_AVERSION = 2.0
+"""How many times its price a missing kWh counts in the plan: a promise is worth more than what its breach costs."""
 
 EVENTS_FILE = "events.sqlite"
 LEDGER_FILE = "ledger.sqlite"
@@ -134,6 +138,11 @@ async def assemble(
         step_ms=pilot.plan.interval_minutes * MS_PER_MIN,
         horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
         discharges=discharges,
+        terms=Terms(
+            missing_per_kwh=RISK_AVERSION * pilot.plan.shortfall_per_kwh,
+            stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
+        ),
+        end_ms=pilot.end_ms,
     )
     demand = DemandDesk(load_programme("pilot"), knowledge, pilot.start_ms, pilot.pilot.timezone, discharges)
     dispatching = Dispatching(

@@ -111,7 +111,7 @@ class Dispatching:
             ),
             target_kwh=np.array([car.owner.target_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
             full_kwh=np.array([v.capacity_kwh for v in vehicle]),
-            departure_ms=np.array([car.promise_ms for car in cars], dtype=np.int64),
+            departure_ms=np.array([car.promised_ms for car in cars], dtype=np.int64),
             charge_efficiency=np.array([v.charge_efficiency for v in vehicle]),
             discharge_efficiency=np.array([v.discharge_efficiency for v in vehicle]),
             planned_kw=np.array([self._planned_kw(now_ms, car) for car in cars]),

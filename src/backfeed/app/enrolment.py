@@ -1,6 +1,6 @@
 """Enrolment: what is agreed before a car ever plugs in. Owners with their cars, stations with their sites."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import local_datetime
-from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
 
 
@@ -32,6 +32,8 @@ class Enrolment:
         Rated power of the chargers, a magnitude.
     zone
         The time zone of the sites.
+    registered
+        The site of a station from outside, None for a station that is not registered.
     """
 
     sites: Mapping[str, Site]
@@ -40,6 +42,7 @@ class Enrolment:
     default_owner: Owner
     charger_power_kw: float
     zone: ZoneInfo
+    registered: Callable[[str], str | None] = lambda _station: None
 
     def utc_offset_ms(self, axis: TimeAxis) -> NDArray[np.int64]:
         """Return how far the sites' wall clock is ahead of UTC at the steps of an axis."""
@@ -57,19 +60,10 @@ class Enrolment:
         return owner if owner is not None else replace(self.default_owner, owner_id=token)
 
     def location_of(self, station: str) -> str:
-        """Return the location of a station named `{location}-{number}`."""
-        return station.rpartition("-")[0]
+        """Return the location of a station: that in `{location}-{number}`, or its site for one from outside."""
+        return self.registered(station) or station.rpartition("-")[0]
 
     def site_of(self, station: str) -> Site | None:
         """Return the site of a station, None for a station that belongs nowhere."""
-        site_id = self.site_of_location.get(self.location_of(station)) or self.site_of_location.get(station)
+        site_id = self.registered(station) or self.site_of_location.get(station.rpartition("-")[0])
         return self.sites.get(site_id) if site_id is not None else None
-
-
-DEFAULT_CAPACITY_KWH = 60.0
-DEFAULT_EFFICIENCY = 0.93
-
-
-def default_owner(reserve_soc: float, target_soc: float, vehicle: EnrolledVehicle) -> Owner:
-    """Return the terms for a stranger: the pilot's defaults and a car that stands for many."""
-    return Owner("", reserve_soc, target_soc, vehicle)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.app.enrolment import Enrolment
-from backfeed.core.instant import MS_PER_S
+from backfeed.core.instant import MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, revise
 from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
@@ -22,6 +22,9 @@ from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
 from backfeed.meter.interval import INTERVAL_MS, MeterBook, MeterKey
 
 Ints = NDArray[np.int64]
+
+STATEMENT_TOLERANCE_MS = 15 * MS_PER_MIN
+"""A driver who leaves this much earlier than said has still kept the statement."""
 
 BAND_KNOWN_SHARE = 0.03
 """A band narrower than this share of the capacity counts as known."""
@@ -34,8 +37,8 @@ class Outlook(Protocol):
         """Return a low and a high quantile of the energy that this driver takes, AC at the meter."""
         ...
 
-    def departure_ms(self, plug: Plug, location: str, now_ms: int) -> tuple[int, int]:
-        """Return an early and a late quantile of the departure of a car that is still here."""
+    def left_by_ms(self, plug: Plug, location: str, now_ms: int) -> Ints:
+        """Return by when a car that is still here will have left, with the chances of the rolling plan's levels."""
         ...
 
     def learn(self, session: PastSession) -> None:
@@ -47,7 +50,8 @@ class Outlook(Protocol):
 class Car:
     """A car that is plugged in, with all that is needed to decide about it.
 
-    Energies are kWh in the battery on the nominal scale; powers are magnitudes at the EVSE.
+    Energies are kWh in the battery on the nominal scale; powers are magnitudes at the EVSE; `left_by_ms` are the
+    quantiles of its departure.
     """
 
     plug: Plug
@@ -58,8 +62,13 @@ class Car:
     energy_high_kwh: float
     charge_max_kw: float
     discharge_max_kw: float
-    promise_ms: int
-    leave_ms: int
+    left_by_ms: Ints
+
+    @property
+    def promised_ms(self) -> int:
+        """The departure that was promised to be kept: the driver's word, less what counts as keeping it; -1 for none."""
+        stated_ms = self.plug.departure_stated_ms
+        return stated_ms - STATEMENT_TOLERANCE_MS if stated_ms >= 0 else -1
 
     @property
     def key(self) -> tuple[str, int]:
@@ -228,7 +237,6 @@ class Knowledge:
         owner = self.enrolment.owner_of(plug.token)
         location = self.enrolment.location_of(plug.station)
         low, high = energy_now(belief, plug, owner)
-        promise_ms, leave_ms = self.outlook.departure_ms(plug, location, now_ms)
         rated_kw = self.enrolment.charger_power_kw
         said_charge, said_discharge = plug.charge_max_kw, plug.discharge_max_kw
         return Car(
@@ -240,6 +248,5 @@ class Knowledge:
             energy_high_kwh=high,
             charge_max_kw=min(rated_kw, owner.vehicle.charge_max_kw if np.isnan(said_charge) else said_charge),
             discharge_max_kw=0.0 if np.isnan(said_discharge) else min(rated_kw, said_discharge),
-            promise_ms=promise_ms,
-            leave_ms=max(leave_ms, now_ms + MS_PER_S),
+            left_by_ms=self.outlook.left_by_ms(plug, location, now_ms),
         )

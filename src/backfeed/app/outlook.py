@@ -1,7 +1,7 @@
 """The outlook: the forecasts, asked the two questions that planning has.
 
-How early must a car be ready and how late may it still be here; and how much does its driver need? The
-risk levels are set before a run and never fitted to it.
+What are the odds that a car has left by some time, and how much does its driver need? The levels are set
+before a run and never fitted to it.
 """
 
 from collections import deque
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.fleet.session import PastSession
@@ -16,12 +17,9 @@ from backfeed.fleet.state import Plug
 from backfeed.forecast.departure import DepartureForecaster
 from backfeed.forecast.energy_need import energy_quantiles
 from backfeed.forecast.history import Stay
+from backfeed.plan.rolling import LEVELS
 
-PROMISE_LEVEL = 0.01
-"""The share of departures that may come before the promise."""
-
-LEAVE_LEVEL = 0.9
-"""The share of departures that come before the end of the look-ahead for a car."""
+Ints = NDArray[np.int64]
 
 NEED_LEVELS = (0.1, 0.95)
 """The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
@@ -34,8 +32,7 @@ REFRESH_MS = 15 * MS_PER_MIN
 class _Answer:
     until_ms: int
     stated_ms: int
-    promise_ms: int
-    leave_ms: int
+    left_by_ms: Ints
 
 
 class ForecastOutlook:
@@ -54,14 +51,14 @@ class ForecastOutlook:
         low, high = energy_quantiles(known, owner_id, location, arrival_ms, np.array(NEED_LEVELS))
         return float(low), float(high)
 
-    def departure_ms(self, plug: Plug, location: str, now_ms: int) -> tuple[int, int]:
-        """Return an early and a late quantile of the departure of a car that is still here."""
+    def left_by_ms(self, plug: Plug, location: str, now_ms: int) -> Ints:
+        """Return by when a car that is still here will have left, with the chances of the rolling plan's levels."""
         key = (plug.station, plug.transaction)
         answer = self._answers.get(key)
         if answer is None or now_ms >= answer.until_ms or answer.stated_ms != plug.departure_stated_ms:
             answer = self._ask(plug, location, now_ms)
             self._answers[key] = answer
-        return answer.promise_ms, answer.leave_ms
+        return answer.left_by_ms
 
     def learn(self, session: PastSession) -> None:
         """Add a session that is over to the history."""
@@ -74,8 +71,7 @@ class ForecastOutlook:
         distribution = self._forecaster.distribution(
             plug.token, location, plug.since_ms, now_ms, stated_ms if stated_ms >= 0 else None
         )
-        promise, leave = distribution.quantiles_ms(np.array([PROMISE_LEVEL, LEAVE_LEVEL]))
-        return _Answer(now_ms + REFRESH_MS, stated_ms, int(promise), int(leave))
+        return _Answer(now_ms + REFRESH_MS, stated_ms, distribution.quantiles_ms(np.array(LEVELS)))
 
     def _catch_up(self, now_ms: int) -> None:
         while self._waiting and self._waiting[0].known_at_ms <= now_ms:

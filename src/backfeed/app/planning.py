@@ -27,8 +27,8 @@ from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
 from backfeed.plan.check import Proposal, check
 from backfeed.plan.highs import HighsSolver
-from backfeed.plan.problem import Penalties, PlanProblem
-from backfeed.plan.rolling import PluggedFleet, SiteLimits, rolling_axis, rolling_problem
+from backfeed.plan.problem import PlanProblem
+from backfeed.plan.rolling import PluggedFleet, SiteLimits, Terms, rolling_axis, rolling_problem
 from backfeed.plan.schedule import Schedule
 from backfeed.plan.solve import solve, solve_by_rule
 
@@ -89,6 +89,10 @@ class Planning:
         Length of a step and of the look-ahead.
     discharges
         Whether cars may discharge at all.
+    terms
+        What missing and stored energy are worth.
+    end_ms
+        When the pilot ends: every car is planned to have what its owner wants by then, as if it left.
     """
 
     enrolment: Enrolment
@@ -98,6 +102,8 @@ class Planning:
     step_ms: int
     horizon_ms: int
     discharges: bool
+    terms: Terms
+    end_ms: int
     plans: int = 0
     fallbacks: int = 0
     gap_max: float = 0.0
@@ -151,7 +157,7 @@ class Planning:
 
     def _problem(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> PlanProblem:
         fleet = self._fleet(cars)
-        axis = rolling_axis(now_ms, fleet.leave_ms, self.horizon_ms, self.step_ms)
+        axis = rolling_axis(now_ms, fleet.left_by_ms, now_ms + self.horizon_ms, self.step_ms)
         first = self.prices.axis.index_of(axis.start_ms)
         # A plan finer than the prices' quarter-hours repeats each of them.
         step = first + np.arange(axis.count) * axis.step_ms // self.prices.axis.step_ms
@@ -163,9 +169,8 @@ class Planning:
             self._limits(axis, sorted({car.site_id for car in cars})),
             self.prices.buy_per_kwh[step],
             self.prices.sell_per_kwh[step],
+            self.terms,
             tuple(promise for promise in promises if promise is not None),
-            Penalties(),
-            float(self.prices.buy_per_kwh.min()),
         )
 
     def _fleet(self, cars: list[Car]) -> PluggedFleet:
@@ -185,8 +190,7 @@ class Planning:
             discharge_efficiency=numbers[7],
             wear_per_kwh=numbers[8],
             hold_per_kwh_h=numbers[9],
-            promise_ms=np.array([car.promise_ms for car in cars], dtype=np.int64),
-            leave_ms=np.array([car.leave_ms for car in cars], dtype=np.int64),
+            left_by_ms=np.minimum([car.left_by_ms for car in cars], self.end_ms),
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:

@@ -37,6 +37,9 @@ from backfeed.sim.world import draw_world
 
 _PROFILE_QUARTERS = 96
 
+START_DELAY_S = 3
+"""How long car and station negotiate before power flows: on the short side of what IEC 61851 and ISO 15118 take."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -140,6 +143,7 @@ def world_config(pilot: Pilot) -> WorldConfig:
         soc_reported_share=drivers.soc_reported_share,
         reserve_soc=owners.reserve_soc,
         target_soc=owners.target_soc,
+        start_delay_s=START_DELAY_S,
     )
 
 

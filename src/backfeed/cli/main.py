@@ -20,6 +20,7 @@ from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 COMMANDS = {
     "run": "Run a pilot on real sessions, in simulated worlds.",
     "serve": "Run a pilot live: chargers connect over OCPP.",
+    "stations": "Register the chargers that may connect.",
     "sessions": "Check session files.",
     "pilot": "Make a pilot file for a session file.",
     "plan": "Solve a planner instance; check a schedule.",

@@ -52,7 +52,12 @@ def identity_of(path: str) -> str | None:
     if match is None:
         return None
     identity = unquote(match[1], errors="replace")
-    return identity if _IDENTITY.fullmatch(identity) and identity not in {".", ".."} else None
+    return identity if is_identity(identity) else None
+
+
+def is_identity(text: str) -> bool:
+    """Return whether a text can name a station: OCPP's identifierString, and no path."""
+    return _IDENTITY.fullmatch(text) is not None and text not in {".", ".."}
 
 
 def password_of(request: Request, station: str) -> str | None:

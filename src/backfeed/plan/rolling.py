@@ -1,15 +1,19 @@
 """The rolling problem: what the fleet that is plugged in right now should do until it leaves.
 
-A departure is not known, only judged, so every car is two linked rows of the planner's problem:
+When a car leaves is not known, only its odds are. The plan is therefore the best fixed plan over the
+odds: with S(t) the chance that the car is still here at t,
 
-    [now, promise)    the car may go down to its reserve, and must stand at its target at the end
-    [promise, leave)  it may already be gone: the target has become the floor
+    min  sum_t S(t) (energy cost + wear + holding)(t)  +  sum_t P(leaves at t) m (target - e(t))+
 
-`promise` is an early quantile of the departure, `leave` a late one; both are handed in. Between the
-two a car can still give what it holds above its target, and loses nothing if it is gone.
+so that energy missing to the target costs `m` times the chance that the car leaves just then, and a
+trade counts by the chance that it can be made. Odds are told by quantiles: between two of them a car
+is one row of the planner's problem, linked to the row before, priced in the zone that carries S, with
+its own price of missing energy at its end. Since the plan is made anew every quarter-hour and at every
+change, a car that stays has its odds, and its plan, revised.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +25,14 @@ from backfeed.plan.problem import Commitments, Nodes, Penalties, PlanProblem, Pr
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LEVELS: Final = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95)
+"""Shares of departures at which the odds are told: dense where a missed promise is decided."""
+
 SHORTEST_STEP_MS = MS_PER_MIN
 """What is left of a step below this is not planned: the orders of the step before still hold."""
 
 ROOT = 0
-"""Index of the fleet's own node; the sites follow."""
+"""Index of the fleet's own node; the sites follow, then the leaves that carry the odds."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,8 @@ class PluggedFleet:
         As in `Windows`.
     wear_per_kwh, hold_per_kwh_h
         The linearised wear of each car.
-    promise_ms, leave_ms
-        The early and the late quantile of the departure.
+    left_by_ms
+        The instants by which it has left with the chances of `LEVELS`, shape `(car, level)`, not decreasing.
     """
 
     name: tuple[str, ...]
@@ -60,8 +67,7 @@ class PluggedFleet:
     discharge_efficiency: Floats
     wear_per_kwh: Floats
     hold_per_kwh_h: Floats
-    promise_ms: Ints
-    leave_ms: Ints
+    left_by_ms: Ints
 
     def __len__(self) -> int:
         """Return the number of cars."""
@@ -91,12 +97,31 @@ class FleetCommitment:
     shortfall_per_kwh: float
 
 
-def rolling_axis(now_ms: int, leave_ms: Ints, horizon_ms: int, step_ms: int) -> TimeAxis:
-    """Return the plan's axis: from the step that holds `now_ms` to the last departure, within the horizon."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the rolling plan pays and gets beside the prices of energy.
+
+    Parameters
+    ----------
+    missing_per_kwh
+        Price of a kWh missing at a departure that does happen.
+    stored_per_kwh
+        What a kWh above the target is worth when the car leaves or the look-ahead ends.
+    penalties
+        For reserves and limits.
+    """
+
+    missing_per_kwh: float
+    stored_per_kwh: float
+    penalties: Penalties = Penalties()  # noqa: RUF009 - frozen
+
+
+def rolling_axis(now_ms: int, left_by_ms: Ints, until_ms: int, step_ms: int) -> TimeAxis:
+    """Return the plan's axis: from the step that holds `now_ms` to the last likely departure, at most to `until_ms`."""
     left_ms = step_ms - now_ms % step_ms
     begin_ms = now_ms if left_ms >= SHORTEST_STEP_MS else now_ms + left_ms
-    last_ms = int(leave_ms.max(initial=begin_ms + step_ms))
-    return covering(begin_ms, min(max(last_ms, begin_ms + step_ms), begin_ms + horizon_ms), step_ms)
+    last_ms = min(int(left_by_ms.max(initial=begin_ms)), until_ms)
+    return covering(begin_ms, max(last_ms, begin_ms + step_ms), step_ms)
 
 
 def rolling_problem(  # noqa: PLR0913 - the parts of one problem, each a value of its own
@@ -106,9 +131,8 @@ def rolling_problem(  # noqa: PLR0913 - the parts of one problem, each a value o
     sites: SiteLimits,
     buy_per_kwh: Floats,
     sell_per_kwh: Floats,
+    terms: Terms,
     commitments: tuple[FleetCommitment, ...] = (),
-    penalties: Penalties = Penalties(),  # noqa: B008 - frozen
-    stored_value_per_kwh: float = 0.0,
 ) -> PlanProblem:
     """Build the planner's problem for the cars that are plugged in.
 
@@ -122,62 +146,94 @@ def rolling_problem(  # noqa: PLR0913 - the parts of one problem, each a value o
         Who is here, and the limits they share.
     buy_per_kwh, sell_per_kwh
         Prices, shape `(step,)`.
+    terms
+        What else is paid.
     commitments
         Promises of the whole fleet.
-    stored_value_per_kwh
-        What energy above the target is worth when the car leaves or the horizon ends.
     """
+    chances = stays_chances()
     return PlanProblem(
         axis=axis,
-        prices=Prices(("",), buy_per_kwh[None, :], sell_per_kwh[None, :]),
+        prices=Prices(
+            tuple(f"stays {chance:.3f}" for chance in chances),
+            chances[:, None] * buy_per_kwh,
+            chances[:, None] * sell_per_kwh,
+        ),
         nodes=_nodes(axis, sites),
-        windows=_windows(now_ms, axis, fleet, stored_value_per_kwh),
+        windows=_windows(now_ms, axis, fleet, len(sites.name), terms),
         commitments=_commitments(commitments),
-        penalties=penalties,
+        penalties=terms.penalties,
     )
 
 
+def stays_chances() -> Floats:
+    """Return the mean chance that a car is still here between each quantile of `LEVELS` and the one before."""
+    levels = np.array(LEVELS)
+    chances: Floats = 1.0 - (np.append(0.0, levels[:-1]) + levels) / 2
+    return chances
+
+
 def _nodes(axis: TimeAxis, sites: SiteLimits) -> Nodes:
-    """Return the fleet's root and a child for every site."""
-    count = len(sites.name)
-    nodes = Nodes.tree(("fleet", *sites.name), [-1, *([ROOT] * count)], axis.count)
-    nodes.import_limit_kw[1:] = sites.import_limit_kw
-    nodes.export_limit_kw[1:] = sites.export_limit_kw
-    nodes.base_load_kw[1:] = sites.base_load_kw
+    """Return the fleet's root, its sites, and below each site a leaf for every price zone."""
+    count, zones = len(sites.name), len(LEVELS)
+    leaves = [f"{name} {level}" for name in sites.name for level in range(zones)]
+    parent = [-1, *([ROOT] * count), *(1 + site for site in range(count) for _ in range(zones))]
+    nodes = Nodes.tree(("fleet", *sites.name, *leaves), parent, axis.count)
+    nodes.zone[1 + count :] = np.tile(np.arange(zones), count)
+    nodes.import_limit_kw[1 : 1 + count] = sites.import_limit_kw
+    nodes.export_limit_kw[1 : 1 + count] = sites.export_limit_kw
+    nodes.base_load_kw[1 : 1 + count] = sites.base_load_kw
     return nodes
 
 
-def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, stored_value_per_kwh: float) -> Windows:
-    """Return two linked rows for a car, one where its promise lies at or beyond the end of the axis."""
-    promise = np.clip((fleet.promise_ms - axis.start_ms) // axis.step_ms, 1, axis.count)
-    leave = np.clip(-((axis.start_ms - fleet.leave_ms) // axis.step_ms), promise, axis.count)
-    stays_on = leave > promise
-    car = np.concatenate((np.arange(len(fleet)), np.flatnonzero(stays_on)))
-    second = np.arange(len(car)) >= len(fleet)
-    order = np.lexsort((second, car))
-    car, second = car[order], second[order]
-    target = fleet.target_kwh[car]
+def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms: Terms) -> Windows:
+    """Return a chain of linked rows for every car, one for each stretch between two of its quantiles."""
+    ends = np.clip((fleet.left_by_ms - axis.start_ms) // axis.step_ms, 1, axis.count)
+    # Quantiles that fall into one step make one row, which takes the zone of the last of them.
+    closes = np.append(ends[:, 1:] > ends[:, :-1], np.ones((len(fleet), 1), np.bool_), axis=1)
+    car, level = np.nonzero(closes)
+    depart = ends[car, level]
+    first = np.append(True, car[1:] != car[:-1])
+    arrive = np.where(first, 0, np.append(0, depart[:-1]))
+    chance = stays_chances()[level]
+    target, reserve = fleet.target_kwh[car], fleet.reserve_kwh[car]
+    last = np.append(first[1:], True)
     first_h = (axis.start_ms + axis.step_ms - max(now_ms, axis.start_ms)) / MS_PER_H
+    left_share = _left_share(level, first, last)
     return Windows(
         vehicle=tuple(fleet.name[i] for i in car),
-        node=fleet.site[car] + 1,
-        arrive_step=np.where(second, promise[car], 0),
-        depart_step=np.where(second, leave[car], promise[car]),
+        node=1 + sites + fleet.site[car] * len(LEVELS) + level,
+        arrive_step=arrive,
+        depart_step=depart,
         charge_max_kw=fleet.charge_max_kw[car],
         discharge_max_kw=fleet.discharge_max_kw[car],
         charge_efficiency=fleet.charge_efficiency[car],
         discharge_efficiency=fleet.discharge_efficiency[car],
         energy_arrival_kwh=fleet.energy_kwh[car],
         energy_target_kwh=target,
-        energy_min_kwh=np.where(second, target, np.minimum(fleet.reserve_kwh[car], target)),
+        energy_min_kwh=np.minimum(reserve, target),
         energy_max_kwh=fleet.energy_max_kwh[car],
-        wear_per_kwh=fleet.wear_per_kwh[car],
-        hold_per_kwh_h=fleet.hold_per_kwh_h[car],
-        drain_kwh=np.where(second, 0.0, np.nan),
-        first_step_h=np.where(second, np.nan, first_h),
+        wear_per_kwh=chance * fleet.wear_per_kwh[car],
+        hold_per_kwh_h=chance * fleet.hold_per_kwh_h[car],
+        drain_kwh=np.where(first, np.nan, 0.0),
+        first_step_h=np.where(first, first_h, np.nan),
         last_step_h=np.full(len(car), np.nan),
-        energy_value_per_kwh=np.where(second | ~stays_on[car], stored_value_per_kwh, 0.0),
+        energy_value_per_kwh=left_share * terms.stored_per_kwh,
+        missing_per_kwh=left_share * terms.missing_per_kwh,
     )
+
+
+def _left_share(level: Ints, first: NDArray[np.bool_], last: NDArray[np.bool_]) -> Floats:
+    """Return the chance to lay on the end of each row: half of the stretch before it and half of that after.
+
+    What lies before the first end is all laid on it, and what is left at the last end all on that.
+    """
+    levels = np.array(LEVELS)[level]
+    before = np.where(first, 0.0, np.append(0.0, levels[:-1]))
+    after = np.where(last, 1.0, np.append(levels[1:], 1.0))
+    here = np.where(first, levels, (levels - before) / 2)
+    share: Floats = here + np.where(last, 1.0 - levels, (after - levels) / 2)
+    return share
 
 
 def _commitments(commitments: tuple[FleetCommitment, ...]) -> Commitments:

@@ -166,6 +166,7 @@ class City:
             self._recorder,
             (at_ms, config.end_ms),
             lambda: self._changed(station),
+            config.start_delay_s,
         )
         dice = self._streams.generator("sim.back_off", station)
         point = ChargePoint(controller, self._clock, self._open, dice, self._catch_up)

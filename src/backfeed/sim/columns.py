@@ -90,6 +90,8 @@ class WorldConfig:
         Where the car itself ends charging and discharging, and the emptiest that it arrives.
     commission_lead_s
         How long before its first use a station is switched on.
+    start_delay_s
+        How long car and station talk after the driver is authorised before power flows.
     """
 
     start_ms: int
@@ -114,6 +116,7 @@ class WorldConfig:
     empty_soc: float = 0.02
     arrival_soc_min: float = 0.03
     commission_lead_s: int = 60
+    start_delay_s: int = 0
 
 
 @dataclass(frozen=True)

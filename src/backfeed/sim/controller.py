@@ -69,6 +69,7 @@ class Arrival:
 @dataclass(slots=True)
 class _Transaction:
     start_ms: int
+    flows_from_ms: int
     sequence: int = 0
     state: ChargingStateEnum = "EVConnected"
     mode: OperationMode = OperationMode.IDLE
@@ -85,9 +86,11 @@ class Controller:
         recorder: TruthRecorder,
         window_ms: tuple[int, int],
         on_change: Callable[[], None],
+        start_delay_s: int = 0,
     ) -> None:
         """Switch on at the start of a window; after its end nothing flows and only messages are left.
 
+        Power flows `start_delay_s` after the driver is authorised: so long do car and station negotiate.
         `on_change` is called when there is something to send or `wake_ms` has moved.
         """
         at_ms, self._end_ms = window_ms
@@ -98,6 +101,7 @@ class Controller:
         self.is_online = False
         self.boot_reason: BootReasonEnum | None = "PowerUp"
         self._on_change = on_change
+        self._start_delay_ms = start_delay_s * MS_PER_S
         self._outlet = Outlet(recorder, at_ms)
         self._stack = ProfileStack(power_max_kw, bidirectional=False)
         self._arrival: Arrival | None = None
@@ -238,7 +242,7 @@ class Controller:
 
     def _begin(self, at_ms: int) -> None:
         assert self._arrival is not None, "a transaction needs a car"
-        arrival, self._transaction = self._arrival, _Transaction(at_ms)
+        arrival, self._transaction = self._arrival, _Transaction(at_ms, at_ms + self._start_delay_ms)
         self._follow(at_ms, self._transaction)
         self._tell(
             at_ms,
@@ -336,6 +340,9 @@ class Controller:
             self._tell(at_ms, "Updated", "ChargingStateChanged")
 
     def _follow(self, at_ms: int, transaction: _Transaction) -> None:
+        if at_ms < transaction.flows_from_ms:
+            self._set_wake(transaction.flows_from_ms)
+            return
         setting = self._stack.setting(at_ms, transaction.start_ms)
         self._outlet.follow(setting)
         transaction.mode = setting.mode

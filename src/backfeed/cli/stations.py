@@ -1,0 +1,32 @@
+"""`backfeed stations`: the chargers from outside that may connect."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backfeed.app.stations import StationRegister
+from backfeed.cli.outcome import write_result
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def stations() -> None:
+    """Register the chargers that may connect to a service."""
+
+
+@app.command()
+def add(  # noqa: PLR0913 -- a command's options
+    station: Annotated[str, typer.Argument(help="The charger's OCPP identity.")],
+    *,
+    site: Annotated[str, typer.Option(help="The pilot's site at which it stands.")],
+    data: Annotated[Path, typer.Option(help="The service's data folder.")] = Path("data"),
+    profile: Annotated[int, typer.Option(help="OCPP security profile.")] = 1,
+    password: Annotated[str | None, typer.Option(help="16 to 40 characters; one is made if none is given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Register a charger, or give it another password; its password is shown once."""
+    secret = StationRegister(data).add(station, site, profile, password)
+    words = f"{station} may connect with the password {secret}"
+    write_result({"station": station, "site": site, "profile": profile, "password": secret}, words, as_json=as_json)
