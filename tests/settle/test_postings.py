@@ -1,5 +1,6 @@
 """A settled day against an independent recomputation, and the laws that hold for every day."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -69,12 +70,13 @@ def test_one_car_pays_for_what_it_took_and_earns_what_it_gave():
     day = settled([("ann", "garage", 8, 10_000, 0), ("ann", "garage", 60, 0, 8_000)], wear_micro={"ann": 1_000_000})
     held = balances(day.transfers)
     bill, revenue = 2_356_000, 7_701_000 + 5_600_000  # 10 kWh x 0.2356; 8 kWh x 0.962625 + 8 kWh x 0.7
-    owner = 1_000_000 + round((revenue - 1_000_000) * 0.7)
+    floor = 1_000_000 + 8 * 235_600  # wear, and 8 kWh at the day's cheapest price
+    owner = floor + round((revenue - floor) * 0.7)
     assert held["owner:ann:CNY"] == owner - bill
     assert held["retailer:retailer:CNY"] == bill
     assert held["grid:grid:CNY"] == -7_701_000
     assert held["subsidy:subsidy:CNY"] == -5_600_000
-    assert held["site:garage:CNY"] == round((revenue - 1_000_000) * 0.1)
+    assert held["site:garage:CNY"] == round((revenue - floor) * 0.1)
     assert held["owner:ann:Wh"] == 2_000
     assert held["owner:ann:CNY-wear"] == -1_000_000
 
@@ -200,8 +202,9 @@ def test_every_statement_agrees_with_a_recomputation_row_by_row(rows, wear):
         )
         assert list(amounts) == expected[o.owner, o.site]
         revenue = sum(amounts[2:])
-        surplus = max(revenue - o.wear_micro, 0)
-        assert o.split.owner_micro == o.wear_micro + half_even(Fraction(7, 10) * surplus)
+        floor = o.wear_micro + half_even(Fraction(min(PRICES.buy)) * 1000 * o.export_wh)
+        surplus = max(revenue - floor, 0)
+        assert o.split.owner_micro == floor + half_even(Fraction(7, 10) * surplus)
         assert o.split.site_micro == half_even(Fraction(1, 10) * surplus)
     for owner, amount in wear.items():
         assert sum(o.wear_micro for o in day.owners if o.owner == owner) == amount
@@ -238,8 +241,8 @@ def test_the_same_energy_at_two_sites_is_sold_and_bought():
 def test_wear_beyond_the_revenue_is_topped_up_from_the_aggregators_own_funds():
     day = settled([("ann", "garage", 8, 0, 1_000)], wear_micro={"ann": 5_000_000})
     held = balances(day.transfers)
-    assert held["owner:ann:CNY"] == 5_000_000
-    assert held[OWN] == -(5_000_000 - 172_140 - 700_000)
+    assert held["owner:ann:CNY"] == 5_000_000 + 235_600
+    assert held[OWN] == -(5_000_000 + 235_600 - 172_140 - 700_000)
     assert [t.code for t in day.transfers if t.debit == OWN] == [Code.TOP_UP]
 
 
@@ -312,14 +315,15 @@ def test_negative_prices_turn_transfers_round():
     assert all(transfer.amount > 0 for transfer in day.transfers)
     held = balances(day.transfers)
     assert held["grid:grid:CNY"] == 1_000_000
-    assert held[OWN] == -1_000_000
-    assert "owner:ann:CNY" not in held
+    assert held["owner:ann:CNY"] == 5_000_000
+    assert held[OWN] == -6_000_000
 
 
 def test_an_offer_may_pay_in_several_instruments_but_wear_in_cash():
     offer = Offer(
         "mixed",
         Shares(Decimal("0.5"), Decimal(0)),
+        of_spread=False,
         points_per_kwh=Decimal(2),
         paid_in=((Instrument.CASH, Decimal("0.25")), (Instrument.COUPON, Decimal("0.75"))),
     )
@@ -419,3 +423,23 @@ def test_duplicated_and_reordered_meter_events_settle_to_the_same_transfers(coun
     for _ in range(count):
         order = np.concatenate([np.arange(len(events)), generator.integers(0, len(events), 50)])
         assert transfers(generator.permutation(order).tolist()) == clean
+
+
+def test_an_offer_shares_the_spread_or_the_revenue():
+    rows = [("ann", "garage", 60, 0, 10_000)]
+    half = Shares(Decimal("0.5"), Decimal(0))
+    revenue = 9_626_250 + 7_000_000
+    for of_spread, paid in ((True, 2_356_000 + (revenue - 2_356_000) // 2), (False, revenue // 2)):
+        day = settled(rows, Parties(default_offer=Offer("half", half, of_spread=of_spread)))
+        assert balances(day.transfers)["owner:ann:CNY"] == paid
+
+
+def test_the_cheapest_price_is_that_of_the_day_and_not_of_the_whole_axis():
+    dear = replace(PRICES, buy=tuple(price + 1 for price in PRICES.buy))
+    two = replace(
+        dear,
+        axis=TimeAxis(AXIS.start_ms - 96 * INTERVAL_MS, INTERVAL_MS, 192),
+        **{name: getattr(PRICES, name) + getattr(dear, name) for name in ("buy", "sell", "subsidy")},
+    )
+    day = SettlementDay("2026-07-20", AXIS.end_ms, table([("ann", "garage", 60, 0, 10_000)]), two, {})
+    assert settle_day(day, Parties()).owners[0].split.owner_floor_micro == 12_356_000

@@ -72,7 +72,7 @@ class SettlementDay:
     day
         The local day, `YYYY-MM-DD`; it begins every transfer's id.
     at_ms
-        When the transfers take effect.
+        The end of the local day, when the transfers take effect.
     intervals
         The day's metered energy.
     prices

@@ -27,6 +27,9 @@ class Offer:
         Name of the offer.
     shares
         How the surplus above the floor is shared between owner, site and aggregator.
+    of_spread
+        Whether what is shared is the spread, which is what selling earned above the day's cheapest price of
+        charging the same energy, or all that selling earned. The cost of that energy is then part of the floor.
     per_kwh
         Fixed payment per discharged kWh.
     per_plugged_h
@@ -46,6 +49,7 @@ class Offer:
 
     offer_id: str
     shares: Shares
+    of_spread: bool = True
     per_kwh: Decimal = _ZERO
     per_plugged_h: Decimal = _ZERO
     per_event: Decimal = _ZERO
@@ -69,4 +73,5 @@ class Offer:
 
 
 SHARE_OF_SPREAD = Offer("share-of-spread", Shares(owner=Decimal("0.7"), site=Decimal("0.1")))
-"""The offer that holds where nobody has agreed on another: wear, then 70 % owner, 10 % site, 20 % aggregator."""
+"""The offer that holds where nobody has agreed on another: wear and the energy's cost to the owner, then 70 % owner,
+10 % site, 20 % aggregator."""

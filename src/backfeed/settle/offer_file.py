@@ -51,6 +51,7 @@ def _offer(table: Table) -> Offer:
     return Offer(
         offer_id=table.text("id"),
         shares=Shares(owner, site),
+        of_spread=table.choice("share_of", ("spread", "revenue"), "spread") == "spread",
         per_kwh=table.number("per_kwh", least=_ZERO) or _ZERO,
         per_plugged_h=table.number("per_plugged_h", least=_ZERO) or _ZERO,
         per_event=table.number("per_event", least=_ZERO) or _ZERO,

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from backfeed.core.instant import MS_PER_DAY
 from backfeed.core.money import WH_PER_KWH, round_micro
 from backfeed.market.demand_response import Direction
 from backfeed.meter.interval import IntervalTable
@@ -28,9 +29,11 @@ def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEne
         if sum(weights):
             dr = [before + part for before, part in zip(dr, allocate(earned, weights), strict=True)]
             joined = [before + (weight > 0) for before, weight in zip(joined, weights, strict=True)]
+    cheapest = _cheapest_buy(day)
     owners = []
     for row, energy in enumerate(energies):
         offer = parties.offer(energy.owner)
+        cost = round_micro(cheapest * energy.export_wh / WH_PER_KWH) if offer.of_spread else 0
         fixed = round_micro(
             offer.per_kwh * exported[row] / WH_PER_KWH
             + offer.per_plugged_h * day.plugged_h.get(energy.owner, _ZERO)
@@ -50,10 +53,20 @@ def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEne
                 subsidy_micro=subsidies[row],
                 dr_revenue_micro=dr[row],
                 wear_micro=wear[row],
-                split=split_revenue(revenue + shared + subsidies[row] + dr[row], max(wear[row], fixed), offer.shares),
+                split=split_revenue(
+                    revenue + shared + subsidies[row] + dr[row], max(wear[row] + cost, fixed), offer.shares
+                ),
             )
         )
     return tuple(owners)
+
+
+def _cheapest_buy(day: SettlementDay) -> Decimal:
+    """Return the day's cheapest price of charging, at least 0: what the energy that was sold cost to charge."""
+    axis = day.prices.axis
+    first = max((day.at_ms - MS_PER_DAY - axis.start_ms) // axis.step_ms, 0)
+    until = max((day.at_ms - axis.start_ms) // axis.step_ms, 0)
+    return max(min(day.prices.buy[first:until], default=_ZERO), _ZERO)
 
 
 def event_micro(day: SettlementDay) -> int:

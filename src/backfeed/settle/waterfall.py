@@ -2,8 +2,9 @@
 
 Market revenue comes in, penalties go off it, and what is left runs down:
 
-1. the owner's floor: the wear of what was taken from the battery, or what the offer promises in fixed
-   amounts, whichever is more. It is paid even where the market did not earn it: the aggregator tops up.
+1. the owner's floor: the wear of what was taken from the battery and, where the spread is shared, what the
+   energy cost to charge; or what the offer promises in fixed amounts, whichever is more. It is paid even where
+   the market did not earn it: the aggregator tops up.
 2. what is above the floor is shared between owner, site and aggregator by shares that are data.
 
 Everything is integer 1e-6 of a currency. Owner and site are rounded half to even; the aggregator takes
