@@ -67,6 +67,31 @@ def test_an_offer_at_gate_closure_is_in_time_and_one_after_it_is_not():
     assert isinstance(award(VPP, big, 6000.0, START_MS - 60 * MS_PER_MIN + 1), Declined)
 
 
+def test_the_first_and_the_last_moment_of_a_rule_belong_to_it():
+    asked = invitation()
+    assert isinstance(award(PILOT, asked, 1.0, asked.invited_at_ms), Award)
+    assert isinstance(award(PILOT, asked, 1.0, asked.invited_at_ms - 1), Declined)
+    sichuan = load_programme("sichuan-2023")
+    latest = parse_instant("2026-07-10T15:00:00+08:00")
+    assert isinstance(award(sichuan, invitation(invited_at_ms=latest), 1.0, latest), Award)
+    assert isinstance(award(sichuan, invitation(invited_at_ms=latest + 1), 1.0, latest + 1), Declined)
+    at_least = replace(PILOT, power_min_kw=5.0, duration_min_min=120)
+    assert isinstance(award(at_least, asked, 5.0, START_MS), Award)
+    assert isinstance(award(replace(at_least, duration_min_min=121), asked, 5.0, START_MS), Declined)
+    assert isinstance(award(PILOT, asked, 0.0, START_MS), Declined)
+
+
+def test_a_curve_begins_with_its_first_point():
+    stepped = replace(PILOT, payment_curve=((Decimal("0.5"), Decimal("0.5")), (Decimal(1), Decimal(1))))
+    assert [paid_wh(stepped, 1_000, delivered) for delivered in (499, 500, 750, 1_000, 1_001)] == [
+        0,
+        500,
+        750,
+        1_000,
+        1_000,
+    ]
+
+
 def test_deadlines_some_days_before_are_read_off_the_wall_clock():
     sichuan = load_programme("sichuan-2023")
     assert sichuan.gate_closure.before(START_MS, sichuan.timezone) == parse_instant("2026-07-10T17:00:00+08:00")

@@ -82,6 +82,27 @@ def test_a_false_start_is_given_up_for_those_that_agree():
     assert meter.energy()[1].sum() == 2_800
 
 
+@pytest.mark.parametrize(("false", "given_up"), [(1, True), (3, True), (4, False)])
+def test_at_most_three_false_starts_are_given_up(false, given_up):
+    starts = [(minute * 60_000, 9_000_000 - 1_000_000 * minute, 0) for minute in range(false)]
+    rows = [*starts, *(((false + n) * 60_000, 100 * n, 0) for n in range(20))]
+    assert (metered(rows).energy()[1].sum() == 1_900) == given_up
+
+
+def test_of_two_readings_that_contradict_each_other_the_first_is_believed():
+    kept, doubted = metered([(0, 100, 0), (60_000, 50, 0)]).believed()
+    assert kept == [(0, 100, 0)]
+    assert doubted == [((60_000, 50, 0), Suspicion.BACKWARDS)]
+
+
+@pytest.mark.parametrize(
+    ("energy", "believed"), [((741, 0), True), ((742, 0), False), ((400, 341), True), ((400, 342), False)]
+)
+def test_energy_is_believed_up_to_the_rated_power_a_tenth_and_a_little(energy, believed):
+    meter = metered([(0, 0, 0), (300_000, *energy)], power_max_kw=7.0)  # 7 kW x 1.1 x 5 min + 100 Wh = 741.7 Wh
+    assert (len(meter.believed()[0]) == 2) == believed
+
+
 def key(name, owner="ann"):
     return MeterKey(name, owner, "garage", f"cp-{name}", 1)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H, local_midnight_ms
-from backfeed.market.demand_response import Direction, Invitation, award, settle_delivery
+from backfeed.market.demand_response import Direction, DrPayment, Invitation, award, settle_delivery
 from backfeed.market.programme import load_programme
 from backfeed.market.tariff import grant_subsidy, load_tariff, price_axis
 from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterBook, MeterKey
@@ -285,6 +285,15 @@ def test_a_penalty_beyond_the_revenue_stands_in_the_aggregators_account():
     assert held["grid:demand-response:CNY"] == 4_000_000
     assert [o.dr_revenue_micro for o in day.owners] == [0]
     assert sum(t.amount for t in day.transfers if t.code is Code.DR_PENALTY and t.debit == OWN) == 4_000_000
+
+
+def test_a_penalty_is_taken_off_the_revenue_first_and_then_off_the_aggregators_own_funds():
+    happened = replace(event(10_000), payment=DrPayment(10_000, 10_000, 5_000_000, 8_000_000))
+    day = settled([("ann", "garage", 60, 0, 0)], events=(happened,))
+    held = balances(with_promise(day, happened))
+    assert held["grid:demand-response:CNY"] == 3_000_000
+    assert held[OWN] == -3_000_000
+    assert held[CLEARING] == 0
 
 
 def test_contributions_given_by_name_are_the_key_to_share_by():

@@ -16,7 +16,7 @@ be true is set apart with the reason, unpaid until somebody clears it:
 """
 
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -183,11 +183,13 @@ def _register_at(
 
     Integers throughout: a day is 8.6e7 ms, so the product with a register difference below 1e11 Wh fits int64.
     """
-    after = np.clip(np.searchsorted(at_ms, bounds, side="left"), 1, len(at_ms) - 1)
+    after: NDArray[np.int64] = np.maximum(np.searchsorted(at_ms, bounds, side="left"), 1)
     before = after - 1
     span_ms = at_ms[after] - at_ms[before]
-    gained_wh: NDArray[np.int64] = (register_wh[after] - register_wh[before]) * (bounds - at_ms[before]) // span_ms
-    return register_wh[before] + gained_wh
+    register: NDArray[np.int64] = register_wh[before] + (
+        (register_wh[after] - register_wh[before]) * (bounds - at_ms[before]) // span_ms
+    )
+    return register
 
 
 class MeterBook:
@@ -234,14 +236,3 @@ class MeterBook:
         empty = np.zeros(0, dtype=np.int64)
         joined = [np.concatenate(parts) for parts in zip(*columns, strict=True)] if columns else [empty] * 4
         return IntervalTable(ordered, *joined)
-
-
-def owner_energy(table: IntervalTable) -> Mapping[str, tuple[int, int]]:
-    """Return `(import_wh, export_wh)` of every owner in a table, in the order of the owners' names."""
-    totals: dict[str, tuple[int, int]] = {}
-    imported = np.bincount(table.key, table.import_wh, len(table.keys))
-    exported = np.bincount(table.key, table.export_wh, len(table.keys))
-    for number, key in enumerate(table.keys):
-        before = totals.get(key.owner, (0, 0))
-        totals[key.owner] = (before[0] + int(imported[number]), before[1] + int(exported[number]))
-    return dict(sorted(totals.items()))
