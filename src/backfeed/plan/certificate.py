@@ -2,8 +2,7 @@
 
 For any node prices and any values of energy the Lagrangian is below every plan's cost. It falls apart into
 closed forms: an entry chooses nothing, full charge or full discharge; a piece of energy or of net power is
-empty or full by the sign of its reduced cost. The values of energy are improved first, exactly and unit by
-unit, by the dynamic program of `storage`; the peak's price is scaled back to its charge.
+empty or full by the sign of its reduced cost. The peak's price is scaled back to its charge.
 """
 
 import numpy as np
@@ -13,40 +12,58 @@ from backfeed.plan.elimination import Fleet
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vehicle import Unit, expand, new_unit
+from backfeed.plan.vehicle import (
+    CHARGE,
+    COST_A,
+    COST_B,
+    DISCHARGE,
+    DOWN_COST,
+    DOWN_THERE,
+    DOWN_WIDTH,
+    GAIN,
+    JUMP,
+    LOSS,
+    PRICE,
+    REFERENCE,
+    UP_COST,
+    UP_THERE,
+    UP_WIDTH,
+    Y,
+    expand,
+    new_unit,
+)
 
 
 @compiled
-def unit_bound(u: Unit, n: int, value: Floats, o: int, price: Floats) -> float:
-    """Return the least of one unit's part of the Lagrangian at node prices and values of energy."""
-    total = -value[o] * u.jump[0]
+def unit_bound(u: Floats, n: int) -> float:
+    """Return the least of one unit's part of the Lagrangian at its node's prices and its values of energy."""
+    total = -u[Y] * u[JUMP]
     for t in range(n):
-        j = o + t
-        y = value[j]
-        following = value[j + 1] if t + 1 < n else 0.0
-        if u.step[t] >= 0:
-            p = price[u.step[t]]
-            ra = u.cost_a[t] + u.charge[t] * p - u.gain[t] * y
-            rb = u.cost_b[t] - u.discharge[t] * p + u.loss[t] * y
-            total += min(0.0, min(ra, rb))
-        slope = y - following
-        total += slope * u.reference[t]
-        total += u.up_width[t] * min(0.0, u.up_cost[t] + slope) + u.down_width[t] * min(0.0, u.down_cost[t] - slope)
-        if t + 1 < n:
-            total -= following * u.jump[t + 1]
+        y, slope = u[Y + t], u[Y + t] - u[Y + t + 1]
+        ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * y
+        rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * y
+        total += min(0.0, min(ra, rb)) + slope * u[REFERENCE + t]
+        total += u[UP_THERE + t] * u[UP_WIDTH + t] * min(0.0, u[UP_COST + t] + slope)
+        total += u[DOWN_THERE + t] * u[DOWN_WIDTH + t] * min(0.0, u[DOWN_COST + t] - slope)
+    for t in range(1, n):
+        total -= u[Y + t] * u[JUMP + t]
     return total
 
 
 @compiled
 def bound_nodes(level: Ints, fleet: Fleet, value: Floats, price: Floats, bound: Floats) -> None:
     """Write the vehicles' part of the Lagrangian of some nodes."""
+    unit = new_unit()
+    u = unit.u
     for k in level:
-        unit = new_unit(fleet.entries_max)
         total = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
-            total += unit_bound(unit, n, value, fleet.rows.entry[first], price[k])
+            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
+            for t in range(n):
+                u[Y + t] = value[fleet.rows.entry[first] + t]
+            u[Y + n] = 0.0
+            total += unit_bound(u, n)
         bound[k] = total
 
 
@@ -79,4 +96,4 @@ def constant(layout: Layout) -> float:
     hours = problem.axis.step_h * (steps - (1 - rows.first_share) - np.where(steps > 1, 1 - rows.last_share, 0.0))
     missed = np.maximum(w.energy_target_kwh - w.energy_max_kwh, 0.0)
     held = float((rows.hold * hours * rows.floor_kwh).sum())
-    return held + problem.penalties.departure_per_kwh * float(missed.sum()) + layout.curve.hull_constant
+    return held + float(problem.missing_per_kwh @ missed) + layout.curve.hull_constant

@@ -160,7 +160,7 @@ def _vehicle_terms(problem: PlanProblem, average: Floats, energy: Floats) -> dic
         "wear": float(np.sum(w.wear_per_kwh[row] * discharged)),
         "hold": float(np.sum(w.hold_per_kwh_h[row] * hours * energy)),
         "reserve": penalties.reserve_per_kwh_h * float(np.sum(hours * below)),
-        "departure": penalties.departure_per_kwh * float(np.maximum(w.energy_target_kwh - end, 0.0).sum()),
+        "departure": float(np.sum(_missing_price(problem) * np.maximum(w.energy_target_kwh - end, 0.0))),
         "energy_value": -float(np.sum(w.energy_value_per_kwh * surplus)),
     }
 
@@ -240,17 +240,24 @@ def _vehicles_least(problem: PlanProblem, price: Floats, value: Floats) -> float
     return float(powers + _energies_least(problem, value - following, hours).sum() - np.sum(value[first] * arrival))
 
 
+def _missing_price(problem: PlanProblem) -> Floats:
+    """Return what a missing kWh costs each row: its own price, else the common one."""
+    own = problem.windows.missing_per_kwh
+    common = np.full(len(own), problem.penalties.departure_per_kwh)
+    return np.where(own >= 0, own, common)
+
+
 def _energies_least(problem: PlanProblem, slope: Floats, hours: Floats) -> Floats:
     """Return the least of `slope e + hold + slacks - value` over the energies that can be, flat."""
     w, penalties = problem.windows, problem.penalties
     row, last = w.row_of, w.offsets[1:] - 1
     floor, capacity = w.energy_min_kwh[row], w.energy_max_kwh[row]
-    target = w.energy_target_kwh
+    target, missing_price = w.energy_target_kwh, _missing_price(problem)
 
     def cost(energy: Floats) -> Floats:
         total = (slope + w.hold_per_kwh_h[row] * hours) * energy
         total += penalties.reserve_per_kwh_h * hours * np.maximum(floor - energy, 0.0)
-        total[last] += penalties.departure_per_kwh * np.maximum(target - energy[last], 0.0)
+        total[last] += missing_price * np.maximum(target - energy[last], 0.0)
         surplus = np.maximum(energy[last] - np.minimum(target, w.energy_max_kwh), 0.0)
         total[last] -= w.energy_value_per_kwh * surplus
         return total

@@ -1,11 +1,17 @@
 """How the planner's loops are compiled: numba, cached on disk, arithmetic that is reproducible.
 
 Sums may be reassociated and multiplications contracted, which makes loops vectorise; the machine code
-is then fixed, so the same input gives the same bits whatever the number of threads. NaN and infinity keep
-their meaning. The first call after an installation compiles for about half a minute.
+is then fixed, so the same input gives the same bits whatever the number of threads. Compiled code is given
+finite numbers only, and its callers look for what is not. The first call after an installation compiles for
+about half a minute.
+
+Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions here
+call each other across files, so the cache stands in a folder named after the contents of all of them.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import llvmlite.binding
@@ -17,9 +23,32 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 llvmlite.binding.set_option("", "--runtime-memory-check-threshold=100000")
 llvmlite.binding.set_option("", "--memory-check-merge-threshold=100000")
 
-_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
+_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp", "nnan", "ninf"}
+
+
+def _cache_folder() -> str:
+    """Return the folder for this version of the sources, "" (numba's own choice) where it can not be made."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(here.glob("*.py")):
+        digest.update(file.read_bytes())
+    folder = here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(folder)
+
+
+_CACHE_FOLDER = _cache_folder()
 
 
 def compiled(function: Function) -> Function:
     """Compile a function; while it runs, other threads may run too."""
-    return numba.njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)  # type: ignore[no-any-return]
+    usual = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = _CACHE_FOLDER or usual
+    try:
+        made = numba.njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = usual
+    return made  # type: ignore[no-any-return]

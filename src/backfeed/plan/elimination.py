@@ -29,6 +29,7 @@ from backfeed.plan.vehicle import (
     advance_unit,
     eliminate,
     expand,
+    load,
     measure_unit,
     new_unit,
     solve_values,
@@ -46,7 +47,6 @@ class Fleet(NamedTuple):
     parent: Ints
     child_ptr: Ints
     child: Ints
-    entries_max: int
 
 
 class Work(NamedTuple):
@@ -90,16 +90,16 @@ def ascend(
     for k in level:
         g = np.zeros(size)
         matrix = np.zeros((size if refactor else 1, size + 2 * LANES))
-        row = np.zeros(fleet.entries_max + LANES)
-        unit = new_unit(fleet.entries_max)
+        unit = new_unit()
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
-            eliminate(unit, n, state, fleet.rows.entry[first], price[k], tau, second)
+            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
+            load(unit, n, state, fleet.rows.entry[first])
+            eliminate(unit, n, tau, second)
             solve_values(unit, n, g, 0.0)
             add_response(unit, n, g)
             if refactor:
-                add_compliance(unit, n, matrix, row)
+                add_compliance(unit, n, matrix)
         for q in range(fleet.child_ptr[k], fleet.child_ptr[k + 1]):
             c = fleet.child[q]
             for t in range(size):
@@ -171,15 +171,16 @@ def descend(
                 work.price_step[k, t] = work.free[k, t] + x[t]
         else:
             work.price_step[k, :] = work.free[k, :]
-        unit = new_unit(fleet.entries_max)
+        unit = new_unit()
         primal = dual = s1 = s2 = s3 = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.rows.entry[first]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
-            eliminate(unit, n, state, o, price[k], tau, second)
+            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
+            load(unit, n, state, o)
+            eliminate(unit, n, tau, second)
             solve_values(unit, n, work.price_step[k], 1.0)
-            one = step_unit(unit, n, state, o, price[k], work.price_step[k], tau, second)
+            one = step_unit(unit, n, state, o, second)
             primal, dual = max(primal, one[0]), max(dual, one[1])
             s1, s2, s3 = s1 + one[2], s2 + one[3], s3 + one[4]
         found[k, 0], found[k, 1], found[k, 2], found[k, 3], found[k, 4] = primal, dual, s1, s2, s3
@@ -194,15 +195,16 @@ def advance(
     `power` `(node, step)` receives the vehicles' sum at each node, `found` `(node, 3)` what `measure_unit` returns.
     """
     for k in level:
-        unit = new_unit(fleet.entries_max)
+        unit = new_unit()
         power[k, :] = 0.0
         products = cost = worst = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.rows.entry[first]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
+            n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
+            load(unit, n, state, o)
             if steps[1] > 0 or steps[2] > 0:
                 advance_unit(unit, n, state, o, steps[0], steps[1], steps[2])
-            one = measure_unit(unit, n, state, o, power[k])
+            one = measure_unit(unit, n, power[k])
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
         found[k, 0], found[k, 1], found[k, 2] = products, cost, worst

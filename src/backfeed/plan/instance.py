@@ -35,6 +35,7 @@ _VEHICLE_OPTIONS = {
     "first_step_h": np.nan,
     "last_step_h": np.nan,
     "energy_value_per_kwh": 0.0,
+    "missing_per_kwh": np.nan,
 }
 _NODE_SERIES = ("base_load_kw", "pv_kw", "import_limit_kw", "export_limit_kw")
 

@@ -53,7 +53,6 @@ class InteriorPoint:
         self.layout, self.threads = layout, Threads(threads)
         rows = layout.rows
         entries = np.diff(rows.entry)
-        unit_entries = rows.entry[layout.unit_ptr[1:]] - rows.entry[layout.unit_ptr[:-1]]
         forest = layout.forest
         self.fleet = Fleet(
             rows,
@@ -63,7 +62,6 @@ class InteriorPoint:
             forest.parent,
             forest.child_ptr,
             forest.child,
-            int(unit_entries.max(initial=1)),
         )
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * layout.money.step_h

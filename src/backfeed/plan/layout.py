@@ -27,6 +27,9 @@ from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
 FREE_UNITS_PER_NODE = 64
 """How many units that hang on no kept node share a gathering node."""
 
+ENTRIES_MAX = 512
+"""The most entries of a unit: a horizon of 400 steps, and its departures."""
+
 DOMAIN_MARGIN_KW = 1.0
 """How far a node's curve goes on beyond what its subtree can reach."""
 
@@ -56,6 +59,7 @@ class Rows(NamedTuple):
     wear: Floats
     hold: Floats
     value: Floats
+    missing: Floats
     first_share: Floats
     last_share: Floats
     zone: Ints
@@ -63,13 +67,12 @@ class Rows(NamedTuple):
 
 
 class Money(NamedTuple):
-    """Prices per kW and step `(zone, step)`, hours of a step, and what broken promises of vehicles cost."""
+    """Prices per kW and step `(zone, step)`, hours of a step, and what a broken reserve costs."""
 
     buy: Floats
     sell: Floats
     step_h: float
     reserve_per_kwh_h: float
-    departure_per_kwh: float
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,17 @@ def lay_out(problem: PlanProblem) -> Layout:
     order, unit_ptr, unit_node, gathered = _sorted_units(problem, holder, int(kept.sum()))
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
+    rows = _rows(problem, order)
+    if np.any(rows.entry[unit_ptr[1:]] - rows.entry[unit_ptr[:-1]] > ENTRIES_MAX):
+        message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
+        raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
     pieces = _node_pieces(problem, curve, kept, holder, gathered)
     if gathered:
         _open_gathering_nodes(problem, pieces, (order, unit_ptr, node_ptr))
     return Layout(
         problem=problem,
-        rows=_rows(problem, order),
+        rows=rows,
         money=_money(problem),
         order=order,
         unit_ptr=unit_ptr,
@@ -373,6 +380,7 @@ def _rows(problem: PlanProblem, order: Ints) -> Rows:
         wear=step_h * w.wear_per_kwh[order],
         hold=w.hold_per_kwh_h[order],
         value=w.energy_value_per_kwh[order],
+        missing=problem.missing_per_kwh[order],
         first_share=first[order],
         last_share=last[order],
         zone=problem.nodes.zone[w.node][order],
@@ -399,5 +407,4 @@ def _money(problem: PlanProblem) -> Money:
         sell=step_h * problem.prices.sell_per_kwh,
         step_h=step_h,
         reserve_per_kwh_h=penalties.reserve_per_kwh_h,
-        departure_per_kwh=penalties.departure_per_kwh,
     )

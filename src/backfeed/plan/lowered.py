@@ -133,7 +133,7 @@ def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve
     last = w.offsets[1:] - 1
     target = np.minimum(w.energy_target_kwh, w.energy_max_kwh)
     value = w.energy_value_per_kwh
-    departure = penalties.departure_per_kwh
+    departure = problem.missing_per_kwh
     reserve_last = down_cost[last] + hold[last]
     above = target > w.energy_min_kwh  # the target is the nearer promise, else the floor is
     gap = np.abs(target - w.energy_min_kwh)
@@ -144,7 +144,7 @@ def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve
     deep_width[last] = np.where(above, empty[last], np.maximum(empty[last] - gap, 0.0))
     deep_cost[last] = departure + reserve_last - hold[last]
     missed = w.energy_target_kwh - target
-    constant = float(hold @ reference) + departure * float(missed.sum())
+    constant = float(hold @ reference) + float(departure @ missed)
     constant -= float(value @ (reference[last] - target))
     return EnergyCurve(
         reference_kwh=reference,

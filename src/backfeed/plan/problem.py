@@ -173,6 +173,9 @@ class Windows:
         How long the vehicle is connected in its first and last step [h]; NaN for the whole step.
     energy_value_per_kwh
         Value of energy above the target at the end of the row.
+    missing_per_kwh
+        Price of energy missing to the target; NaN for that of the penalties. A chain of linked rows whose
+        targets are priced by the odds of leaving there is how a departure that nobody knows is told.
     """
 
     vehicle: tuple[str, ...]
@@ -193,6 +196,7 @@ class Windows:
     first_step_h: Floats = field(default_factory=lambda: np.empty(0))
     last_step_h: Floats = field(default_factory=lambda: np.empty(0))
     energy_value_per_kwh: Floats = field(default_factory=lambda: np.empty(0))
+    missing_per_kwh: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         """Fill the optional columns: no drain, whole steps, no value above the target."""
@@ -201,6 +205,7 @@ class Windows:
             "first_step_h": np.nan,
             "last_step_h": np.nan,
             "energy_value_per_kwh": 0.0,
+            "missing_per_kwh": np.nan,
         }
         for name, value in absent.items():
             if len(getattr(self, name)) == 0:
@@ -293,6 +298,12 @@ class PlanProblem:
     windows: Windows
     commitments: Commitments = field(default_factory=Commitments.none)
     penalties: Penalties = field(default_factory=Penalties)
+
+    @cached_property
+    def missing_per_kwh(self) -> Floats:
+        """Price of energy missing to each row's target, shape `(row,)`."""
+        own = self.windows.missing_per_kwh
+        return np.where(np.isnan(own), self.penalties.departure_per_kwh, own)
 
     @cached_property
     def row_price_node(self) -> Ints:

@@ -14,45 +14,39 @@ from backfeed.plan.compiled import compiled
 from backfeed.plan.elimination import Fleet
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vehicle import Unit, expand, new_unit
+from backfeed.plan.vehicle import CHARGE, DISCHARGE, GAIN, JUMP, LOSS, WIDTH_MIN_KWH, Unit, expand, new_unit
 
 CAP_TOLERANCE_KW = 1e-9
+UNLIMITED_KW = 1e15
 
 
 @compiled
-def follow_unit(u: Unit, n: int, wanted: Floats, o: int, power: Floats) -> None:
-    """Follow one unit's energies within its power limits, one direction a step; write powers, add their sum."""
-    energy = u.jump[0]
+def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, power: Floats) -> None:
+    """Follow one unit's energies within its power limits, one direction a step; add its powers, write what it reaches."""
+    u = unit.u
+    energy = u[JUMP]
     for t in range(n):
-        j = o + t
-        flow = 0.0
-        if u.step[t] >= 0:
-            change = min(max(wanted[j] - energy, -u.loss[t]), u.gain[t])
+        if unit.step[t] >= 0:
+            change = min(max(wanted[o + t] - energy, -u[LOSS + t]), u[GAIN + t])
             energy += change
-            flow = power_of(u, t, change)
-            power[u.step[t]] += flow
-        wanted[j] = energy
+            if change > 0:
+                power[unit.step[t]] += u[CHARGE + t] * change / u[GAIN + t]
+            elif change < 0:
+                power[unit.step[t]] += u[DISCHARGE + t] * change / u[LOSS + t]
+        wanted[o + t] = energy
         if t + 1 < n:
-            energy += u.jump[t + 1]
-
-
-@compiled
-def power_of(u: Unit, t: int, change: float) -> float:
-    """Return the power that changes the energy by so much in a step."""
-    if change > 0:
-        return u.charge[t] * change / u.gain[t]
-    return u.discharge[t] * change / u.loss[t] if change < 0 else 0.0
+            energy += u[JUMP + t + 1]
 
 
 @compiled
 def follow_nodes(level: Ints, fleet: Fleet, wanted: Floats, power: Floats) -> None:
     """Follow all rows of some nodes; `wanted` becomes what is reached."""
+    unit = new_unit()
     for k in level:
-        unit = new_unit(fleet.entries_max)
         power[k, :] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
+            n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
             follow_unit(unit, n, wanted, fleet.rows.entry[first], power[k])
 
 
@@ -154,13 +148,14 @@ def _copy_units(point: InteriorPoint, nodes: Ints, source: Floats, target: Float
 
 def _energies(point: InteriorPoint) -> Floats:
     """Return the iterates' energies, within capacity and empty, of all entries."""
-    energy = point.state.up - point.state.down
     rows = point.layout.rows
     row = np.repeat(np.arange(len(rows.arrive)), np.diff(rows.entry))
-    energy += rows.floor_kwh[row]
-    last = rows.entry[1:] - 1
-    energy[last] += rows.target_kwh - rows.floor_kwh
-    return np.clip(energy, rows.empty_kwh[row], rows.capacity_kwh[row])
+    reference = rows.floor_kwh[row]
+    reference[rows.entry[1:] - 1] = rows.target_kwh
+    empty, capacity = rows.empty_kwh[row], rows.capacity_kwh[row]
+    energy = reference + np.where(capacity - reference < WIDTH_MIN_KWH, 0.0, point.state.up)
+    energy -= np.where(reference - empty < WIDTH_MIN_KWH, 0.0, point.state.down)
+    return np.clip(energy, empty, capacity)
 
 
 def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Floats, Floats]:
@@ -192,10 +187,11 @@ def _part(room: Floats, turns: Floats) -> Floats:
 def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
     """Return the kept nodes' limits, wider where the iterates themselves go beyond them."""
     problem, node_of = point.layout.problem, point.layout.node_of
-    low, high = np.full(net.shape, -np.inf), np.full(net.shape, np.inf)
+    low, high = np.full(net.shape, -UNLIMITED_KW), np.full(net.shape, UNLIMITED_KW)
     kept = node_of >= 0
     limits = problem.nodes
-    high[kept], low[kept] = limits.import_limit_kw[node_of[kept]], -limits.export_limit_kw[node_of[kept]]
+    high[kept] = np.minimum(limits.import_limit_kw[node_of[kept]], UNLIMITED_KW)
+    low[kept] = np.maximum(-limits.export_limit_kw[node_of[kept]], -UNLIMITED_KW)
     slack = 1e-4
     high = np.where(net > high + slack, net, high)
     low = np.where(net < low - slack, net, low)

@@ -278,7 +278,7 @@ def _vehicle_costs(problem: PlanProblem, average: Floats, energy: Floats) -> tup
         "hold": float((w.hold_per_kwh_h[row] * hours) @ energy),
         "energy_value": -float(w.energy_value_per_kwh @ above),
         "reserve": penalties.reserve_per_kwh_h * float(hours @ below),
-        "departure": penalties.departure_per_kwh * float(missing.sum()),
+        "departure": float(problem.missing_per_kwh @ missing),
     }
     slacks = [
         Slack(
@@ -296,7 +296,7 @@ def _vehicle_costs(problem: PlanProblem, average: Floats, energy: Floats) -> tup
             w.vehicle[i],
             int(w.depart_step[i]) - 1,
             float(missing[i]),
-            float(missing[i]) * penalties.departure_per_kwh,
+            float(missing[i] * problem.missing_per_kwh[i]),
         )
         for i in np.flatnonzero(missing > SLACK_MIN_KWH)
     ]

@@ -9,8 +9,27 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.elimination import Fleet
-from backfeed.plan.problem import Ints
-from backfeed.plan.vehicle import WIDTH_MIN_KWH, State, Unit, expand, new_unit
+from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.vehicle import (
+    CHARGE,
+    COST_A,
+    COST_B,
+    DISCHARGE,
+    DOWN_COST,
+    DOWN_THERE,
+    DOWN_WIDTH,
+    GAIN,
+    JUMP,
+    LOSS,
+    REFERENCE,
+    UP_COST,
+    UP_THERE,
+    UP_WIDTH,
+    State,
+    Unit,
+    expand,
+    new_unit,
+)
 
 EDGE = 0.05
 """Iterates start this share of their range away from its ends."""
@@ -34,30 +53,32 @@ def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float) -
     delta
         What every dual has above its reduced cost [currency/kW and step].
     """
+    free = np.zeros(fleet.money.buy.shape[1])
+    unit = new_unit()
+    u = unit.u
     for k in level:
-        unit = new_unit(fleet.entries_max)
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, first, stop, unit)
+            n = expand(fleet.rows, fleet.money, free, first, stop, unit)
             at = 0
             energy = 0.0
             for r in range(first, stop):
                 length = fleet.rows.entry[r + 1] - fleet.rows.entry[r]
-                energy += unit.jump[at]
-                energy = _start_row(unit, at, length, state, fleet.rows.entry[r], energy)
+                energy += u[JUMP + at]
+                energy = _start_row(u, at, length, state, fleet.rows.entry[r], energy)
                 at += length
             _start_duals(unit, n, state, fleet.rows.entry[first], value, delta)
 
 
 @compiled
-def _start_row(u: Unit, at: int, length: int, s: State, o: int, arrival: float) -> float:
+def _start_row(u: Floats, at: int, length: int, s: State, o: int, arrival: float) -> float:
     """Write an even rate of power and straight energies of one row; return its last energy."""
     end = at + length - 1
-    target, room = u.reference[end], u.up_width[end]
+    target, room = u[REFERENCE + end], u[UP_WIDTH + end]
     in_total = out_total = 0.0
     for t in range(at, end):
-        in_total += u.gain[t]
-        out_total += u.loss[t]
+        in_total += u[GAIN + t]
+        out_total += u[LOSS + t]
     aim = max(min(target + 0.5 * room, arrival + 0.85 * in_total), min(target + EDGE * room, arrival + 0.95 * in_total))
     need = aim - arrival
     b = 0.1 if out_total > 0 else EDGE
@@ -65,39 +86,42 @@ def _start_row(u: Unit, at: int, length: int, s: State, o: int, arrival: float) 
     a = min(max(a, EDGE), 1.0 - b - EDGE)
     for k in range(length):
         j, t = o + k, at + k
-        if t < end:
-            s.a[j], s.b[j] = a, b
+        s.a[j], s.b[j] = (a, b) if t < end else (1.0 / 3.0, 1.0 / 3.0)
         wanted = arrival + need * min((k + 1) / max(length - 1, 1), 1.0)
-        s.up[j] = max(wanted - u.reference[t], 0.0)
-        s.down[j] = max(u.reference[t] - wanted, 0.0)
+        s.up[j] = max(wanted - u[REFERENCE + t], 0.0)
+        s.down[j] = max(u[REFERENCE + t] - wanted, 0.0)
     return arrival + need
 
 
 @compiled
-def _start_duals(u: Unit, n: int, s: State, o: int, value: float, delta: float) -> None:
+def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, delta: float) -> None:
     """Split the reduced costs into duals and draw the pieces inside their widths."""
+    u = unit.u
     for t in range(n):
         j = o + t
         s.y[j] = value
-        if u.step[t] >= 0:
-            ra = u.cost_a[t] - u.gain[t] * value
-            rb = u.cost_b[t] + u.loss[t] * value
+        s.za[j] = s.zb[j] = s.zj[j] = 1.0
+        if unit.step[t] >= 0:
+            ra = u[COST_A + t] - u[GAIN + t] * value
+            rb = u[COST_B + t] + u[LOSS + t] * value
             least = min(ra, min(rb, 0.0))
-            size = delta * (u.charge[t] + u.discharge[t]) + 1e-3 * delta
-            s.zj[j] = size - least
-            s.za[j] = ra - least + size
-            s.zb[j] = rb - least + size
+            size = delta * (u[CHARGE + t] + u[DISCHARGE + t]) + 1e-3 * delta
+            s.zj[j], s.za[j], s.zb[j] = size - least, ra - least + size, rb - least + size
         slope = value if t == n - 1 else 0.0
-        s.up[j], s.zul[j], s.zuu[j] = _start_piece(s.up[j], u.up_width[t], u.up_cost[t] + slope, 0.5 * delta)
-        s.down[j], s.zdl[j], s.zdu[j] = _start_piece(s.down[j], u.down_width[t], u.down_cost[t] - slope, 0.5 * delta)
+        s.up[j], s.zul[j], s.zuu[j] = _start_piece(
+            s.up[j], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, 0.5 * delta
+        )
+        s.down[j], s.zdl[j], s.zdu[j] = _start_piece(
+            s.down[j], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, 0.5 * delta
+        )
 
 
 @compiled
-def _start_piece(wanted: float, width: float, reduced: float, delta: float) -> tuple[float, float, float]:
+def _start_piece(wanted: float, width: float, there: float, reduced: float, delta: float) -> tuple[float, float, float]:
     """Return a box piece's position and duals: near what is wanted, not far from the centre of its duals."""
     zl, zu = max(reduced, 0.0) + delta, max(-reduced, 0.0) + delta
-    if width < WIDTH_MIN_KWH:
-        return 0.0, zl, zu
+    if there == 0:
+        return 0.5, 1.0, 1.0
     centre = width * zu / (zl + zu)
     low, high = min(EDGE * width, centre), max((1.0 - EDGE) * width, centre)
     return min(max(wanted, low), high), zl, zu

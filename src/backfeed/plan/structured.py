@@ -3,7 +3,7 @@
 Iterates until the plan repaired from them is proven to be within the gap of the bound from their prices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from backfeed.plan.schedule import Duals, Schedule, price_plan
 
 FIRST_LOOK = 4.0
 """A certificate is tried when complementarity is below this many gaps, and then each time it has halved."""
+
+CONVERGED = 1e-10
+"""Relative complementarity below which iterating only adds rounding."""
 
 BROKEN_MAX_KWH = 1e-3
 BROKEN_MAX_KW = 1e-1
@@ -58,6 +61,8 @@ def solve_structured(
     def content(now: InteriorPoint, progress: Progress) -> bool:
         nonlocal looked
         size = max(abs(progress.cost), 1.0)
+        if not progress.products > CONVERGED * size:
+            return True
         ready = progress.products < FIRST_LOOK * gap * size and progress.products < 0.5 * looked
         if not ready or progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
             return False
@@ -87,7 +92,10 @@ def _look(point: InteriorPoint, layout: Layout, best: _Best, iteration: int) -> 
         "structured",
         iteration,
     )
-    best.schedule = schedule
+    if best.schedule is None or schedule.objective <= best.schedule.objective:
+        best.schedule = schedule
+    else:
+        best.schedule = replace(best.schedule, lower_bound=best.bound)
 
 
 def _to_table(layout: Layout, entries: Floats) -> Floats:

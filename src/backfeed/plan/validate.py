@@ -160,7 +160,8 @@ def _window_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
     above = w.energy_arrival_kwh > w.energy_max_kwh + ENERGY_TOLERANCE_KWH
     yield from _rows(table, "energy_arrival_kwh", above & ~drained, "above the capacity")
     yield from _rows(table, "energy_arrival_kwh", (w.energy_arrival_kwh < 0) & ~drained, "below 0")
-    too_dear = w.energy_value_per_kwh > problem.penalties.departure_per_kwh
+    too_dear = w.energy_value_per_kwh > problem.missing_per_kwh
+    yield from _rows(table, "missing_per_kwh", problem.missing_per_kwh < 0, "below 0")
     yield from _rows(table, "energy_value_per_kwh", too_dear, "above the price of missing the target")
     yield from _partial_step_problems(w, problem.axis.step_h, table)
     if drained.any():

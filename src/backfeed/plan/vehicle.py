@@ -23,6 +23,9 @@ sums of positive terms. K is factored without a subtraction: with d[t] = ie[t] +
 
 The unit's answer to prices is `dpower = -M dp + response`, `M = diag(v) - W K^-1 W`, and K^-1 is semiseparable:
 above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recursion over rows in L^2/2 steps.
+
+All of a unit's quantities stand in one buffer at constant distances, quantity X of entry t at `u[X + t]`: only so
+can the compiler prove them apart, and every loop over entries runs on whole vectors.
 """
 
 from typing import NamedTuple
@@ -30,14 +33,30 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import Money, Rows
+from backfeed.plan.layout import ENTRIES_MAX, Money, Rows
 from backfeed.plan.problem import Floats, Ints
 
 WIDTH_MIN_KWH = 1e-9
-"""A piece narrower than this is held at 0."""
+"""A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
 
 LANES = 8
 """Rows of M are updated in whole vectors; its width is padded by as many."""
+
+STRIDE = ENTRIES_MAX + LANES
+"""Distance of quantities in a unit's buffer; not a power of two, which would map them all to the same cache lines."""
+
+# Coefficients of the entries.
+(CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, REFERENCE, JUMP) = (k * STRIDE for k in range(10))
+(UP_WIDTH, UP_THERE, UP_COST, DOWN_WIDTH, DOWN_THERE, DOWN_COST) = (k * STRIDE for k in range(10, 16))
+# Iterates: values, duals, predictor's steps, corrector's steps, in the order of `State`.
+(A, B, UP, DOWN, Y, ZA, ZB, ZJ, ZUL, ZUU, ZDL, ZDU) = (k * STRIDE for k in range(16, 28))
+(PA, PB, PU, PD, DA, DB, DU, DD) = (k * STRIDE for k in range(28, 36))
+# What elimination leaves: reciprocals of slacks, ratios of slack to dual, targets, D^-1, gradients.
+(INV_A, INV_B, INV_J, IA, IB, IJ, CA, CB, CJ, IAA, IBB, IAB, RA, RB) = (k * STRIDE for k in range(36, 50))
+(INV_UL, INV_UU, CUL, CUU, IU, GU, INV_DL, INV_DU, CDL, CDU, ID, GD) = (k * STRIDE for k in range(50, 62))
+# The tridiagonal system, the node's view of it, the step of y, and room to work in.
+(V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DY, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(62, 78))
+PLACES = 78
 
 
 class State(NamedTuple):
@@ -67,391 +86,454 @@ class State(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One unit's entries, expanded from its rows: coefficients, then what elimination leaves."""
+    """One unit: the step of every entry, -1 at departures, and the buffer of its quantities."""
 
     step: Ints
-    charge: Floats
-    discharge: Floats
-    gain: Floats
-    loss: Floats
-    cost_a: Floats
-    cost_b: Floats
-    reference: Floats
-    up_width: Floats
-    up_cost: Floats
-    down_width: Floats
-    down_cost: Floats
-    jump: Floats
-    v: Floats
-    w: Floats
-    pull: Floats
-    ie: Floats
-    h: Floats
-    m: Floats
-    inverse: Floats
-    x: Floats
+    u: Floats
 
 
 @compiled
-def new_unit(size: int) -> Unit:
-    """Return room for the entries of one unit."""
-    n = size + LANES
-    return Unit(
-        np.zeros(n, np.int64),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-    )
+def new_unit() -> Unit:
+    """Return room for one unit."""
+    return Unit(np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
 
 
 @compiled
-def expand(rows: Rows, money: Money, first: int, stop: int, u: Unit) -> int:
-    """Write the entries of the unit with rows `first <= r < stop`; return how many there are."""
+def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit: Unit) -> int:
+    """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are."""
+    u, step = unit.u, unit.step
     p = 0
     for r in range(first, stop):
         length = rows.entry[r + 1] - rows.entry[r] - 1
-        zone, priced = rows.zone[r], rows.priced[r]
+        zone, priced, wear, arrive = rows.zone[r], rows.priced[r], rows.wear[r], rows.arrive[r]
+        charge, discharge = rows.charge_kw[r], rows.discharge_kw[r]
         floor, capacity, empty = rows.floor_kwh[r], rows.capacity_kwh[r], rows.empty_kwh[r]
-        reserve = money.reserve_per_kwh_h * money.step_h
-        hold = rows.hold[r] * money.step_h
-        u.jump[p] = rows.start_kwh[r]
+        reserve, hold = money.reserve_per_kwh_h * money.step_h, rows.hold[r] * money.step_h
+        buy, sell = money.buy[zone, arrive:], money.sell[zone, arrive:]
         for k in range(length):
-            t = rows.arrive[r] + k
-            q = p + k
-            u.step[q] = t
-            u.charge[q] = rows.charge_kw[r]
-            u.discharge[q] = rows.discharge_kw[r]
-            u.cost_a[q] = priced * money.buy[zone, t]
-            u.cost_b[q] = rows.wear[r] - priced * money.sell[zone, t]
-            u.reference[q] = floor
-            u.up_width[q] = capacity - floor
-            u.up_cost[q] = hold
-            u.down_width[q] = floor - empty
-            u.down_cost[q] = reserve - hold
-            if k > 0:
-                u.jump[q] = 0.0
+            step[p + k] = arrive + k
+        for k in range(length):
+            u[PRICE + p + k] = price[arrive + k]
+        for k in range(length):
+            u[COST_A + p + k] = priced * buy[k]
+        for k in range(length):
+            u[COST_B + p + k] = wear - priced * sell[k]
+        for q in range(p, p + length):
+            u[CHARGE + q], u[DISCHARGE + q], u[POWERED + q], u[JUMP + q] = charge, discharge, 1.0, 0.0
+            u[REFERENCE + q], u[UP_WIDTH + q], u[DOWN_WIDTH + q] = floor, capacity - floor, floor - empty
+            u[UP_COST + q], u[DOWN_COST + q] = hold, reserve - hold
+        u[JUMP + p] = rows.start_kwh[r]
         _shorten(u, p, rows.first_share[r])
         if length > 1:
             _shorten(u, p + length - 1, rows.last_share[r])
+        gain, loss = rows.gain[r], rows.loss[r]
         for q in range(p, p + length):
-            u.gain[q] = rows.gain[r] * u.charge[q]
-            u.loss[q] = rows.loss[r] * u.discharge[q]
-            u.cost_a[q] *= u.charge[q]
-            u.cost_b[q] *= u.discharge[q]
+            u[GAIN + q], u[LOSS + q] = gain * u[CHARGE + q], loss * u[DISCHARGE + q]
+            u[COST_A + q] *= u[CHARGE + q]
+            u[COST_B + q] *= u[DISCHARGE + q]
         p += length
-        target = rows.target_kwh[r]
-        u.step[p] = -1
-        u.jump[p] = 0.0
-        u.charge[p] = u.discharge[p] = u.gain[p] = u.loss[p] = u.cost_a[p] = u.cost_b[p] = 0.0
-        u.reference[p] = target
-        u.up_width[p] = capacity - target
-        u.up_cost[p] = -rows.value[r]
-        u.down_width[p] = target - empty
-        u.down_cost[p] = money.departure_per_kwh
+        _depart(u, p, rows, r)
+        step[p] = -1
         p += 1
+    for q in range(p):
+        up, down = u[UP_WIDTH + q], u[DOWN_WIDTH + q]
+        u[UP_THERE + q] = 1.0 if up >= WIDTH_MIN_KWH else 0.0
+        u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
+        u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
+        u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
     return p
 
 
 @compiled
-def _shorten(u: Unit, q: int, share: float) -> None:
+def _shorten(u: Floats, q: int, share: float) -> None:
     """Scale an entry at which the vehicle is connected for a share of the step."""
-    u.charge[q] *= share
-    u.discharge[q] *= share
-    u.up_cost[q] *= share
-    u.down_cost[q] *= share
+    for place in (CHARGE, DISCHARGE, UP_COST, DOWN_COST):
+        u[place + q] *= share
 
 
 @compiled
-def eliminate(u: Unit, n: int, s: State, o: int, price: Floats, tau: float, second: float) -> None:
-    """Reduce a unit's Newton system to `K dy = h + w dp`.
+def _depart(u: Floats, q: int, rows: Rows, r: int) -> None:
+    """Write the entry of a row's departure: the target's curve, and no power."""
+    for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP):
+        u[place + q] = 0.0
+    target = rows.target_kwh[r]
+    u[REFERENCE + q] = target
+    u[UP_WIDTH + q], u[DOWN_WIDTH + q] = rows.capacity_kwh[r] - target, target - rows.empty_kwh[r]
+    u[UP_COST + q], u[DOWN_COST + q] = -rows.value[r], rows.missing[r]
+
+
+@compiled
+def load(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy a unit's iterates into its buffer."""
+    u = unit.u
+    _take(u, A, n, s.a, o)
+    _take(u, B, n, s.b, o)
+    _take(u, UP, n, s.up, o)
+    _take(u, DOWN, n, s.down, o)
+    _take(u, Y, n, s.y, o)
+    u[Y + n] = 0.0
+    _take(u, ZA, n, s.za, o)
+    _take(u, ZB, n, s.zb, o)
+    _take(u, ZJ, n, s.zj, o)
+    _take(u, ZUL, n, s.zul, o)
+    _take(u, ZUU, n, s.zuu, o)
+    _take(u, ZDL, n, s.zdl, o)
+    _take(u, ZDU, n, s.zdu, o)
+    _take(u, PA, n, s.pa, o)
+    _take(u, PB, n, s.pb, o)
+    _take(u, PU, n, s.pu, o)
+    _take(u, PD, n, s.pd, o)
+
+
+@compiled
+def _take(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
+    """Copy iterates of one kind into the buffer."""
+    for t in range(n):
+        u[place + t] = values[o + t]
+
+
+@compiled
+def _give(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
+    """Copy one kind of quantity out of the buffer."""
+    for t in range(n):
+        values[o + t] = u[place + t]
+
+
+@compiled
+def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
+    """Reduce an expanded and loaded unit's Newton system to `K dy = h + w dp`.
 
     Parameters
     ----------
-    u, n
-        The expanded unit and its number of entries.
-    s, o
-        The iterates, and where the unit's entries begin in them.
-    price
-        Node price of a kW and step, `(step,)`.
+    unit, n
+        The unit and its number of entries.
     tau
         What the products of slack and dual are to become.
     second
         1 to take the predictor's second-order terms into account, else 0.
     """
-    before = u.jump[0]
-    f = m = ie_before = e_before = 0.0
+    u = unit.u
+    _eliminate_powers(u, n, tau, second)
+    _eliminate_pieces(u, n, tau, second)
+    u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
+    for t in range(1, n):
+        u[H + t] += u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[E_PULL + t] + u[E_PULL + t - 1]
+    _factor(u, n)
+
+
+@compiled
+def _eliminate_powers(u: Floats, n: int, tau: float, second: float) -> None:
+    """Eliminate the shares a and b of every entry; one division serves three slacks, one three duals."""
     for t in range(n):
-        j = o + t
-        v = w = pull = rp = g = hp = 0.0
-        if u.step[t] >= 0:
-            p = price[u.step[t]]
-            a, b = s.a[j], s.b[j]
-            c = 1.0 - a - b
-            za, zb, zj = s.za[j], s.zb[j], s.zj[j]
-            ta, tb, tj = za / a, zb / b, zj / c
-            pa, pb = second * s.pa[j], second * s.pb[j]
-            pj = -(pa + pb)
-            ca = (tau + pa * (za + ta * pa)) / a
-            cb = (tau + pb * (zb + tb * pb)) / b
-            cj = (tau + pj * (zj + tj * pj)) / c
-            ra = u.cost_a[t] + u.charge[t] * p - u.gain[t] * s.y[j] - ca + cj
-            rb = u.cost_b[t] - u.discharge[t] * p + u.loss[t] * s.y[j] - cb + cj
-            ia, ib, ij = 1.0 / ta, 1.0 / tb, 1.0 / tj
-            scale = 1.0 / (ij + ia + ib)
-            iaa, ibb, iab = ia * (ij + ib) * scale, ib * (ij + ia) * scale, ia * ib * scale
-            ga, gb = u.gain[t] * iaa + u.loss[t] * iab, u.gain[t] * iab + u.loss[t] * ibb
-            va, vb = u.charge[t] * iaa + u.discharge[t] * iab, u.charge[t] * iab + u.discharge[t] * ibb
-            v = u.charge[t] * va + u.discharge[t] * vb
-            w = u.gain[t] * va + u.loss[t] * vb
-            g = u.gain[t] * ga + u.loss[t] * gb
-            pull = va * ra - vb * rb
-            hp = ga * ra - gb * rb
-            rp = -u.gain[t] * a + u.loss[t] * b
-        iu, ru = piece(s.up[j], u.up_width[t], s.zul[j], s.zuu[j], tau, second * s.pu[j])
-        id_, rd = piece(s.down[j], u.down_width[t], s.zdl[j], s.zdu[j], tau, second * s.pd[j])
-        following = s.y[j + 1] if t + 1 < n else 0.0
-        slope = s.y[j] - following
-        e_pull = iu * (ru + u.up_cost[t] + slope) - id_ * (rd + u.down_cost[t] - slope)
-        ie = iu + id_
-        energy = u.reference[t] + s.up[j] - s.down[j]
-        rp += energy - before
-        u.v[t], u.w[t], u.pull[t], u.ie[t] = v, w, pull, ie
-        u.h[t] = rp + hp - e_pull + e_before
-        f = g + m * f
-        d = ie + f
-        u.m[t] = m
-        u.inverse[t] = 1.0 / d if d > 0 else 0.0
-        m = ie * u.inverse[t]
-        e_before = e_pull
-        before = energy + u.jump[t + 1] if t + 1 < n else 0.0
+        a, b, za, zb, zj = u[A + t], u[B + t], u[ZA + t], u[ZB + t], u[ZJ + t]
+        c = 1.0 - a - b
+        r = 1.0 / (a * b * c)
+        xa, xb, xj = b * c * r, a * c * r, a * b * r
+        r = 1.0 / (za * zb * zj)
+        ia, ib, ij = a * zb * zj * r, b * za * zj * r, c * za * zb * r
+        pa, pb = second * u[PA + t], second * u[PB + t]
+        pj = -(pa + pb)
+        ca = (tau + pa * za * (1.0 + xa * pa)) * xa
+        cb = (tau + pb * zb * (1.0 + xb * pb)) * xb
+        cj = (tau + pj * zj * (1.0 + xj * pj)) * xj
+        charge, discharge, gain, loss = u[CHARGE + t], u[DISCHARGE + t], u[GAIN + t], u[LOSS + t]
+        ra = u[COST_A + t] + charge * u[PRICE + t] - gain * u[Y + t] - ca + cj
+        rb = u[COST_B + t] - discharge * u[PRICE + t] + loss * u[Y + t] - cb + cj
+        scale = 1.0 / (ij + ia + ib)
+        iaa, ibb, iab = ia * (ij + ib) * scale, ib * (ij + ia) * scale, ia * ib * scale
+        ga, gb = gain * iaa + loss * iab, gain * iab + loss * ibb
+        va, vb = charge * iaa + discharge * iab, charge * iab + discharge * ibb
+        u[V + t], u[W + t], u[G + t] = charge * va + discharge * vb, gain * va + loss * vb, gain * ga + loss * gb
+        u[PULL + t], u[H + t] = va * ra - vb * rb, ga * ra - gb * rb - gain * a + loss * b
+        u[INV_A + t], u[INV_B + t], u[INV_J + t] = xa, xb, xj
+        u[IA + t], u[IB + t], u[IJ + t] = ia, ib, ij
+        u[CA + t], u[CB + t], u[CJ + t] = ca, cb, cj
+        u[IAA + t], u[IBB + t], u[IAB + t] = iaa, ibb, iab
+        u[RA + t], u[RB + t] = ra, rb
 
 
 @compiled
-def piece(x: float, width: float, zl: float, zu: float, tau: float, p: float) -> tuple[float, float]:
-    """Return the inverse Hessian of a box piece and the barrier's part of its gradient."""
-    if width < WIDTH_MIN_KWH:
-        return 0.0, 0.0
-    q = width - x
-    tl, tu = zl / x, zu / q
-    cl = (tau + p * (zl + tl * p)) / x
-    cu = (tau - p * (zu - tu * p)) / q
-    return 1.0 / (tl + tu), cu - cl
+def _eliminate_pieces(u: Floats, n: int, tau: float, second: float) -> None:
+    """Eliminate the two pieces of energy of every entry."""
+    for t in range(n):
+        slope = u[Y + t] - u[Y + t + 1]
+        x, zl, zu, p = u[UP + t], u[ZUL + t], u[ZUU + t], second * u[PU + t]
+        q = u[UP_WIDTH + t] - x
+        r = 1.0 / (x * q)
+        xl, xu = q * r, x * r
+        cl, cu = (tau + p * zl * (1.0 + xl * p)) * xl, (tau - p * zu * (1.0 - xu * p)) * xu
+        iu, gu = u[UP_THERE + t] / (zl * xl + zu * xu), u[UP_COST + t] + slope - cl + cu
+        u[INV_UL + t], u[INV_UU + t], u[CUL + t], u[CUU + t], u[IU + t], u[GU + t] = xl, xu, cl, cu, iu, gu
+        y, zl, zu, p = u[DOWN + t], u[ZDL + t], u[ZDU + t], second * u[PD + t]
+        q = u[DOWN_WIDTH + t] - y
+        r = 1.0 / (y * q)
+        xl, xu = q * r, y * r
+        cl, cu = (tau + p * zl * (1.0 + xl * p)) * xl, (tau - p * zu * (1.0 - xu * p)) * xu
+        id_, gd = u[DOWN_THERE + t] / (zl * xl + zu * xu), u[DOWN_COST + t] - slope - cl + cu
+        u[INV_DL + t], u[INV_DU + t], u[CDL + t], u[CDU + t], u[ID + t], u[GD + t] = xl, xu, cl, cu, id_, gd
+        u[IE + t], u[E_PULL + t] = iu + id_, iu * gu - id_ * gd
+        u[ENERGY + t] = u[REFERENCE + t] + u[UP_THERE + t] * x - u[DOWN_THERE + t] * y
 
 
 @compiled
-def solve_values(u: Unit, n: int, price_step: Floats, use: float) -> None:
-    """Solve `K x = h + use w dp` into `u.x`."""
+def _factor(u: Floats, n: int) -> None:
+    """Factor K: `f[t] = g[t] + m[t] f[t-1]`, `m[t+1] = ie[t] / (ie[t] + f[t])`.
+
+    The recursion runs on f = p / q, which needs no division in its chain; both are scaled back every few steps.
+    """
+    p, q = 0.0, 1.0
+    for t in range(n):
+        above = u[G + t] * q + p
+        u[F + t] = above / q
+        q = max(u[IE + t] * q + above, 1e-280)
+        p = u[IE + t] * above
+        if t % LANES == LANES - 1:
+            scale = 1.0 / q
+            p, q = p * scale, 1.0
+    u[M] = 0.0
+    for t in range(n):
+        pivot = u[IE + t] + u[F + t]
+        inverse = 1.0 / pivot if pivot > 1e-200 else 0.0  # noqa: PLR2004 an entry that nothing can move
+        u[INVERSE + t] = inverse
+        u[M + t + 1] = u[IE + t] * inverse
+
+
+@compiled
+def solve_values(unit: Unit, n: int, price_step: Floats, use: float) -> None:
+    """Solve `K dy = h + use w dp`."""
+    u, step = unit.u, unit.step
+    for t in range(n):
+        u[DP + t] = use * price_step[max(step[t], 0)] * u[POWERED + t]
     x = 0.0
     for t in range(n):
-        right = u.h[t]
-        if u.step[t] >= 0 and use > 0:
-            right += u.w[t] * price_step[u.step[t]]
-        x = right + u.m[t] * x
-        u.x[t] = x
-    x = m = 0.0
+        x = u[H + t] + u[W + t] * u[DP + t] + u[M + t] * x
+        u[DY + t] = x
+    x = 0.0
+    u[DY + n] = 0.0
     for t in range(n - 1, -1, -1):
-        x = u.x[t] * u.inverse[t] + m * x
-        u.x[t] = x
-        m = u.m[t]
+        x = u[DY + t] * u[INVERSE + t] + u[M + t + 1] * x
+        u[DY + t] = x
 
 
 @compiled
-def add_response(u: Unit, n: int, response: Floats) -> None:
+def add_response(unit: Unit, n: int, response: Floats) -> None:
     """Add `w K^-1 h - pull` to the node's right side."""
+    u, step = unit.u, unit.step
     for t in range(n):
-        if u.step[t] >= 0:
-            response[u.step[t]] += u.w[t] * u.x[t] - u.pull[t]
+        if step[t] >= 0:
+            response[step[t]] += u[W + t] * u[DY + t] - u[PULL + t]
 
 
 @compiled
-def add_compliance(u: Unit, n: int, matrix: Floats, row: Floats) -> None:
+def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     """Add `diag(v) - W K^-1 W`, upper half, to the node's matrix.
 
-    Row t of K^-1 W above the diagonal is row t + 1 times m[t + 1]; `row` holds it, times w.
+    Row t of K^-1 W above the diagonal is row t + 1 times m[t + 1]; the buffer's ROW holds it, times w.
     """
-    straight = True
-    for t in range(n - 1):
-        straight &= u.step[t] == u.step[0] + t
+    u, step = unit.u, unit.step
+    straight = step[n - 2] == step[0] + n - 2
     whole = (n + LANES - 1) // LANES * LANES
     for q in range(whole):
-        row[q] = 0.0
+        u[ROW + q] = 0.0
     k = m = 0.0
     for t in range(n - 1, -1, -1):
-        k = u.inverse[t] + m * m * k
-        w = u.w[t]
+        k = u[INVERSE + t] + m * m * k
+        w = u[W + t]
         start = t // LANES * LANES
-        if straight and u.step[t] >= 0:
-            target = matrix[u.step[t], u.step[0] :]
+        if straight and step[t] >= 0:
+            target = matrix[step[t], step[0] :]
             for block in range(start, whole, LANES):
                 for lane in range(LANES):
-                    r = row[block + lane] * m
-                    row[block + lane] = r
+                    r = u[ROW + block + lane] * m
+                    u[ROW + block + lane] = r
                     target[block + lane] -= w * r
         else:
             for q in range(start, whole):
-                row[q] *= m
-            if u.step[t] >= 0:
+                u[ROW + q] *= m
+            if step[t] >= 0:
                 for q in range(t + 1, n):
-                    if u.step[q] >= 0:
-                        matrix[u.step[t], u.step[q]] -= w * row[q]
-        row[t] = w * k
-        if u.step[t] >= 0:
-            matrix[u.step[t], u.step[t]] += u.v[t] - w * w * k
-        m = u.m[t]
+                    if step[q] >= 0:
+                        matrix[step[t], step[q]] -= w * u[ROW + q]
+        u[ROW + t] = w * k
+        if step[t] >= 0:
+            matrix[step[t], step[t]] += u[V + t] - w * w * k
+        m = u[M + t]
 
 
 @compiled
-def step_unit(
-    u: Unit, n: int, s: State, o: int, price: Floats, price_step: Floats, tau: float, second: float
-) -> tuple[float, float, float, float, float]:
-    """Write a unit's step into the state, from the values' steps in `u.x`.
+def step_unit(unit: Unit, n: int, s: State, o: int, second: float) -> tuple[float, float, float, float, float]:
+    """Write a unit's step into the state: the predictor's, or with `second` the corrector's.
 
-    Returns the greatest primal and dual step that keep slacks and duals above 0 (as inverses), and the sums of
-    dual times slack step, slack times dual step and product of both steps, which tell the predictor's gap.
+    `eliminate` and `solve_values` must have been called for it. Returns the inverses of the greatest primal and
+    dual steps that keep slacks and duals above 0, and the sums of dual times slack step, slack times dual step
+    and product of both steps, which tell the predictor's gap.
     """
-    primal = dual = s1 = s2 = s3 = 0.0
+    u = unit.u
+    s1, s2, s3 = _step_powers(u, n)
+    primal, dual = _greatest(u, MOST, n), _greatest(u, LEAST, n)
+    t1, t2, t3 = _step_pieces(u, n)
+    primal, dual = max(primal, _greatest(u, MOST, n)), max(dual, _greatest(u, LEAST, n))
+    if second > 0:
+        _give(u, DA, n, s.da, o)
+        _give(u, DB, n, s.db, o)
+        _give(u, DU, n, s.du, o)
+        _give(u, DD, n, s.dd, o)
+        _give(u, DY, n, s.dy, o)
+    else:
+        _give(u, DA, n, s.pa, o)
+        _give(u, DB, n, s.pb, o)
+        _give(u, DU, n, s.pu, o)
+        _give(u, DD, n, s.pd, o)
+    return primal, dual, s1 + t1, s2 + t2, s3 + t3
+
+
+@compiled
+def _step_powers(u: Floats, n: int) -> tuple[float, float, float]:
+    """Find the steps of a and b; leave the inverse greatest steps of every entry in MOST and LEAST."""
+    s1 = s2 = s3 = 0.0
     for t in range(n):
-        j = o + t
-        dy = u.x[t]
-        if u.step[t] >= 0:
-            p, dp = price[u.step[t]], price_step[u.step[t]]
-            a, b = s.a[j], s.b[j]
-            c = 1.0 - a - b
-            za, zb, zj = s.za[j], s.zb[j], s.zj[j]
-            ta, tb, tj = za / a, zb / b, zj / c
-            pa, pb = second * s.pa[j], second * s.pb[j]
-            pj = -(pa + pb)
-            ca = (tau + pa * (za + ta * pa)) / a
-            cb = (tau + pb * (zb + tb * pb)) / b
-            cj = (tau + pj * (zj + tj * pj)) / c
-            ra = u.cost_a[t] + u.charge[t] * (p + dp) - u.gain[t] * (s.y[j] + dy) - ca + cj
-            rb = u.cost_b[t] - u.discharge[t] * (p + dp) + u.loss[t] * (s.y[j] + dy) - cb + cj
-            ia, ib, ij = 1.0 / ta, 1.0 / tb, 1.0 / tj
-            scale = 1.0 / (ij + ia + ib)
-            da = -(ia * (ij + ib) * scale * ra - ia * ib * scale * rb)
-            db = -(ib * (ij + ia) * scale * rb - ia * ib * scale * ra)
-            dj = -(da + db)
-            dza, dzb, dzj = ca - za - ta * da, cb - zb - tb * db, cj - zj - tj * dj
-            primal = max(primal, max(-da / a, max(-db / b, -dj / c)))
-            dual = max(dual, max(-dza / za, max(-dzb / zb, -dzj / zj)))
-            s1 += za * da + zb * db + zj * dj
-            s2 += a * dza + b * dzb + c * dzj
-            s3 += da * dza + db * dzb + dj * dzj
-            if second > 0:
-                s.da[j], s.db[j] = da, db
-            else:
-                s.pa[j], s.pb[j] = da, db
-        following = u.x[t + 1] if t + 1 < n else 0.0
-        y_following = s.y[j + 1] if t + 1 < n else 0.0
-        slope = (s.y[j] + dy) - (y_following + following)
-        du, found = step_piece(s.up[j], u.up_width[t], u.up_cost[t] + slope, s.zul[j], s.zuu[j], tau, second * s.pu[j])
-        primal, dual = max(primal, found[0]), max(dual, found[1])
-        s1, s2, s3 = s1 + found[2], s2 + found[3], s3 + found[4]
-        dd, found = step_piece(
-            s.down[j], u.down_width[t], u.down_cost[t] - slope, s.zdl[j], s.zdu[j], tau, second * s.pd[j]
-        )
-        primal, dual = max(primal, found[0]), max(dual, found[1])
-        s1, s2, s3 = s1 + found[2], s2 + found[3], s3 + found[4]
-        if second > 0:
-            s.du[j], s.dd[j], s.dy[j] = du, dd, dy
-        else:
-            s.pu[j], s.pd[j] = du, dd
-    return primal, dual, s1, s2, s3
+        ra = u[RA + t] + u[CHARGE + t] * u[DP + t] - u[GAIN + t] * u[DY + t]
+        rb = u[RB + t] - u[DISCHARGE + t] * u[DP + t] + u[LOSS + t] * u[DY + t]
+        da, db = u[IAB + t] * rb - u[IAA + t] * ra, u[IAB + t] * ra - u[IBB + t] * rb
+        dj = -(da + db)
+        za, zb, zj, xa, xb, xj = u[ZA + t], u[ZB + t], u[ZJ + t], u[INV_A + t], u[INV_B + t], u[INV_J + t]
+        there = u[POWERED + t]
+        dza = there * (u[CA + t] - za * (1.0 + xa * da))
+        dzb = there * (u[CB + t] - zb * (1.0 + xb * db))
+        dzj = there * (u[CJ + t] - zj * (1.0 + xj * dj))
+        u[MOST + t] = max(-da * xa, max(-db * xb, -dj * xj))
+        u[LEAST + t] = max(-dza * u[IA + t] * xa, max(-dzb * u[IB + t] * xb, -dzj * u[IJ + t] * xj))
+        s1 += za * da + zb * db + zj * dj
+        s2 += u[A + t] * dza + u[B + t] * dzb + (1.0 - u[A + t] - u[B + t]) * dzj
+        s3 += da * dza + db * dzb + dj * dzj
+        u[DA + t], u[DB + t] = da, db
+    return s1, s2, s3
 
 
 @compiled
-def step_piece(
-    x: float, width: float, gradient: float, zl: float, zu: float, tau: float, p: float
-) -> tuple[float, tuple[float, float, float, float, float]]:
-    """Return a box piece's step and `(primal, dual, s1, s2, s3)` as in `step_unit`."""
-    if width < WIDTH_MIN_KWH:
-        return 0.0, (0.0, 0.0, 0.0, 0.0, 0.0)
-    q = width - x
-    tl, tu = zl / x, zu / q
-    cl = (tau + p * (zl + tl * p)) / x
-    cu = (tau - p * (zu - tu * p)) / q
-    d = -(gradient - cl + cu) / (tl + tu)
-    dl, du = cl - zl - tl * d, cu - zu + tu * d
-    return d, (
-        max(-d / x, d / q),
-        max(-dl / zl, -du / zu),
-        d * (zl - zu),
-        x * dl + q * du,
-        d * (dl - du),
-    )
-
-
-@compiled
-def advance_unit(u: Unit, n: int, s: State, o: int, tau: float, primal: float, dual: float) -> None:
-    """Move a unit's iterates along the corrector's step."""
+def _step_pieces(u: Floats, n: int) -> tuple[float, float, float]:
+    """Find the steps of both pieces of energy; leave the inverse greatest steps in MOST and LEAST."""
+    s1 = s2 = s3 = 0.0
     for t in range(n):
-        j = o + t
-        s.y[j] += dual * s.dy[j]
-        if u.step[t] >= 0:
-            a, b = s.a[j], s.b[j]
-            c = 1.0 - a - b
-            da, db = s.da[j], s.db[j]
-            pa, pb = s.pa[j], s.pb[j]
-            s.za[j] += dual * dual_step(a, s.za[j], tau, pa, da)
-            s.zb[j] += dual * dual_step(b, s.zb[j], tau, pb, db)
-            s.zj[j] += dual * dual_step(c, s.zj[j], tau, -(pa + pb), -(da + db))
-            s.a[j], s.b[j] = a + primal * da, b + primal * db
-        if u.up_width[t] >= WIDTH_MIN_KWH:
-            x, q = s.up[j], u.up_width[t] - s.up[j]
-            s.zul[j] += dual * dual_step(x, s.zul[j], tau, s.pu[j], s.du[j])
-            s.zuu[j] += dual * dual_step(q, s.zuu[j], tau, -s.pu[j], -s.du[j])
-            s.up[j] = x + primal * s.du[j]
-        if u.down_width[t] >= WIDTH_MIN_KWH:
-            x, q = s.down[j], u.down_width[t] - s.down[j]
-            s.zdl[j] += dual * dual_step(x, s.zdl[j], tau, s.pd[j], s.dd[j])
-            s.zdu[j] += dual * dual_step(q, s.zdu[j], tau, -s.pd[j], -s.dd[j])
-            s.down[j] = x + primal * s.dd[j]
+        slope = u[DY + t] - u[DY + t + 1]
+        d = -u[IU + t] * (u[GU + t] + slope)
+        x, zl, zu, xl, xu = u[UP + t], u[ZUL + t], u[ZUU + t], u[INV_UL + t], u[INV_UU + t]
+        dl = u[UP_THERE + t] * (u[CUL + t] - zl * (1.0 + xl * d))
+        du = u[UP_THERE + t] * (u[CUU + t] - zu * (1.0 - xu * d))
+        r = 1.0 / (zl * zu)
+        most, least = max(-d * xl, d * xu), max(-dl * zu * r, -du * zl * r)
+        s1 += d * (zl - zu)
+        s2 += x * dl + (u[UP_WIDTH + t] - x) * du
+        s3 += d * (dl - du)
+        u[DU + t] = d
+        d = -u[ID + t] * (u[GD + t] - slope)
+        x, zl, zu, xl, xu = u[DOWN + t], u[ZDL + t], u[ZDU + t], u[INV_DL + t], u[INV_DU + t]
+        dl = u[DOWN_THERE + t] * (u[CDL + t] - zl * (1.0 + xl * d))
+        du = u[DOWN_THERE + t] * (u[CDU + t] - zu * (1.0 - xu * d))
+        r = 1.0 / (zl * zu)
+        u[MOST + t] = max(most, max(-d * xl, d * xu))
+        u[LEAST + t] = max(least, max(-dl * zu * r, -du * zl * r))
+        s1 += d * (zl - zu)
+        s2 += x * dl + (u[DOWN_WIDTH + t] - x) * du
+        s3 += d * (dl - du)
+        u[DD + t] = d
+    return s1, s2, s3
 
 
 @compiled
-def dual_step(x: float, z: float, tau: float, p: float, d: float) -> float:
-    """Return the step of the dual z of a slack x that steps by d, second-order terms from the predictor's p."""
-    t = z / x
-    return (tau + p * (z + t * p)) / x - z - t * d
+def _greatest(u: Floats, place: int, n: int) -> float:
+    """Return the greatest of a quantity over all entries, at least 0; by lanes, for there is no vector reduction."""
+    whole = (n + LANES - 1) // LANES * LANES
+    for t in range(n, whole):
+        u[place + t] = 0.0
+    for t in range(LANES, whole, LANES):
+        for lane in range(LANES):
+            u[place + lane] = max(u[place + lane], u[place + t + lane])
+    greatest = 0.0
+    for lane in range(LANES):
+        greatest = max(greatest, u[place + lane])
+    return greatest
 
 
 @compiled
-def measure_unit(u: Unit, n: int, s: State, o: int, power: Floats) -> tuple[float, float, float]:
-    """Add a unit's power to its node's; return its complementarity, its cost and its worst broken dynamics."""
-    products = cost = worst = 0.0
-    before = u.jump[0]
+def advance_unit(unit: Unit, n: int, s: State, o: int, tau: float, primal: float, dual: float) -> None:
+    """Move a unit's iterates, which are loaded, along the corrector's step."""
+    u = unit.u
+    _take(u, DA, n, s.da, o)
+    _take(u, DB, n, s.db, o)
+    _take(u, DU, n, s.du, o)
+    _take(u, DD, n, s.dd, o)
+    _take(u, DY, n, s.dy, o)
     for t in range(n):
-        j = o + t
-        flow = 0.0
-        if u.step[t] >= 0:
-            a, b = s.a[j], s.b[j]
-            products += a * s.za[j] + b * s.zb[j] + (1.0 - a - b) * s.zj[j]
-            cost += u.cost_a[t] * a + u.cost_b[t] * b
-            power[u.step[t]] += u.charge[t] * a - u.discharge[t] * b
-            flow = u.gain[t] * a - u.loss[t] * b
-        if u.up_width[t] >= WIDTH_MIN_KWH:
-            products += s.up[j] * s.zul[j] + (u.up_width[t] - s.up[j]) * s.zuu[j]
-        if u.down_width[t] >= WIDTH_MIN_KWH:
-            products += s.down[j] * s.zdl[j] + (u.down_width[t] - s.down[j]) * s.zdu[j]
-        cost += u.up_cost[t] * s.up[j] + u.down_cost[t] * s.down[j]
-        energy = u.reference[t] + s.up[j] - s.down[j]
-        worst = max(worst, abs(energy - before - flow))
-        before = energy + u.jump[t + 1] if t + 1 < n else 0.0
+        a, b, da, db, pa, pb = u[A + t], u[B + t], u[DA + t], u[DB + t], u[PA + t], u[PB + t]
+        c = 1.0 - a - b
+        r = 1.0 / (a * b * c)
+        move = dual * u[POWERED + t]
+        u[ZA + t] += move * _dual_step(b * c * r, u[ZA + t], tau, pa, da)
+        u[ZB + t] += move * _dual_step(a * c * r, u[ZB + t], tau, pb, db)
+        u[ZJ + t] += move * _dual_step(a * b * r, u[ZJ + t], tau, -(pa + pb), -(da + db))
+        u[A + t], u[B + t] = a + primal * da, b + primal * db
+        u[Y + t] += dual * u[DY + t]
+    for t in range(n):
+        x, p, d, move = u[UP + t], u[PU + t], u[DU + t], dual * u[UP_THERE + t]
+        q = u[UP_WIDTH + t] - x
+        r = 1.0 / (x * q)
+        u[ZUL + t] += move * _dual_step(q * r, u[ZUL + t], tau, p, d)
+        u[ZUU + t] += move * _dual_step(x * r, u[ZUU + t], tau, -p, -d)
+        u[UP + t] = x + primal * d
+    for t in range(n):
+        x, p, d, move = u[DOWN + t], u[PD + t], u[DD + t], dual * u[DOWN_THERE + t]
+        q = u[DOWN_WIDTH + t] - x
+        r = 1.0 / (x * q)
+        u[ZDL + t] += move * _dual_step(q * r, u[ZDL + t], tau, p, d)
+        u[ZDU + t] += move * _dual_step(x * r, u[ZDU + t], tau, -p, -d)
+        u[DOWN + t] = x + primal * d
+    _store(u, n, s, o)
+
+
+@compiled
+def _store(u: Floats, n: int, s: State, o: int) -> None:
+    """Copy values and duals back into the iterates."""
+    _give(u, A, n, s.a, o)
+    _give(u, B, n, s.b, o)
+    _give(u, UP, n, s.up, o)
+    _give(u, DOWN, n, s.down, o)
+    _give(u, Y, n, s.y, o)
+    _give(u, ZA, n, s.za, o)
+    _give(u, ZB, n, s.zb, o)
+    _give(u, ZJ, n, s.zj, o)
+    _give(u, ZUL, n, s.zul, o)
+    _give(u, ZUU, n, s.zuu, o)
+    _give(u, ZDL, n, s.zdl, o)
+    _give(u, ZDU, n, s.zdu, o)
+
+
+@compiled
+def _dual_step(inverse: float, z: float, tau: float, p: float, d: float) -> float:
+    """Return the step of the dual z of a slack (given as its reciprocal) that steps by d; p is the predictor's step."""
+    return (tau + p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)
+
+
+@compiled
+def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float]:
+    """Add a loaded unit's power to its node's; return its complementarity, its cost and its worst broken dynamics."""
+    u, step = unit.u, unit.step
+    products = cost = 0.0
+    for t in range(n):
+        a, b = u[A + t], u[B + t]
+        up, down = u[UP + t], u[DOWN + t]
+        products += u[POWERED + t] * (a * u[ZA + t] + b * u[ZB + t] + (1.0 - a - b) * u[ZJ + t])
+        products += u[UP_THERE + t] * (up * u[ZUL + t] + (u[UP_WIDTH + t] - up) * u[ZUU + t])
+        products += u[DOWN_THERE + t] * (down * u[ZDL + t] + (u[DOWN_WIDTH + t] - down) * u[ZDU + t])
+        up, down = u[UP_THERE + t] * up, u[DOWN_THERE + t] * down
+        cost += u[COST_A + t] * a + u[COST_B + t] * b + u[UP_COST + t] * up + u[DOWN_COST + t] * down
+        u[ENERGY + t] = u[REFERENCE + t] + up - down
+        u[H + t] = u[GAIN + t] * a - u[LOSS + t] * b
+        u[PULL + t] = u[CHARGE + t] * a - u[DISCHARGE + t] * b
+    worst = abs(u[ENERGY] - u[JUMP] - u[H])
+    for t in range(n):
+        if t > 0:
+            worst = max(worst, abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t]))
+        if step[t] >= 0:
+            power[step[t]] += u[PULL + t]
     return products, cost, worst
