@@ -404,6 +404,17 @@ def test_late_readings_are_settled_by_corrections_to_the_books_of_a_clean_run(ro
     assert corrected == {account: amount for account, amount in balances(clean.transfers).items() if amount}
 
 
+@pytest.mark.parametrize(("before", "after"), [(9_000, 11_000), (11_000, 8_500), (9_000, 2_000), (2_000, 9_000)])
+def test_a_delivery_measured_anew_is_corrected_without_touching_the_promise(before, after):
+    rows = [("ann", "garage", 60, 0, 6_000)]
+    first, clean = (settled(rows, events=(event(delivered),)) for delivered in (before, after))
+    made = corrections(net_effect(with_promise(first, event(before))), with_promise(clean, event(after)), 1)
+    assert all(t.phase is Phase.SINGLE for t in made)
+    corrected = balances([*with_promise(first, event(before)), *made])
+    wanted = balances(with_promise(clean, event(after)))
+    assert {a: v for a, v in corrected.items() if v} == {a: v for a, v in wanted.items() if v}
+
+
 def test_settling_again_gives_the_same_bytes():
     rows = [(name, "garage", step, 37 * step, 11 * step) for name in ("ann", "bob") for step in range(96)]
     one, again = settled(rows), settled(rows)

@@ -26,6 +26,9 @@ class Phase(StrEnum):
     VOID = "void"
 
 
+_MOVING = (Phase.SINGLE, Phase.POST)
+
+
 class Code(StrEnum):
     """What a transfer is for."""
 
@@ -136,7 +139,7 @@ def balances(transfers: Iterable[Transfer]) -> dict[str, int]:
     """Return every account's credits less debits, by account id; pending and void move nothing."""
     totals: dict[str, int] = {}
     for transfer in transfers:
-        if transfer.phase in (Phase.SINGLE, Phase.POST):
+        if transfer.phase in _MOVING:
             totals[transfer.debit] = totals.get(transfer.debit, 0) - transfer.amount
             totals[transfer.credit] = totals.get(transfer.credit, 0) + transfer.amount
     return dict(sorted(totals.items()))
@@ -180,11 +183,9 @@ def corrections(
     """
     prefix = f"r{revision}@{booked_on}|" if booked_on else f"r{revision}|"
     made: list[Transfer] = []
-    wanted = {transfer.id: transfer for transfer in settled_again}
+    wanted = {transfer.id: _as_single(transfer) for transfer in settled_again if transfer.phase in _MOVING}
     for transfer_id in sorted(posted.keys() | wanted.keys()):
         like = wanted.get(transfer_id) or posted[transfer_id]
-        if like.phase is not Phase.SINGLE:
-            continue
         due = wanted[transfer_id].amount if transfer_id in wanted else 0
         change = due - (_along(like, posted[transfer_id]) if transfer_id in posted else 0)
         if change:
@@ -195,22 +196,27 @@ def corrections(
 
 
 def net_effect(transfers: Iterable[Transfer]) -> dict[str, Transfer]:
-    """Fold corrections into what they correct: single transfers by original id, with the amount now in force.
+    """Fold corrections into what they correct: what moved, by original id, with the amount now in force.
 
-    Where corrections have turned an amount round, debit and credit change places.
+    A promise that was posted counts as the single transfer that it amounts to. Where corrections have turned an
+    amount round, debit and credit change places.
     """
     net: dict[str, Transfer] = {}
     for transfer in transfers:
-        if transfer.phase is not Phase.SINGLE:
+        if transfer.phase not in _MOVING:
             continue
         original = original_id(transfer.id)
         if original == transfer.id:
-            net[transfer.id] = transfer
+            net[transfer.id] = _as_single(transfer)
             continue
         amount = transfer.amount + (_along(transfer, net[original]) if original in net else 0)
         debit, credit = (transfer.debit, transfer.credit) if amount >= 0 else (transfer.credit, transfer.debit)
         net[original] = replace(transfer, id=original, debit=debit, credit=credit, amount=abs(amount))
     return net
+
+
+def _as_single(transfer: Transfer) -> Transfer:
+    return replace(transfer, phase=Phase.SINGLE, pending_id="")
 
 
 def original_id(transfer_id: str) -> str:
