@@ -53,6 +53,13 @@ def test_a_remainder_is_carried_on():
     assert imported.tolist() == [333, 333, 334]
 
 
+def test_a_late_reading_is_taken_into_what_was_asked_before():
+    meter = metered([(0, 0, 0), (2 * INTERVAL_MS, 1_000, 0)])
+    assert meter.energy()[1].tolist() == [500, 500]
+    meter.add(INTERVAL_MS, 900, 0)
+    assert meter.energy()[1].tolist() == [900, 100]
+
+
 def test_fewer_than_two_readings_tell_no_energy():
     assert metered([]).energy()[0].size == 0
     assert metered([(0, 5, 5)]).energy()[0].size == 0

@@ -121,6 +121,7 @@ class IntervalMeter:
         self._power_max_kw = power_max_kw
         self._readings: list[tuple[int, int, int]] = []
         self._known: set[tuple[int, int, int]] = set()
+        self._energy: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def add(self, measured_ms: int, import_wh: int, export_wh: int) -> None:
         """Take in what both registers showed at an instant; the same reading again changes nothing."""
@@ -128,6 +129,7 @@ class IntervalMeter:
         if reading not in self._known:
             self._known.add(reading)
             insort(self._readings, reading)
+            self._energy = None
 
     def believed(self) -> tuple[list[tuple[int, int, int]], list[tuple[tuple[int, int, int], Suspicion]]]:
         """Return the readings that can all be true together, by instant, and the others with the reason."""
@@ -154,6 +156,13 @@ class IntervalMeter:
 
     def energy(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return `(start_ms, import_wh, export_wh)` of every quarter-hour that readings touch, in order."""
+        if self._energy is None:
+            self._energy = self._split()
+            for column in self._energy:
+                column.setflags(write=False)
+        return self._energy
+
+    def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         kept, _ = self.believed()
         if len(kept) < 2:  # noqa: PLR2004 - one register says nothing about a flow
             none = np.zeros(0, dtype=np.int64)
