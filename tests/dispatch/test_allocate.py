@@ -210,13 +210,18 @@ def test_the_tighter_of_connection_and_grid_operator_is_named():
     assert result.bound_by[0] == Authority.GRID_OPERATOR
 
 
-def test_a_building_that_alone_exceeds_its_connection_is_reported_and_helped_down_to_the_reserve():
+def test_a_building_that_alone_exceeds_its_connection_is_reported_and_nobody_charges():
     car = {"energy_low_kwh": 16.0, "planned_kw": 3.0}
     result = allocate(columns([car]), places((10, 0, 40)), None, NOW_MS)
-    assert result.power_kw[0] == pytest.approx(-7.0)
-    assert result.site_excess_kw[0] == pytest.approx(40 - 7 * 0.985 - 10)
-    at_reserve = allocate(columns([car | {"energy_low_kwh": 15.0}]), places((10, 0, 40)), None, NOW_MS)
-    assert at_reserve.power_kw[0] == 0.0
+    assert result.power_kw[0] == 0.0
+    assert result.site_excess_kw[0] == pytest.approx(30.0)
+
+
+def test_a_limit_holds_when_any_car_leaves():
+    cars = [{"planned_kw": 7.0}, {"planned_kw": -7.0, "energy_low_kwh": 40.0}]
+    result = allocate(columns(cars), places((5, 3, 0)), None, NOW_MS)
+    assert result.power_kw[0] <= 5.0
+    assert result.power_kw[1] >= -3.0
 
 
 def test_a_promise_stops_charging_before_it_discharges_anybody():

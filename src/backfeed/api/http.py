@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from backfeed import __version__
-from backfeed.api.view import Health, PlatformView, SessionView, StationView
+from backfeed.app.view import Health, PlatformView, SessionView, StationView
 
 
 def _answers(kind: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401 - a msgspec type

@@ -3,7 +3,7 @@
 A live service and a simulated world call the same function; they hand in their own clock and workers.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -45,6 +45,9 @@ RISK_AVERSION = 2.0
 EVENTS_FILE = "events.sqlite"
 LEDGER_FILE = "ledger.sqlite"
 DAYS_FOLDER = "days"
+
+
+Authenticate = Callable[[str, str | None], bool]
 
 
 @dataclass
@@ -92,7 +95,14 @@ class Parts:
 
 @asynccontextmanager
 async def assemble(
-    scene: Scene, policy: Policy, folder: Path, clock: Clock, workers: Workers, *, durable: bool = False
+    scene: Scene,
+    policy: Policy,
+    folder: Path,
+    clock: Clock,
+    workers: Workers,
+    *,
+    durable: bool = False,
+    authenticate: Authenticate | None = None,
 ) -> AsyncIterator[Parts]:
     """Put a platform together over the files of a folder, and close them at the end.
 
@@ -108,6 +118,8 @@ async def assemble(
         Live or virtual.
     durable
         Whether a commit waits for the disk.
+    authenticate
+        Whether a password proves a station; by default every station of the pilot's locations is believed.
     """
     pilot, enrolment = scene.pilot, scene.enrolment
     discharges = policy is Policy.V2G
@@ -117,10 +129,10 @@ async def assemble(
     gateway = Gateway(
         clock=clock,
         sink=log,
-        authenticate=lambda station, _password: enrolment.site_of(station) is not None,
+        authenticate=authenticate or (lambda station, _password: enrolment.site_of(station) is not None),
         authorise=lambda _station, _token: "Accepted",
         config=GatewayConfig(heartbeat_interval_s=HEARTBEAT_S),
-        ids=CountingIds("c"),
+        ids=CountingIds(f"c{clock.now_ms() // MS_PER_S:x}"),
     )
     steering = Steering(gateway, log, clock, control_interval_ms, enrolment.charger_power_kw)
 

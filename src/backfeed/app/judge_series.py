@@ -33,12 +33,14 @@ def mean_power_kw(truth: Truth, axis: TimeAxis, sessions: NDArray[np.bool_] | No
     truth
         What happened.
     axis
-        Quarter-hours.
+        Quarter-hours; what happened outside is left out.
     sessions
         Which sessions count, shape `(session,)`; all by default.
     """
     segments = truth.segments
-    keep = np.ones(len(segments), np.bool_) if sessions is None else sessions[segments.session]
+    keep = (segments.from_ms >= axis.start_ms) & (segments.from_ms < axis.end_ms)
+    if sessions is not None:
+        keep &= sessions[segments.session]
     step = (segments.from_ms[keep] - axis.start_ms) // axis.step_ms
     return np.bincount(step, weights=segments.energy_kwh[keep], minlength=axis.count) / axis.step_h
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backfeed import __version__
+from backfeed.app.assembly import LEDGER_FILE
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.foresight import Foresight, ForesightEvent, foresee, held_back
@@ -61,7 +62,7 @@ class Judgement:
     foresight: Foresight | None
 
 
-def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool, ledger: Path) -> Judgement:
+def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool) -> Judgement:
     """Judge the worlds of a run.
 
     Parameters
@@ -72,8 +73,6 @@ def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool,
         The worlds that ran.
     foresight
         Whether to compute what perfect foresight would have done.
-    ledger
-        The V2G world's ledger, if that world ran.
     """
     prices = price_axis(scene.tariff, scene.window_axis, scene.pilot.pilot.timezone)
     truths: dict[WorldName, Truth] = {}
@@ -82,7 +81,7 @@ def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool,
         if policy in runs:
             run = runs[policy]
             truths[policy.value] = run.truth
-            paid = _payouts(ledger if policy is Policy.V2G else ledger.parent / "worlds" / policy.value / ledger.name)
+            paid = _payouts(run.folder / LEDGER_FILE)
             outcomes = [_outcome(delivery) for delivery in run.deliveries]
             worlds[policy.value] = _judge(scene, run.truth, prices, outcomes, paid)
     foreseen: Foresight | None = None
@@ -92,7 +91,7 @@ def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool,
         truths["foresight"] = foreseen.truth
         outcomes = [_foreseen_outcome(delivery, foreseen.truth) for delivery in deliveries]
         worlds["foresight"] = _judge(scene, foreseen.truth, prices, outcomes, {})
-    return Judgement(_summary(scene, runs, worlds, truths, prices, ledger), prices, worlds, truths, runs, foreseen)
+    return Judgement(_summary(scene, runs, worlds, truths, prices), prices, worlds, truths, runs, foreseen)
 
 
 def judge_at_base_price(scene: Scene, judgement: Judgement, base_price: Decimal) -> dict[WorldName, float]:
@@ -214,7 +213,6 @@ def _summary(
     worlds: Mapping[WorldName, JudgedWorld],
     truths: Mapping[WorldName, Truth],
     prices: PriceSeries,
-    ledger: Path,
 ) -> Summary:
     details = captured(worlds, scene.sessions)
     v2g = runs.get(Policy.V2G)
@@ -232,8 +230,8 @@ def _summary(
         captured_v2g_share=details.captured_v2g_share.share,
         captured_detail=details,
         targets=targets,
-        ledger=_ledger(ledger) if v2g is not None else {"verified": False},
-        run=_facts(scene, runs),
+        ledger=_ledger(_shown(runs).folder / LEDGER_FILE),
+        run=_facts(scene, _shown(runs)),
     )
 
 
@@ -247,9 +245,13 @@ def _ledger(ledger: Path) -> dict[str, LedgerUnit | bool]:
     return ledger_table(units, verified=verification.verified)
 
 
-def _facts(scene: Scene, runs: Mapping[Policy, WorldRun]) -> RunFacts:
-    """Return what made the run; figures of effort are those of the V2G world where it ran."""
-    of = runs.get(Policy.V2G) or next(iter(runs.values()))
+def _shown(runs: Mapping[Policy, WorldRun]) -> WorldRun:
+    """Return the run whose ledger, log and effort stand in the summary: the V2G world's where it ran."""
+    return runs[max(runs, key=RUN_ORDER.index)]
+
+
+def _facts(scene: Scene, of: WorldRun) -> RunFacts:
+    """Return what made a world, and what it took."""
     return RunFacts(
         seed=scene.pilot.pilot.seed,
         config_hash=scene.pilot.config_hash,

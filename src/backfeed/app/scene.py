@@ -49,8 +49,8 @@ class Scene:
     ----------
     pilot
         The pilot file.
-    sessions
-        What the world serves, drawn.
+    visits, sessions
+        What the file records for the window, and what the world serves of it, drawn.
     rejections
         What it can not serve, with the field and the reason.
     rows_total
@@ -70,6 +70,7 @@ class Scene:
     """
 
     pilot: Pilot
+    visits: Visits
     sessions: WorldSessions
     rejections: tuple[Rejection, ...]
     rows_total: int
@@ -86,8 +87,17 @@ class Scene:
         return covering(self.pilot.start_ms, self.pilot.end_ms, INTERVAL_MS)
 
 
-def set_scene(pilot: Pilot) -> Scene:
+def set_scene(pilot: Pilot, *, priced_days: int | None = None, needs_sessions: bool = True) -> Scene:
     """Read all that a pilot names and draw its world.
+
+    Parameters
+    ----------
+    pilot
+        The pilot.
+    priced_days
+        For how many days from the start prices are needed, the window and the look-ahead by default.
+    needs_sessions
+        Whether a window without sessions is an error.
 
     Raises
     ------
@@ -101,21 +111,23 @@ def set_scene(pilot: Pilot) -> Scene:
     )
     inside = window(file.table, pilot.start_ms, pilot.end_ms)
     refused = file.rejected_between(pilot.start_ms, pilot.end_ms)
-    if not len(inside):
+    if needs_sessions and not len(inside):
         what = f"expected sessions that arrive in the {pilot.pilot.days} days from {pilot.pilot.start}, found none"
         raise InputError([Problem(f"{pilot.path} [sessions] file", what)])
     config = world_config(pilot)
-    sessions, rejections = draw_world(visits_of(inside), config, Streams(pilot.pilot.seed))
+    visits = visits_of(inside)
+    sessions, rejections = draw_world(visits, config, Streams(pilot.pilot.seed))
     tariff = tariff_of(pilot)
     return Scene(
         pilot=pilot,
+        visits=visits,
         sessions=sessions,
         rejections=(*_rejected_rows(file, {row.row for row in refused}), *rejections),
         rows_total=len(inside) + len(refused),
         history=_history(pilot, file),
         enrolment=_enrol(pilot, sessions, file.table),
         world=config,
-        prices=_prices(pilot, tariff),
+        prices=_prices(pilot, tariff, priced_days if priced_days is not None else pilot.pilot.days),
         tariff=tariff,
         invitations=_invitations(pilot),
     )
@@ -156,9 +168,9 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     return load_tariff(source, price)
 
 
-def _prices(pilot: Pilot, tariff: Tariff) -> PriceSeries:
+def _prices(pilot: Pilot, tariff: Tariff, days: int) -> PriceSeries:
     horizon_ms = int(pilot.plan.horizon_h * MS_PER_H) + MS_PER_DAY
-    axis = covering(pilot.start_ms, pilot.end_ms + horizon_ms, INTERVAL_MS)
+    axis = covering(pilot.start_ms, pilot.start_ms + days * MS_PER_DAY + horizon_ms, INTERVAL_MS)
     return price_axis(tariff, axis, pilot.pilot.timezone)
 
 

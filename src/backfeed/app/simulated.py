@@ -74,7 +74,7 @@ def run_pilot(
     ]
     runs = {run.policy: run for run in _run_worlds(specs, progress)}
     progress("foresight", 0.0)
-    judgement = judge_run(scene, runs, foresight="foresight" in worlds, ledger=out / LEDGER_FILE)
+    judgement = judge_run(scene, runs, foresight="foresight" in worlds)
     progress("report", 0.0)
     report = write_report(scene, judgement, out)
     write_summary(judgement.summary, out / SUMMARY_FILE)
@@ -105,6 +105,8 @@ def _check_worlds(worlds: Sequence[WorldName], *, has_events: bool) -> None:
     if unknown or not worlds:
         what = f"expected some of {', '.join(WORLD_NAMES)}, found {', '.join(unknown) or 'none'}"
         raise InputError([Problem("--worlds", what)])
+    if list(worlds) == ["foresight"]:
+        raise InputError([Problem("--worlds", "foresight is compared with other worlds: ask for one of them too")])
     if "foresight" in worlds and has_events and "v2g" not in worlds:
         what = "foresight takes its demand-response baselines from the v2g world: ask for both"
         raise InputError([Problem("--worlds", what)])

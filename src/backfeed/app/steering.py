@@ -106,6 +106,11 @@ class Steering:
             return Told(Mode.CHARGING_ONLY, self.default_kw(station, evse))
         return Told(standing.order.mode, standing.order.power_kw)
 
+    def standing_order(self, station: str, evse: int) -> SetpointOrder | None:
+        """Return the last order of an EVSE, None if it is on its default."""
+        standing = self._standing.get((station, evse))
+        return standing.order if standing is not None else None
+
     def forget(self, station: str, evse: int) -> None:
         """Drop the order of an EVSE whose transaction is over."""
         self._standing.pop((station, evse), None)

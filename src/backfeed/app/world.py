@@ -59,6 +59,7 @@ class WorldRun:
     """What a world leaves behind for the judge and the report."""
 
     policy: Policy
+    folder: Path
     truth: Truth
     deliveries: tuple[Delivery, ...]
     owner_days: tuple[OwnerDay, ...]
@@ -92,6 +93,7 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
     parts, truth, ledger_hash = run_virtual(_play(scene, spec, traffic, progress), traffic)
     return WorldRun(
         policy=spec.policy,
+        folder=spec.folder,
         truth=truth,
         deliveries=tuple(parts.demand.deliveries()),
         owner_days=tuple(parts.settling.owner_days),

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-from backfeed.app.live import serve
+from backfeed.api.http import create_api
+from backfeed.app.live import ServiceOptions, serve
+from backfeed.cli.outcome import say
 
 
-def command(
+def command(  # noqa: PLR0913 -- a command's options
     pilot: Annotated[Path, typer.Argument(help="A pilot file (TOML).")],
     *,
     data: Annotated[Path, typer.Option(help="Folder of the event log and the ledger; made if missing.")],
@@ -16,10 +18,12 @@ def command(
     ocpp_port: Annotated[int, typer.Option(min=0, max=65535, help="Where chargers connect.")] = 9000,
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Where people and programs look.")] = 8080,
     simulate: Annotated[bool, typer.Option("--simulate", help="Let the pilot's own cars come as well.")] = False,
+    allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Apply a tariff that has expired.")] = False,
 ) -> None:
     """Run a pilot live until interrupted or terminated.
 
     Chargers connect to ws://HOST:OCPP-PORT/ocpp/STATION with subprotocol ocpp2.1. Without --simulate only
-    chargers from outside are served.
+    chargers from outside are served; `backfeed stations add` registers them.
     """
-    serve(pilot, data, host, ocpp_port, http_port, simulate)
+    options = ServiceOptions(host, ocpp_port, http_port, simulate, allow_expired)
+    serve(pilot, data, options, create_api, say)

@@ -16,11 +16,10 @@ spare and given to whom has the least, in proportion to the charger's size. They
 stage begins when the one before it is exhausted. Downwards: charging falls towards zero but not below
 what departures need; then cars discharge towards their reserves; then, for site and grid only, charging
 that departures need gives way. Upwards: discharging falls to zero; then cars charge beyond the plan, up
-to full. Where the errors of cars that feed each other would pass both limits of a site at once, all its
-powers shrink. No authority goes below a reserve: a building that alone exceeds its connection is reported.
+to full. No authority goes below a reserve: a building that alone exceeds its connection is reported.
 
-Site limits are kept for the worst case of setpoint and metering errors (see `limit`). Every stage moves
-power on one side of zero, so a kilowatt counts by one factor throughout and the pouring is exact.
+Site limits are kept for the worst case of errors and of cars that leave (see `limit`): charging alone fills
+the import limit, discharging alone the export limit. Every stage moves power on one side of zero.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 from backfeed.dispatch.authority import Authority
 from backfeed.dispatch.bounds import Bounds, laxity_h, owner_bounds
 from backfeed.dispatch.columns import EvseColumns, Floats, SiteColumns
-from backfeed.dispatch.limit import LESS, MORE, SiteLimits, site_limits
+from backfeed.dispatch.limit import MORE, SiteLimits, site_limits
 from backfeed.dispatch.pour import pour, pour_by_group
 
 TOLERANCE_KW = 1e-9
@@ -65,13 +64,10 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """One stage of moving powers: how far each goes, and what a kW of it counts towards import.
-
-    Towards export it counts `2 - counts`, since the errors are symmetric.
-    """
+    """One stage of moving powers on one side of zero: how far each goes."""
 
     goal_kw: Floats
-    counts: float
+    charges: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +122,12 @@ def _ways(evses: EvseColumns, bounds: Bounds, now_ms: int) -> tuple[_Way, _Way, 
     laxity = laxity_h(evses, now_ms)
     size = np.maximum(evses.charge_max_kw, TOLERANCE_KW)
     zero = np.zeros(len(evses))
-    up = (_Stage(zero, LESS), _Stage(bounds.ceiling_kw, MORE))
-    down = (_Stage(np.maximum(bounds.must_kw, 0.0), MORE), _Stage(bounds.must_kw, LESS))
-    further = (_Stage(zero, MORE), _Stage(bounds.floor_kw, LESS))
+    up = (_Stage(zero, charges=False), _Stage(bounds.ceiling_kw, charges=True))
+    down = (
+        _Stage(np.maximum(bounds.must_kw, 0.0), charges=True),
+        _Stage(np.minimum(bounds.must_kw, 0.0), charges=False),
+    )
+    further = (_Stage(zero, charges=True), _Stage(np.minimum(bounds.floor_kw, 0.0), charges=False))
     return _Way(1, size / laxity, up), _Way(-1, size * laxity, down), _Way(-1, size * laxity, down + further)
 
 
@@ -165,46 +164,28 @@ def _keep_limits(power: Floats, limits: SiteLimits, up: _Way, down: _Way, bound_
     for side, way, by_grid in ways:
         for site in np.flatnonzero(excess[side] > TOLERANCE_KW):
             here = np.flatnonzero(limits.site == site)
-            # What was done for the other limit may have brought this site inside already.
-            left = limits.excess_at_kw(int(site), kept[here])
-            moved = _move(way, here, kept[here], left[side], -left[1 - side])
-            moved = moved * _shrink_factor(limits, int(site), moved)
+            moved = _move(way, here, kept[here], float(excess[side][site]))
             changed = here[np.abs(moved - kept[here]) > TOLERANCE_KW]
             bound_by[changed] = Authority.GRID_OPERATOR if by_grid[site] else Authority.SITE_CONNECTION
             kept[here] = moved
     return kept
 
 
-def _move(way: _Way, here: NDArray[np.int64], power_here: Floats, excess_kw: float, room_kw: float) -> Floats:
-    """Return one site's powers, moved until an excess is gone, the other limit is reached, or nothing can move."""
+def _move(way: _Way, here: NDArray[np.int64], power_here: Floats, excess_kw: float) -> Floats:
+    """Return one site's powers, moved on the side that is in excess until it is gone or nothing can move."""
     moved = power_here
     for stage in way.stages:
-        towards, away = stage.counts, 2.0 - stage.counts
-        if way.direction > 0:
-            towards, away = away, towards
-        amount = min(max(excess_kw, 0.0) / towards, max(room_kw, 0.0) / away)
-        span = np.maximum(way.direction * (stage.goal_kw[here] - moved), 0.0)
-        share = pour(span, way.weight[here], amount)
+        # Down is asked for by an import limit, which only charging fills; up by an export limit.
+        if stage.charges is not (way.direction < 0):
+            continue
+        side = np.maximum(moved, 0.0) if stage.charges else np.minimum(moved, 0.0)
+        span = np.maximum(way.direction * (stage.goal_kw[here] - side), 0.0)
+        share = pour(span, way.weight[here], excess_kw / MORE)
         moved = moved + way.direction * share
-        poured = float(share.sum())
-        excess_kw -= towards * poured
-        room_kw -= away * poured
+        excess_kw -= MORE * float(share.sum())
         if excess_kw <= TOLERANCE_KW:
             break
     return moved
-
-
-def _shrink_factor(limits: SiteLimits, site: int, power_here: Floats) -> float:
-    """Return the factor that brings a site inside both limits where its cars feed each other.
-
-    A site whose base load is at fault keeps its powers.
-    """
-    factor = 1.0
-    without = limits.excess_at_kw(site, np.zeros(1))
-    for excess, base_excess in zip(limits.excess_at_kw(site, power_here), without, strict=True):
-        if excess > TOLERANCE_KW and base_excess <= 0.0:
-            factor = min(factor, base_excess / (base_excess - excess))
-    return factor
 
 
 def _deliver(
@@ -213,16 +194,17 @@ def _deliver(
     """Move the fleet's sum towards the target as far as owners, hardware and sites allow."""
     way = up if target_kw > power.sum() else down
     shifted = power
+    boundless = np.full(len(limits.base_load_kw), np.inf)
     for stage in way.stages:
         lack_kw = abs(target_kw - float(shifted.sum()))
         if lack_kw <= TOLERANCE_KW:
             break
         import_excess, export_excess = limits.excess_kw(shifted)
-        if way.direction > 0:
-            room = np.maximum(-import_excess, 0.0) / stage.counts
-        else:
-            room = np.maximum(-export_excess, 0.0) / (2.0 - stage.counts)
-        span = np.maximum(way.direction * (stage.goal_kw - shifted), 0.0)
+        # Only what grows on its side of zero needs room there.
+        grows = stage.charges is (way.direction > 0)
+        room = np.maximum(-(import_excess if stage.charges else export_excess), 0.0) / MORE if grows else boundless
+        side = np.maximum(shifted, 0.0) if stage.charges else np.minimum(shifted, 0.0)
+        span = np.maximum(way.direction * (stage.goal_kw - side), 0.0)
         shifted = shifted + way.direction * pour_by_group(span, way.weight, lack_kw, limits.site, room)
     _record(bound_by, power, shifted, Authority.DELIVERY)
     return shifted

@@ -1,8 +1,8 @@
-"""Limits of sites: how much room is left when meters and chargers err against us.
+"""Limits of sites: how much room is left when meters and chargers err against us, and a car may leave.
 
-With m the error, charging counts (1 + m) times towards import and (1 - m) times against export;
-discharging counts (1 - m) times against import and (1 + m) times towards export. The building's load
-is measured where the limit is and counts once.
+With m the error, charging counts (1 + m) times towards import and discharging (1 + m) times towards
+export. Neither counts against the other: a car that feeds its neighbour may be gone the next moment, and
+the limit must hold then as well. The building's load is measured where the limit is and counts once.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backfeed.dispatch.bounds import METERING_ERROR
 from backfeed.dispatch.columns import Floats, SiteColumns
 
-MORE, LESS = 1.0 + METERING_ERROR, 1.0 - METERING_ERROR
+MORE = 1.0 + METERING_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,18 @@ class SiteLimits:
 
         Below 0 it is the room that is left.
         """
-        charging = self.by_site(np.maximum(power_kw, 0.0))
-        discharging = self.by_site(np.minimum(power_kw, 0.0))
-        most = self.base_load_kw + MORE * charging + LESS * discharging
-        least = self.base_load_kw + LESS * charging + MORE * discharging
-        return most - self.import_limit_kw, -least - self.export_limit_kw
+        charging = MORE * self.by_site(np.maximum(power_kw, 0.0))
+        discharging = MORE * self.by_site(np.maximum(-power_kw, 0.0))
+        base = self.base_load_kw
+        return base + charging - self.import_limit_kw, discharging - base - self.export_limit_kw
 
     def excess_at_kw(self, site: int, power_here_kw: Floats) -> tuple[float, float]:
         """Return what `excess_kw` says of one site, given the powers of its EVSEs alone."""
-        charging = float(np.maximum(power_here_kw, 0.0).sum())
-        discharging = float(np.minimum(power_here_kw, 0.0).sum())
+        charging = MORE * float(np.maximum(power_here_kw, 0.0).sum())
+        discharging = MORE * float(np.maximum(-power_here_kw, 0.0).sum())
         base = float(self.base_load_kw[site])
-        most = base + MORE * charging + LESS * discharging
-        least = base + LESS * charging + MORE * discharging
-        return most - float(self.import_limit_kw[site]), -least - float(self.export_limit_kw[site])
+        limits = float(self.import_limit_kw[site]), float(self.export_limit_kw[site])
+        return base + charging - limits[0], discharging - base - limits[1]
 
 
 def site_limits(site: NDArray[np.int64], sites: SiteColumns) -> SiteLimits:

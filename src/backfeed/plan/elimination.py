@@ -188,9 +188,9 @@ def descend(
 
 @compiled
 def advance(
-    level: Ints, fleet: Fleet, state: State, power: Floats, steps: tuple[float, float, float], found: Floats
+    level: Ints, fleet: Fleet, state: State, power: Floats, steps: tuple[float, float, float, float], found: Floats
 ) -> None:
-    """Move some nodes' vehicles by `(tau, primal, dual)` and measure them.
+    """Move some nodes' vehicles by `(tau, second, primal, dual)` and measure them.
 
     `power` `(node, step)` receives the vehicles' sum at each node, `found` `(node, 3)` what `measure_unit` returns.
     """
@@ -203,8 +203,8 @@ def advance(
             o = fleet.rows.entry[first]
             n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
             load(unit, n, state, o)
-            if steps[1] > 0 or steps[2] > 0:
-                advance_unit(unit, n, state, o, steps[0], steps[1], steps[2])
+            if steps[2] > 0 or steps[3] > 0:
+                advance_unit(unit, n, state, o, (steps[0], steps[1]), steps[2], steps[3])
             one = measure_unit(unit, n, power[k])
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
         found[k, 0], found[k, 1], found[k, 2] = products, cost, worst

@@ -24,6 +24,9 @@ STEP_SHARE_MIN = 0.99
 STEP_SHARE_MAX = 0.9995
 """How much of the way to the nearest bound a step goes."""
 
+import os
+MODE=os.environ.get('MODE','1')
+def WEIGHT(p,d): return {'1':1.0,'pd':p*d,'min':min(p,d),'sq':(p*d)**.5}[MODE]
 CENTRING_MIN = 1e-6
 
 
@@ -71,7 +74,7 @@ class InteriorPoint:
         self.nodes_count, self.count = len(forest.parent), layout.problem.axis.count
         self.power = np.zeros((self.nodes_count, self.count))
         self.measured = np.zeros((self.nodes_count, 3))
-        self._advance((0.0, 0.0, 0.0))
+        self._advance((0.0, 0.0, 0.0, 0.0))
         self.nodes = NodeTerms(layout, self.power, delta)
         self.work = _new_work(self.nodes_count, self.count)
         self.found = np.zeros((self.nodes_count, 5))
@@ -115,14 +118,15 @@ class InteriorPoint:
         left = products + primal * sums[0] + dual * sums[1] + primal * dual * sums[2]
         centring = min(max(max(left / products, 0.0) ** 3, CENTRING_MIN), 1.0)
         tau = centring * average
-        primal, dual, _ = self._step(tau, 1.0, refactor=False)
+        second = WEIGHT(primal,dual)
+        primal, dual, _ = self._step(tau, second, refactor=False)
         share = min(max(STEP_SHARE_MIN, 1.0 - average), STEP_SHARE_MAX)
         primal, dual = min(1.0, share * primal), min(1.0, share * dual)
         self.steps = (primal, dual, centring)
         self.nodes.advance(primal, dual)
-        self._advance((tau, primal, dual))
+        self._advance((tau, second, primal, dual))
 
-    def _advance(self, steps: tuple[float, float, float]) -> None:
+    def _advance(self, steps: tuple[float, float, float, float]) -> None:
         """Move all vehicles and measure them."""
         self.threads.share(advance, self.everything, self.fleet, self.state, self.power, steps, self.measured)
 

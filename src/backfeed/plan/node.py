@@ -52,9 +52,9 @@ class Box:
     def eliminate(self, tau: float, second: float) -> tuple[Floats, Floats]:
         """Return the inverse Hessian and the barrier's part of the gradient."""
         tl, tu = self.zl / self.x, self.zu / self.rest
-        p = second * self.predictor
-        self.dl = (tau + p * (self.zl + tl * p)) / self.x
-        self.du = (tau - p * (self.zu - tu * p)) / self.rest
+        p = self.predictor
+        self.dl = (tau + second * p * (self.zl + tl * p)) / self.x
+        self.du = (tau - second * p * (self.zu - tu * p)) / self.rest
         return self.there / (tl + tu), self.there * (self.du - self.dl)
 
     def set_step(self, step: Floats, second: float) -> tuple[Floats, Floats]:
@@ -146,12 +146,12 @@ class NodeTerms:
         own = (i * self.gradient).sum(axis=-1) / total
         self.hd, self.th, self.coef = total.copy(), np.zeros_like(total), np.zeros(len(total))
         if self.charged.any():
-            p = second * self.head_predictor
+            p = self.head_predictor
             self.theta = self.share / self.head
-            self.share_target = (tau + p * (self.share + self.theta * p)) / self.head
-            pp = second * self.peak_predictor
+            self.share_target = (tau + second * p * (self.share + self.theta * p)) / self.head
+            pp = self.peak_predictor
             theta_p = self.peak_dual / self.peak
-            self.peak_target = (tau + pp * (self.peak_dual + theta_p * pp)) / self.peak
+            self.peak_target = (tau + second * pp * (self.peak_dual + theta_p * pp)) / self.peak
             self.omega = self.theta.sum(axis=1) + theta_p
             self.peak_gradient = self.charge - self.share_target.sum(axis=1) - self.peak_target
             free = total[self.charged]

@@ -210,7 +210,7 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     tau
         What the products of slack and dual are to become.
     second
-        1 to take the predictor's second-order terms into account, else 0.
+        Weight of the predictor's second-order terms, 0 for the predictor itself.
     """
     u = unit.u
     _eliminate_powers(u, n, tau, second)
@@ -231,11 +231,11 @@ def _eliminate_powers(u: Floats, n: int, tau: float, second: float) -> None:
         xa, xb, xj = b * c * r, a * c * r, a * b * r
         r = 1.0 / (za * zb * zj)
         ia, ib, ij = a * zb * zj * r, b * za * zj * r, c * za * zb * r
-        pa, pb = second * u[PA + t], second * u[PB + t]
+        pa, pb = u[PA + t], u[PB + t]
         pj = -(pa + pb)
-        ca = (tau + pa * za * (1.0 + xa * pa)) * xa
-        cb = (tau + pb * zb * (1.0 + xb * pb)) * xb
-        cj = (tau + pj * zj * (1.0 + xj * pj)) * xj
+        ca = (tau + second * pa * za * (1.0 + xa * pa)) * xa
+        cb = (tau + second * pb * zb * (1.0 + xb * pb)) * xb
+        cj = (tau + second * pj * zj * (1.0 + xj * pj)) * xj
         charge, discharge, gain, loss = u[CHARGE + t], u[DISCHARGE + t], u[GAIN + t], u[LOSS + t]
         ra = u[COST_A + t] + charge * u[PRICE + t] - gain * u[Y + t] - ca + cj
         rb = u[COST_B + t] - discharge * u[PRICE + t] + loss * u[Y + t] - cb + cj
@@ -257,18 +257,20 @@ def _eliminate_pieces(u: Floats, n: int, tau: float, second: float) -> None:
     """Eliminate the two pieces of energy of every entry."""
     for t in range(n):
         slope = u[Y + t] - u[Y + t + 1]
-        x, zl, zu, p = u[UP + t], u[ZUL + t], u[ZUU + t], second * u[PU + t]
+        x, zl, zu, p = u[UP + t], u[ZUL + t], u[ZUU + t], u[PU + t]
         q = u[UP_WIDTH + t] - x
         r = 1.0 / (x * q)
         xl, xu = q * r, x * r
-        cl, cu = (tau + p * zl * (1.0 + xl * p)) * xl, (tau - p * zu * (1.0 - xu * p)) * xu
+        cl = (tau + second * p * zl * (1.0 + xl * p)) * xl
+        cu = (tau - second * p * zu * (1.0 - xu * p)) * xu
         iu, gu = u[UP_THERE + t] / (zl * xl + zu * xu), u[UP_COST + t] + slope - cl + cu
         u[INV_UL + t], u[INV_UU + t], u[CUL + t], u[CUU + t], u[IU + t], u[GU + t] = xl, xu, cl, cu, iu, gu
-        y, zl, zu, p = u[DOWN + t], u[ZDL + t], u[ZDU + t], second * u[PD + t]
+        y, zl, zu, p = u[DOWN + t], u[ZDL + t], u[ZDU + t], u[PD + t]
         q = u[DOWN_WIDTH + t] - y
         r = 1.0 / (y * q)
         xl, xu = q * r, y * r
-        cl, cu = (tau + p * zl * (1.0 + xl * p)) * xl, (tau - p * zu * (1.0 - xu * p)) * xu
+        cl = (tau + second * p * zl * (1.0 + xl * p)) * xl
+        cu = (tau - second * p * zu * (1.0 - xu * p)) * xu
         id_, gd = u[DOWN_THERE + t] / (zl * xl + zu * xu), u[DOWN_COST + t] - slope - cl + cu
         u[INV_DL + t], u[INV_DU + t], u[CDL + t], u[CDU + t], u[ID + t], u[GD + t] = xl, xu, cl, cu, id_, gd
         u[IE + t], u[E_PULL + t] = iu + id_, iu * gu - id_ * gd
@@ -456,8 +458,8 @@ def _greatest(u: Floats, place: int, n: int) -> float:
 
 
 @compiled
-def advance_unit(unit: Unit, n: int, s: State, o: int, tau: float, primal: float, dual: float) -> None:
-    """Move a unit's iterates, which are loaded, along the corrector's step."""
+def advance_unit(unit: Unit, n: int, s: State, o: int, aim: tuple[float, float], primal: float, dual: float) -> None:
+    """Move a unit's iterates, which are loaded, along the corrector's step; `aim` is its `(tau, second)`."""
     u = unit.u
     _take(u, DA, n, s.da, o)
     _take(u, DB, n, s.db, o)
@@ -469,24 +471,24 @@ def advance_unit(unit: Unit, n: int, s: State, o: int, tau: float, primal: float
         c = 1.0 - a - b
         r = 1.0 / (a * b * c)
         move = dual * u[POWERED + t]
-        u[ZA + t] += move * _dual_step(b * c * r, u[ZA + t], tau, pa, da)
-        u[ZB + t] += move * _dual_step(a * c * r, u[ZB + t], tau, pb, db)
-        u[ZJ + t] += move * _dual_step(a * b * r, u[ZJ + t], tau, -(pa + pb), -(da + db))
+        u[ZA + t] += move * _dual_step(b * c * r, u[ZA + t], aim, pa, da)
+        u[ZB + t] += move * _dual_step(a * c * r, u[ZB + t], aim, pb, db)
+        u[ZJ + t] += move * _dual_step(a * b * r, u[ZJ + t], aim, -(pa + pb), -(da + db))
         u[A + t], u[B + t] = a + primal * da, b + primal * db
         u[Y + t] += dual * u[DY + t]
     for t in range(n):
         x, p, d, move = u[UP + t], u[PU + t], u[DU + t], dual * u[UP_THERE + t]
         q = u[UP_WIDTH + t] - x
         r = 1.0 / (x * q)
-        u[ZUL + t] += move * _dual_step(q * r, u[ZUL + t], tau, p, d)
-        u[ZUU + t] += move * _dual_step(x * r, u[ZUU + t], tau, -p, -d)
+        u[ZUL + t] += move * _dual_step(q * r, u[ZUL + t], aim, p, d)
+        u[ZUU + t] += move * _dual_step(x * r, u[ZUU + t], aim, -p, -d)
         u[UP + t] = x + primal * d
     for t in range(n):
         x, p, d, move = u[DOWN + t], u[PD + t], u[DD + t], dual * u[DOWN_THERE + t]
         q = u[DOWN_WIDTH + t] - x
         r = 1.0 / (x * q)
-        u[ZDL + t] += move * _dual_step(q * r, u[ZDL + t], tau, p, d)
-        u[ZDU + t] += move * _dual_step(x * r, u[ZDU + t], tau, -p, -d)
+        u[ZDL + t] += move * _dual_step(q * r, u[ZDL + t], aim, p, d)
+        u[ZDU + t] += move * _dual_step(x * r, u[ZDU + t], aim, -p, -d)
         u[DOWN + t] = x + primal * d
     _store(u, n, s, o)
 
@@ -509,9 +511,10 @@ def _store(u: Floats, n: int, s: State, o: int) -> None:
 
 
 @compiled
-def _dual_step(inverse: float, z: float, tau: float, p: float, d: float) -> float:
+def _dual_step(inverse: float, z: float, aim: tuple[float, float], p: float, d: float) -> float:
     """Return the step of the dual z of a slack (given as its reciprocal) that steps by d; p is the predictor's step."""
-    return (tau + p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)
+    tau, second = aim
+    return (tau + second * p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)
 
 
 @compiled

@@ -49,6 +49,15 @@ class Visits:
         """Return the number of visits."""
         return len(self.session_id)
 
+    def select(self, keep: BoolColumn) -> "Visits":
+        """Return the rows where `keep` is true, in the same order."""
+        rows = np.flatnonzero(keep)
+        columns: dict[str, Any] = {
+            name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
+            for name, value in vars(self).items()
+        }
+        return Visits(**columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

@@ -150,6 +150,10 @@ class EventLog:
         finally:
             reader.close()
 
+    def reasons(self) -> tuple[str, ...]:
+        """Return why nothing can be written at present; empty while all is well."""
+        return () if self._failure is None else (self._failure,)
+
     def first_broken(self) -> int | None:
         """Return the sequence number of the first row that the chain contradicts, if any."""
         reader = sqlite3.connect(self._path)
