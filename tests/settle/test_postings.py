@@ -454,12 +454,30 @@ def test_an_offer_shares_the_spread_or_the_revenue():
         assert balances(day.transfers)["owner:ann:CNY"] == paid
 
 
-def test_the_cheapest_price_is_that_of_the_day_and_not_of_the_whole_axis():
-    dear = replace(PRICES, buy=tuple(price + 1 for price in PRICES.buy))
-    two = replace(
-        dear,
-        axis=TimeAxis(AXIS.start_ms - 96 * INTERVAL_MS, INTERVAL_MS, 192),
-        **{name: getattr(PRICES, name) + getattr(dear, name) for name in ("buy", "sell", "subsidy")},
+@pytest.mark.parametrize(("yesterday", "tomorrow"), [(1, 0), (0, 1), (-1, 0), (0, -1)])
+def test_the_cheapest_price_is_that_of_the_day_and_not_of_the_whole_axis(yesterday, tomorrow):
+    long = replace(
+        PRICES,
+        axis=TimeAxis(AXIS.start_ms - 96 * INTERVAL_MS, INTERVAL_MS, 288),
+        buy=tuple(price + shift for shift in (yesterday, 1, tomorrow) for price in PRICES.buy),
+        **{name: getattr(PRICES, name) * 3 for name in ("sell", "subsidy")},
     )
-    day = SettlementDay("2026-07-20", AXIS.end_ms, table([("ann", "garage", 60, 0, 10_000)]), two, {})
+    day = SettlementDay("2026-07-20", AXIS.end_ms, table([("ann", "garage", 60, 0, 10_000)]), long, {})
     assert settle_day(day, Parties()).owners[0].split.owner_floor_micro == 12_356_000
+
+
+def test_a_bonus_is_for_those_who_took_part():
+    offer = Offer("bonus", Shares(Decimal(0), Decimal(0)), of_spread=False, per_event=Decimal(3))
+    day = settled(
+        [("ann", "garage", 60, 0, 1), ("bob", "garage", 61, 500, 0), ("cem", "office", 90, 0, 500)],
+        Parties(default_offer=offer),
+        events=(event(0),),
+    )
+    assert [o.split.owner_floor_micro for o in day.owners] == [3_000_000, 0, 0]
+
+
+def test_wear_is_divided_by_what_was_given_at_each_site_or_evenly():
+    given_wh = [("ann", "garage", 60, 0, 3_000), ("ann", "office", 70, 0, 1_000)]
+    assert [o.wear_micro for o in settled(given_wh, wear_micro={"ann": 400}).owners] == [300, 100]
+    taken = [("ann", "garage", 60, 3_000, 0), ("ann", "office", 70, 1_000, 0)]
+    assert [o.wear_micro for o in settled(taken, wear_micro={"ann": 400, "nobody": 0}).owners] == [200, 200]

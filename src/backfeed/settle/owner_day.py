@@ -87,8 +87,10 @@ def _wear_by_row(wear_micro: Mapping[str, int], energies: Sequence[OwnerEnergy])
         rows.setdefault(energy.owner, []).append(row)
     wear = [0] * len(energies)
     for owner, amount in wear_micro.items():
-        assert owner in rows or amount == 0, f"wear of {owner}, who was not metered"
-        own = rows.get(owner, [])
+        if not amount:
+            continue
+        assert owner in rows, f"wear of {owner}, who was not metered"
+        own = rows[owner]
         weights = [energies[row].export_wh for row in own]
         for row, part in zip(own, allocate(amount, weights if sum(weights) else [1] * len(own)), strict=True):
             wear[row] = part
