@@ -6,7 +6,9 @@ began, each at its departure. Enrolment is made from the nameplates of the drawn
 their truth.
 """
 
-from dataclasses import dataclass
+import hashlib
+import re
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -36,6 +38,9 @@ from backfeed.sim.columns import Rejection, Visits, WorldConfig, WorldSessions
 from backfeed.sim.world import draw_world
 
 _PROFILE_QUARTERS = 96
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9*+=:|@._-]{1,40}")
+_KEPT_CHARS = 30
 
 START_DELAY_S = 3
 """How long car and station negotiate before power flows: on the short side of what IEC 61851 and ISO 15118 take."""
@@ -109,7 +114,8 @@ def set_scene(pilot: Pilot, *, priced_days: int | None = None, needs_sessions: b
         pilot.sessions.shift_weeks,
         pilot.pilot.timezone,
     )
-    inside = window(file.table, pilot.start_ms, pilot.end_ms)
+    table = replace(file.table, location=tuple(map(station_prefix, file.table.location)))
+    inside = window(table, pilot.start_ms, pilot.end_ms)
     refused = file.rejected_between(pilot.start_ms, pilot.end_ms)
     if needs_sessions and not len(inside):
         what = f"expected sessions that arrive in the {pilot.pilot.days} days from {pilot.pilot.start}, found none"
@@ -124,13 +130,28 @@ def set_scene(pilot: Pilot, *, priced_days: int | None = None, needs_sessions: b
         sessions=sessions,
         rejections=(*_rejected_rows(file, {row.row for row in refused}), *rejections),
         rows_total=len(inside) + len(refused),
-        history=_history(pilot, file),
-        enrolment=_enrol(pilot, sessions, file.table),
+        history=_history(pilot, table),
+        enrolment=_enrol(pilot, sessions, table),
         world=config,
         prices=_prices(pilot, tariff, priced_days if priced_days is not None else pilot.pilot.days),
         tariff=tariff,
         invitations=_invitations(pilot),
     )
+
+
+def station_prefix(location: str) -> str:
+    """Return a location's name as it begins its stations' identities, for which OCPP has few characters.
+
+    A name that OCPP would not take keeps what it can and gets a mark that no other name has.
+
+    >>> station_prefix("AsO10"), station_prefix("Nordre gate 3")
+    ('AsO10', 'Nordre-gate-3=030dec')
+    """
+    if _PLAIN_NAME.fullmatch(location):
+        return location
+    mark = hashlib.blake2b(location.encode(), digest_size=3).hexdigest()
+    kept = re.sub(r"[^A-Za-z0-9._]+", "-", location)[:_KEPT_CHARS].strip("-")
+    return f"{kept}={mark}"
 
 
 def visits_of(table: SessionTable) -> Visits:
@@ -183,11 +204,11 @@ def _rejected_rows(file: SessionFile, rows: set[int]) -> tuple[Rejection, ...]:
     return tuple(Rejection(p.row, p.session_id, p.field, p.reason) for _, p in sorted(first.items()))
 
 
-def _history(pilot: Pilot, file: SessionFile) -> tuple[PastSession, ...]:
+def _history(pilot: Pilot, sessions: SessionTable) -> tuple[PastSession, ...]:
     """Return the sessions that the platform has not metered itself: over before the window, or begun before it."""
     start_ms = pilot.start_ms
     since_ms = start_ms - pilot.sessions.history_days * MS_PER_DAY
-    before = departed_between(file.table, since_ms, pilot.end_ms)
+    before = departed_between(sessions, since_ms, pilot.end_ms)
     table = before.select(before.arrival_ms < start_ms)
     stated = table.departure_stated_ms
     past = [
@@ -254,11 +275,17 @@ def _owners(pilot: Pilot, sessions: WorldSessions) -> dict[str, Owner]:
 
 def _sites(pilot: Pilot, locations: list[str]) -> list[Site]:
     """Return the pilot's sites; a location that no site names is a site of its own, without limits."""
-    named = {location for site in pilot.sites for location in site.stations}
     sites = [
-        Site(site.id, site.stations, site.import_limit_kw, site.export_limit_kw, _base_load(pilot, site))
+        Site(
+            site.id,
+            tuple(map(station_prefix, site.stations)),
+            site.import_limit_kw,
+            site.export_limit_kw,
+            _base_load(pilot, site),
+        )
         for site in pilot.sites
     ]
+    named = {location for site in sites for location in site.locations}
     taken = {site.site_id for site in sites}
     for location in locations:
         if location not in named:
