@@ -31,7 +31,7 @@ from backfeed.report.summary import LedgerUnit, RunFacts, Summary, WorldName, le
 from backfeed.report.targets import regulator_targets
 from backfeed.settle.transfer import Code
 from backfeed.sim.truth import Truth
-from backfeed.store.ledger_seal import open_ledger
+from backfeed.store.ledger_seal import open_ledger, verify_file
 
 RUN_ORDER: tuple[Policy, ...] = (Policy.UNMANAGED, Policy.V1G, Policy.V2G)
 
@@ -200,7 +200,7 @@ def _foreseen_outcome(delivery: Delivery, truth: Truth) -> DemandResponseOutcome
 def _payouts(ledger: Path) -> dict[str, float]:
     """Return what owners were paid, by the unit they were paid in."""
     paid: dict[str, int] = {}
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, readonly=True) as book:
         for transfer in book.transfers():
             if transfer.code is Code.PAYOUT:
                 paid[transfer.unit] = paid.get(transfer.unit, 0) + transfer.amount
@@ -236,8 +236,7 @@ def _summary(
 
 
 def _ledger(ledger: Path) -> dict[str, LedgerUnit | bool]:
-    with open_ledger(ledger) as book:
-        verification = book.verify()
+    verification = verify_file(ledger)
     units = {
         unit: LedgerUnit(debits=s.debits, credits=s.credits, balance=s.balance)
         for unit, s in verification.units.items()

@@ -4,7 +4,6 @@ A day closes once, some minutes after local midnight. Its interval detail is wri
 of that file stands in every transfer of the day, so that money and meter readings can not drift apart.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,7 +18,7 @@ from backfeed.app.knowledge import Knowledge
 from backfeed.battery.pricing import discharge_wear_floor
 from backfeed.battery.stress import SocPaths
 from backfeed.battery.wear import WEAR_LAWS
-from backfeed.core.instant import local_datetime, local_midnight_ms
+from backfeed.core.instant import local_midnight_ms
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.market.price import PriceSeries
 from backfeed.meter.interval import IntervalTable, MeterKey
@@ -33,6 +32,7 @@ from backfeed.settle.postings import (
     settle_day,
 )
 from backfeed.settle.transfer import Transfer
+from backfeed.store.ledger_detail import write_detail
 
 _DAY = timedelta(days=1)
 
@@ -86,7 +86,7 @@ class Settling:
         whole = self.knowledge.meter.table(self.knowledge.meter_keys)
         intervals = _with_rows(whole.between(from_ms, until_ms))
         wear = self._wear_micro(whole, from_ms, until_ms)
-        evidence = self._write_detail(day, intervals)
+        evidence = write_detail(self.days_folder, day.isoformat(), intervals)
         settlement = settle_day(
             SettlementDay(
                 day=day.isoformat(),
@@ -144,36 +144,9 @@ class Settling:
         )
         return float(wear.floor_per_kwh[0]) * discharged_kwh
 
-    def _write_detail(self, day: date, intervals: IntervalTable) -> str:
-        """Write the day's intervals and return the hash of their content."""
-        import polars as pl  # noqa: PLC0415 - slow to import, needed once a day
-
-        keys = intervals.keys
-        columns = {
-            "transaction": [keys[i].transaction for i in intervals.key],
-            "owner": [keys[i].owner for i in intervals.key],
-            "site": [keys[i].site for i in intervals.key],
-            "station": [keys[i].station for i in intervals.key],
-            "evse": [keys[i].evse for i in intervals.key],
-            "start_ms": intervals.start_ms,
-            "import_wh": intervals.import_wh,
-            "export_wh": intervals.export_wh,
-        }
-        frame = pl.DataFrame(columns)
-        self.days_folder.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(self.days_folder / f"{day.isoformat()}.parquet")
-        return hashlib.sha256(frame.write_csv().encode()).hexdigest()
-
 
 def _with_rows(table: IntervalTable) -> IntervalTable:
     """Return a table without the keys that no row refers to."""
     used, number = np.unique(table.key, return_inverse=True)
     keys = tuple(table.keys[i] for i in used)
     return IntervalTable(keys, number.astype(np.int64), table.start_ms, table.import_wh, table.export_wh)
-
-
-def local_days(from_ms: int, until_ms: int, knowledge: Knowledge) -> list[date]:
-    """Return the local days that begin in `[from_ms, until_ms)`."""
-    zone = knowledge.enrolment.zone
-    first, last = local_datetime(from_ms, zone).date(), local_datetime(until_ms - 1, zone).date()
-    return [first + _DAY * i for i in range((last - first).days + 1)]

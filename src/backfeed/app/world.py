@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backfeed.app.assembly import Parts, assemble
+from backfeed.app.assembly import LEDGER_FILE, Parts, assemble
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.loop import run_virtual
@@ -28,6 +28,7 @@ from backfeed.settle.postings import OwnerDay
 from backfeed.sim.city import City
 from backfeed.sim.socket_link import connect_websocket
 from backfeed.sim.truth import Truth
+from backfeed.store.ledger_seal import seal_ledger
 from backfeed.wire.link import Link, Traffic, memory_pipe
 
 LinkKind = Literal["socket", "memory"]
@@ -91,6 +92,7 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
     traffic = Traffic()
     spec.folder.mkdir(parents=True, exist_ok=True)
     parts, truth, ledger_hash = run_virtual(_play(scene, spec, traffic, progress), traffic)
+    seal_ledger(spec.folder / LEDGER_FILE)
     return WorldRun(
         policy=spec.policy,
         folder=spec.folder,
