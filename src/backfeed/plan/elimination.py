@@ -25,6 +25,7 @@ from backfeed.plan.vehicle import (
     LANES,
     State,
     add_compliance,
+    add_power_step,
     add_response,
     advance_unit,
     eliminate,
@@ -52,7 +53,8 @@ class Fleet(NamedTuple):
 class Work(NamedTuple):
     """What the elimination keeps between its passes, steps padded to a whole number of vectors.
 
-    `root` is R, `upward` U, `gamma` and `free` (the price step at a parent's step of 0); `hd`, `th`, `coef`, `own`
+    `root` is R, `upward` U, `gamma` and `free` (the price step at a parent's step of 0); `price_step` and `power_step`
+    are the steps of prices and of the vehicles' powers; `hd`, `th`, `coef`, `own`
     (r_k) and `right` (residual and curtailment, of b_k) come from the node's terms, `spread` is added to M's diagonal.
     """
 
@@ -61,6 +63,7 @@ class Work(NamedTuple):
     gamma: Floats
     free: Floats
     price_step: Floats
+    power_step: Floats
     hd: Floats
     th: Floats
     coef: Floats
@@ -172,6 +175,7 @@ def descend(
         else:
             work.price_step[k, :] = work.free[k, :]
         unit = new_unit()
+        work.power_step[k, :] = 0.0
         primal = dual = s1 = s2 = s3 = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
@@ -181,6 +185,7 @@ def descend(
             eliminate(unit, n, tau, second)
             solve_values(unit, n, work.price_step[k], 1.0)
             one = step_unit(unit, n, state, o, second)
+            add_power_step(unit, n, work.power_step[k])
             primal, dual = max(primal, one[0]), max(dual, one[1])
             s1, s2, s3 = s1 + one[2], s2 + one[3], s3 + one[4]
         found[k, 0], found[k, 1], found[k, 2], found[k, 3], found[k, 4] = primal, dual, s1, s2, s3

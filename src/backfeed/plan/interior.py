@@ -24,9 +24,9 @@ STEP_SHARE_MIN = 0.99
 STEP_SHARE_MAX = 0.9995
 """How much of the way to the nearest bound a step goes."""
 
-import os
-MODE=os.environ.get('MODE','1')
-def WEIGHT(p,d): return {'1':1.0,'pd':p*d,'min':min(p,d),'sq':(p*d)**.5}[MODE]
+START_SHARE = 0.3
+"""Products of slack and dual at the start, as a share of the least reduced cost of full power."""
+
 CENTRING_MIN = 1e-6
 
 
@@ -68,14 +68,15 @@ class InteriorPoint:
         )
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * layout.money.step_h
+        product = START_SHARE * delta * max(float(rows.charge_kw.mean()), 1.0)
         self.state: State = new_state(int(rows.entry[-1]))
         self.everything = np.arange(len(forest.parent))
-        self.threads.share(start, self.everything, self.fleet, self.state, price / 0.95, delta)
+        self.threads.share(start, self.everything, self.fleet, self.state, price / 0.95, delta, product)
         self.nodes_count, self.count = len(forest.parent), layout.problem.axis.count
         self.power = np.zeros((self.nodes_count, self.count))
         self.measured = np.zeros((self.nodes_count, 3))
         self._advance((0.0, 0.0, 0.0, 0.0))
-        self.nodes = NodeTerms(layout, self.power, delta)
+        self.nodes = NodeTerms(layout, self.power, product)
         self.work = _new_work(self.nodes_count, self.count)
         self.found = np.zeros((self.nodes_count, 5))
         self.barriers = self._count_barriers(entries)
@@ -118,13 +119,12 @@ class InteriorPoint:
         left = products + primal * sums[0] + dual * sums[1] + primal * dual * sums[2]
         centring = min(max(max(left / products, 0.0) ** 3, CENTRING_MIN), 1.0)
         tau = centring * average
-        second = WEIGHT(primal,dual)
-        primal, dual, _ = self._step(tau, second, refactor=False)
+        primal, dual, _ = self._step(tau, 1.0, refactor=False)
         share = min(max(STEP_SHARE_MIN, 1.0 - average), STEP_SHARE_MAX)
         primal, dual = min(1.0, share * primal), min(1.0, share * dual)
         self.steps = (primal, dual, centring)
         self.nodes.advance(primal, dual)
-        self._advance((tau, second, primal, dual))
+        self._advance((tau, 1.0, primal, dual))
 
     def _advance(self, steps: tuple[float, float, float, float]) -> None:
         """Move all vehicles and measure them."""
@@ -142,7 +142,7 @@ class InteriorPoint:
             self.threads.share(ascend, level, self.fleet, self.state, nodes.price, work, tau, second, refactor)
         for level in levels:
             self.threads.share(descend, level, self.fleet, self.state, nodes.price, work, tau, second, self.found)
-        nodes.set_step(work.price_step[:, :count], second)
+        nodes.set_step(work.price_step[:, :count], self.power, work.power_step[:, :count], second)
         primal = float(self.found[:, 0].max(initial=0.0))
         dual = float(self.found[:, 1].max(initial=0.0))
         s1, s2, s3 = (float(self.found[:, i].sum()) for i in (2, 3, 4))
@@ -163,7 +163,8 @@ def _new_work(nodes: int, count: int) -> Work:
     """Return room for the elimination, steps padded; padding has an inverse Hessian of 1 and no coupling."""
     size = -(-count // LANES) * LANES
     vectors = {
-        name: np.zeros((nodes, size)) for name in ("gamma", "free", "price_step", "th", "own", "right", "spread")
+        name: np.zeros((nodes, size))
+        for name in ("gamma", "free", "price_step", "power_step", "th", "own", "right", "spread")
     }
     return Work(
         root=np.zeros((nodes, size, size)),

@@ -38,16 +38,30 @@ class Box:
     du: Floats
 
     @classmethod
-    def between(cls, width: Floats, wanted: Floats, reduced: Floats, delta: float) -> "Box":
-        """Start boxes near `wanted`, with duals that split the reduced costs plus `delta`."""
+    def between(cls, width: Floats, wanted: Floats, reduced: Floats, product: float) -> "Box":
+        """Start boxes near `wanted`, but not farther from the centre of their reduced costs than they must be.
+
+        Duals differ by the reduced cost, and their products with the slacks are at least `product`.
+        """
         there = (width > WIDTH_MIN_KW).astype(np.float64)
         safe = np.where(there > 0, width, 1.0)
-        zl, zu = np.maximum(reduced, 0.0) + delta, np.maximum(-reduced, 0.0) + delta
-        centre = safe * zu / (zl + zu)
+        centre = central(safe, reduced, product)
         x = np.clip(wanted, np.minimum(0.1 * safe, centre), np.maximum(0.9 * safe, centre))
         x = np.where(there > 0, x, 0.5)
+        zl, zu = product / x, product / (safe - x)
+        lift = np.where(there > 0, reduced - (zl - zu), 0.0)
         zero = np.zeros_like(width)
-        return cls(x, safe - x, zl, zu, there, zero, zero.copy(), zero.copy(), zero.copy())
+        return cls(
+            x,
+            safe - x,
+            zl + np.maximum(lift, 0.0),
+            zu + np.maximum(-lift, 0.0),
+            there,
+            zero,
+            zero.copy(),
+            zero.copy(),
+            zero.copy(),
+        )
 
     def eliminate(self, tau: float, second: float) -> tuple[Floats, Floats]:
         """Return the inverse Hessian and the barrier's part of the gradient."""
@@ -82,6 +96,16 @@ class Box:
         ]
 
 
+def central(width: Floats, reduced: Floats, product: float) -> Floats:
+    """Return where in `[0, width]` duals that differ by the reduced cost both have a product with their slack.
+
+    Solves `product / x - product / (width - x) = reduced`, without subtracting what is alike.
+    """
+    size = 2.0 * product / np.maximum(np.abs(reduced) * width, 1e-6 * product)
+    near = width * size / (1.0 + size + np.sqrt(1.0 + size * size))
+    return np.where(reduced >= 0, near, width - near)
+
+
 class NodeTerms:
     """The nodes' iterates.
 
@@ -91,20 +115,20 @@ class NodeTerms:
         The problem.
     power
         The vehicles' power of every node at the start, `(node, step)`.
-    delta
-        What every dual has above its reduced cost at the start [currency/kW and step].
+    product
+        What slack times dual is to be at the start [currency].
     """
 
-    def __init__(self, layout: Layout, power: Floats, delta: float) -> None:
+    def __init__(self, layout: Layout, power: Floats, product: float) -> None:
         pieces, self.forest = layout.pieces, layout.forest
         self.low, self.slope, self.fixed = pieces.low_kw, pieces.slope, pieces.fixed_kw
         self.low_cost = float(pieces.low_cost.sum())
         self.price = np.zeros_like(self.low)
-        self.curtailed = Box.between(pieces.curtail_kw, 0.1 * pieces.curtail_kw, np.zeros_like(self.low), delta)
+        self.curtailed = Box.between(pieces.curtail_kw, 0.1 * pieces.curtail_kw, np.zeros_like(self.low), product)
         wanted = _sum_up(self.forest, power + self.fixed + self.curtailed.x * self.curtailed.there)
         inside = np.cumsum(pieces.width_kw, axis=-1) - pieces.width_kw
         filled = np.clip((wanted - self.low)[..., None] - inside, 0.0, pieces.width_kw)
-        self.pieces = Box.between(pieces.width_kw, filled, self.slope, delta)
+        self.pieces = Box.between(pieces.width_kw, filled, self.slope, product)
         self.charged = pieces.peak_charge > 0
         self.charge = pieces.peak_charge[self.charged]
         count = self.low.shape[1]
@@ -165,26 +189,27 @@ class NodeTerms:
         self.q_gradient = self.price + q_barrier
         self.pull = -self.spread * self.q_gradient
 
-    def set_step(self, price_step: Floats, second: float) -> None:
-        """Find the steps of all of the nodes' variables for the steps of their prices."""
+    def set_step(self, price_step: Floats, power: Floats, power_step: Floats, second: float) -> None:
+        """Find the steps of all of the nodes' variables.
+
+        The step of the net power is taken from the balance, not from the prices, whose differences lose their digits
+        where nothing binds; its pieces share it by their inverse Hessians. So a balance once kept stays kept.
+        """
         self.price_step = price_step
-        push = self.above(price_step) - price_step
-        turn = push + self.own
-        mixed = self.coef[:, None] * self.th * (self.th * turn).sum(axis=1, keepdims=True)
-        net_step = -(self.hd * turn + mixed)
-        effective = push
+        self.curtailed.set_step(-self.spread * (price_step + self.q_gradient), second)
+        entering = power_step + self.curtailed.step + self.residual(power)
+        net_step = _sum_up(self.forest, entering)
         if self.charged.any():
             dn = net_step[self.charged]
             self.peak_step = ((self.theta * dn).sum(axis=1) - self.peak_gradient) / self.omega
             self.head_step = self.peak_step[:, None] - dn
             self.share_step = self.share_target - self.share - self.theta * self.head_step
             self.peak_dual_step = self.peak_target - self.peak_dual - self.peak_dual / self.peak * self.peak_step
-            effective = push.copy()
-            effective[self.charged] += self.share_target - self.theta * self.head_step
             if second == 0:
                 self.head_predictor, self.peak_predictor = self.head_step, self.peak_step
-        self.pieces.set_step(-self.inverse * (effective[..., None] + self.gradient), second)
-        self.curtailed.set_step(-self.spread * (price_step + self.q_gradient), second)
+        pulled = self.inverse * self.gradient
+        share = self.inverse / self.inverse.sum(axis=-1, keepdims=True)
+        self.pieces.set_step(share * (net_step + pulled.sum(axis=-1))[..., None] - pulled, second)
 
     def advance(self, primal: float, dual: float) -> None:
         """Move along the step."""

@@ -13,7 +13,6 @@ from backfeed.plan.highs import HighsSolver, SolverFailedError
 from backfeed.plan.lowered import Lowered, lower
 from backfeed.plan.problem import PlanProblem
 from backfeed.plan.schedule import Duals, Schedule, price_plan
-from backfeed.plan.structured import solve_structured
 from backfeed.plan.validate import require_valid
 
 Method = Literal["auto", "structured", "highs"]
@@ -21,14 +20,18 @@ Method = Literal["auto", "structured", "highs"]
 MIP_PAIRS_MAX = 400
 """Up to how many (row, step) pairs one direction per step is searched for with binaries."""
 
+SMALL_ENTRIES = 6_000
+"""Below so many steps of all rows HiGHS is as quick, and starts without compiled code."""
 
-def solve(
+
+def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
     problem: PlanProblem,
     gap: float = 1e-3,
     time_limit_s: float | None = None,
-    method: Method = "auto",  # noqa: ARG001
+    method: Method = "auto",
     iteration_limit: int | None = None,
     solver: HighsSolver | None = None,
+    threads: int = 1,
 ) -> Schedule:
     """Solve a planning problem.
 
@@ -39,13 +42,16 @@ def solve(
     gap
         Relative gap between the plan's cost and the proven bound that is good enough.
     time_limit_s
-        Wall time after which the best plan so far is returned; leave it out where runs must repeat.
+        Wall time after which HiGHS gives up and the rule-based plan is returned; leave it out where runs must
+        repeat. The structured solver is limited by iterations only.
     method
-        `highs`, `structured`, or `auto`, which takes what is faster for the size.
+        `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured.
     iteration_limit
         The limit to set where runs must repeat to the byte.
     solver
         A HiGHS instance to reuse; one that is kept saves a millisecond a call.
+    threads
+        Threads of the structured solver; the schedule does not depend on it.
 
     Raises
     ------
@@ -53,12 +59,26 @@ def solve(
         If the problem is malformed, with every reason.
     """
     require_valid(problem)
-    if method == "structured":
-        return solve_structured(problem, gap, iteration_limit)
+    size = int(problem.windows.offsets[-1])
+    if method == "structured" or (method == "auto" and size > SMALL_ENTRIES):
+        found = _solve_structured(problem, gap, iteration_limit, threads)
+        if found is not None:
+            return found
     lowered = lower(problem)
-    if not len(lowered.row):
+    if not size:
         return _ruled(lowered, "empty")
-    return _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
+    return _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver(threads))
+
+
+def _solve_structured(problem: PlanProblem, gap: float, iteration_limit: int | None, threads: int) -> Schedule | None:
+    """Solve with the structured solver; None where HiGHS has to."""
+    from backfeed.plan.layout import NotStructuredError  # noqa: PLC0415 numba loads slowly, and small problems do without
+    from backfeed.plan.structured import solve_structured  # noqa: PLC0415
+
+    try:
+        return solve_structured(problem, gap, iteration_limit, threads)
+    except NotStructuredError:
+        return None
 
 
 def solve_by_rule(problem: PlanProblem) -> Schedule:

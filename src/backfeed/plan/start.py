@@ -41,7 +41,7 @@ def new_state(entries: int) -> State:
 
 
 @compiled
-def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float) -> None:
+def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float, product: float) -> None:
     """Write the starting iterates of some nodes' vehicles.
 
     Parameters
@@ -51,7 +51,9 @@ def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float) -
     value
         Value of energy at the start [currency/kWh].
     delta
-        What every dual has above its reduced cost [currency/kW and step].
+        What every dual of a power has above its reduced cost [currency/kW and step].
+    product
+        What slack times dual of an energy is to be at least [currency].
     """
     free = np.zeros(fleet.money.buy.shape[1])
     unit = new_unit()
@@ -67,7 +69,7 @@ def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float) -
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, state, fleet.rows.entry[r], energy)
                 at += length
-            _start_duals(unit, n, state, fleet.rows.entry[first], value, delta)
+            _start_duals(unit, n, state, fleet.rows.entry[first], value, (delta, product))
 
 
 @compiled
@@ -94,9 +96,10 @@ def _start_row(u: Floats, at: int, length: int, s: State, o: int, arrival: float
 
 
 @compiled
-def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, delta: float) -> None:
+def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, sizes: tuple[float, float]) -> None:
     """Split the reduced costs into duals and draw the pieces inside their widths."""
     u = unit.u
+    delta, product = sizes
     for t in range(n):
         j = o + t
         s.y[j] = value
@@ -109,19 +112,24 @@ def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, delta: floa
             s.zj[j], s.za[j], s.zb[j] = size - least, ra - least + size, rb - least + size
         slope = value if t == n - 1 else 0.0
         s.up[j], s.zul[j], s.zuu[j] = _start_piece(
-            s.up[j], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, 0.5 * delta
+            s.up[j], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, product
         )
         s.down[j], s.zdl[j], s.zdu[j] = _start_piece(
-            s.down[j], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, 0.5 * delta
+            s.down[j], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, product
         )
 
 
 @compiled
-def _start_piece(wanted: float, width: float, there: float, reduced: float, delta: float) -> tuple[float, float, float]:
-    """Return a box piece's position and duals: near what is wanted, not far from the centre of its duals."""
-    zl, zu = max(reduced, 0.0) + delta, max(-reduced, 0.0) + delta
+def _start_piece(
+    wanted: float, width: float, there: float, reduced: float, product: float
+) -> tuple[float, float, float]:
+    """Return a box piece's position and duals: near what is wanted, not far from the centre of its reduced cost."""
     if there == 0:
         return 0.5, 1.0, 1.0
-    centre = width * zu / (zl + zu)
-    low, high = min(EDGE * width, centre), max((1.0 - EDGE) * width, centre)
-    return min(max(wanted, low), high), zl, zu
+    size = 2.0 * product / max(abs(reduced) * width, 1e-6 * product)
+    near = width * size / (1.0 + size + np.sqrt(1.0 + size * size))
+    centre = near if reduced >= 0 else width - near
+    x = min(max(wanted, min(EDGE * width, centre)), max((1.0 - EDGE) * width, centre))
+    zl, zu = product / x, product / (width - x)
+    lift = reduced - (zl - zu)
+    return x, zl + max(lift, 0.0), zu + max(-lift, 0.0)

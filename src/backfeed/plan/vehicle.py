@@ -390,6 +390,15 @@ def step_unit(unit: Unit, n: int, s: State, o: int, second: float) -> tuple[floa
 
 
 @compiled
+def add_power_step(unit: Unit, n: int, power_step: Floats) -> None:
+    """Add the step of a unit's power to its node's."""
+    u, step = unit.u, unit.step
+    for t in range(n):
+        if step[t] >= 0:
+            power_step[step[t]] += u[CHARGE + t] * u[DA + t] - u[DISCHARGE + t] * u[DB + t]
+
+
+@compiled
 def _step_powers(u: Floats, n: int) -> tuple[float, float, float]:
     """Find the steps of a and b; leave the inverse greatest steps of every entry in MOST and LEAST."""
     s1 = s2 = s3 = 0.0
