@@ -33,6 +33,8 @@ from backfeed.store.ledger import Ledger
 from backfeed.store.ledger_seal import open_ledger
 from backfeed.store.log import EventLog
 
+AWARD_POSTED_AFTER_MS = 1 * MS_PER_S
+
 DAY_CLOSES_AFTER_MS = 10 * MS_PER_MIN
 """How long after local midnight a day is settled: late readings are in by then."""
 
@@ -73,6 +75,8 @@ class Parts:
         for invitation in invitations:
             await self.clock.sleep_until(invitation.invited_at_ms)
             self.platform.invite(invitation)
+            # The log first: a promise that stands in the books alone could not be kept after a restart.
+            await self.clock.sleep_until(self.clock.now_ms() + AWARD_POSTED_AFTER_MS)
             self.settling.post_awards()
 
     async def close_days(self) -> None:
@@ -172,6 +176,8 @@ async def assemble(
     settling = Settling(knowledge, demand, scene.prices, ledger, Parties(), folder / DAYS_FOLDER)
     for event in log.read():
         platform.on_committed(event)
+        steering.recall(event)
+        demand.recall(event)
         if isinstance(event, TransactionChanged):
             gateway.recall(event)
     try:

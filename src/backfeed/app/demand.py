@@ -14,6 +14,7 @@ from backfeed.app.commitment import Commitment
 from backfeed.app.knowledge import Car, Knowledge
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_DAY
+from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.event import AnyEvent, AwardAccepted, InvitationReceived, Refused
 from backfeed.market.demand_response import (
     Award,
@@ -74,6 +75,7 @@ class DemandDesk:
     discharges: bool
     commitments: list[Commitment] = field(default_factory=list)
     _awards: dict[str, tuple[Award, Baseline]] = field(default_factory=dict)
+    _answered: dict[str, AwardAccepted | None] = field(default_factory=dict)
     _flexible_kw: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def observe(self, now_ms: int, cars: Sequence[Car]) -> None:
@@ -84,8 +86,20 @@ class DemandDesk:
         take = sum(_takes_kw(car) for car in cars)
         self._flexible_kw[now_ms // INTERVAL_MS * INTERVAL_MS] = (give, take)
 
+    def recall(self, event: AnyEvent) -> None:
+        """Read in the log how an invitation was answered before a restart."""
+        if isinstance(event, InvitationReceived):
+            self._answered.setdefault(event.invitation, None)
+        elif isinstance(event, AwardAccepted):
+            self._answered[event.invitation] = event
+
     def answer(self, invitation: Invitation, now_ms: int) -> list[AnyEvent]:
-        """Answer an invitation; return what to write down."""
+        """Answer an invitation; return what to write down, nothing if it has been answered before a restart."""
+        if invitation.id in self._answered:
+            given = self._answered.pop(invitation.id)
+            if given is not None:
+                self._restore(invitation, given)
+            return []
         events: list[AnyEvent] = [
             InvitationReceived(
                 at_ms=now_ms,
@@ -97,7 +111,7 @@ class DemandDesk:
                 price_per_kwh=float(invitation.price_per_kwh),
             )
         ]
-        axis = TimeAxis(invitation.start_ms, INTERVAL_MS, (invitation.end_ms - invitation.start_ms) // INTERVAL_MS)
+        axis = _delivery_axis(invitation)
         outcome = award(self.programme, invitation, self._offer_kw(invitation), now_ms)
         if isinstance(outcome, Declined):
             reason = "; ".join(outcome.reasons)
@@ -112,6 +126,16 @@ class DemandDesk:
             baseline_kw=tuple(round(float(power), 6) for power in frozen.power_kw),
         )
         return [*events, accepted]
+
+    def _restore(self, invitation: Invitation, given: AwardAccepted) -> None:
+        """Stand by a promise that was made before a restart."""
+        axis = _delivery_axis(invitation)
+        outcome = award(self.programme, invitation, given.power_kw, given.at_ms)
+        assert isinstance(outcome, Award), f"{invitation.id} was awarded once, and its terms have not changed"
+        net_wh = np.rint(np.array(given.baseline_kw) * WH_PER_KWH * axis.step_h).astype(np.int64)
+        frozen = Baseline(invitation.baseline, axis, net_wh, (), ("read back from the event log",))
+        self._awards[invitation.id] = (outcome, frozen)
+        self.commitments.append(Commitment(invitation, outcome.power_kw, axis, frozen.power_kw))
 
     def awards(self) -> list[Award]:
         """Return every award, in the order in which they were made."""
@@ -145,6 +169,10 @@ class DemandDesk:
                 side = 0 if invitation.kind is Direction.PEAK_SHAVE else 1
                 leanest.append(min(flexible[side] for flexible in seen))
         return OFFERED_SHARE * float(np.mean(leanest)) if leanest else 0.0
+
+
+def _delivery_axis(invitation: Invitation) -> TimeAxis:
+    return TimeAxis(invitation.start_ms, INTERVAL_MS, (invitation.end_ms - invitation.start_ms) // INTERVAL_MS)
 
 
 def _gives_kw(car: Car) -> float:

@@ -151,9 +151,7 @@ class _PowerCutError(Exception):
     """The platform dies."""
 
 
-async def _live(  # noqa: PLR0913 - a life has a place in the world
-    scene: Scene, folder: Path, clock: "_MortalClock", door: "_Door", watch: Watch, death_ms: int
-) -> None:
+async def _live(scene: Scene, folder: Path, clock: "_MortalClock", door: "_Door", watch: Watch, death_ms: int) -> None:
     """Run the platform until it dies."""
     workers = InlineWorkers(clock, PLAN_LATENCY_MS)
     async with assemble(scene, Policy.V2G, folder, clock, workers) as parts:
@@ -172,7 +170,7 @@ async def _live(  # noqa: PLR0913 - a life has a place in the world
             door.shut()
 
 
-async def _live_on(  # noqa: PLR0913 - a life has a place in the world
+async def _live_on(
     scene: Scene, folder: Path, clock: Clock, door: "_Door", watch: Watch, city: asyncio.Task[None]
 ) -> Parts:
     """Run the platform until the city is done, and stop it in good order."""

@@ -1,10 +1,14 @@
 """Settling: a local day's meter readings become transfers, and its detail a Parquet file.
 
-A day closes once, some minutes after local midnight. Its interval detail is written first; the hash
-of that file stands in every transfer of the day, so that money and meter readings can not drift apart.
+A day closes some minutes after local midnight. Its interval detail is written first; the hash of that
+file stands in every transfer of the day, so that money and meter readings can not drift apart.
+
+A charger that was out of reach delivers its readings late. Whenever a day closes, earlier days whose
+readings have changed are settled again, and what differs is posted as corrections. After a restart
+the books themselves say what has been posted already.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,6 +26,7 @@ from backfeed.core.instant import local_midnight_ms
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.market.price import PriceSeries
 from backfeed.meter.interval import IntervalTable, MeterKey
+from backfeed.settle.month import month_of
 from backfeed.settle.postings import (
     DaySettlement,
     DeliveredEvent,
@@ -31,7 +36,7 @@ from backfeed.settle.postings import (
     award_transfer,
     settle_day,
 )
-from backfeed.settle.transfer import Transfer
+from backfeed.settle.transfer import Transfer, corrections, net_effect, original_id
 from backfeed.store.ledger_detail import write_detail
 
 _DAY = timedelta(days=1)
@@ -43,6 +48,20 @@ class Book(Protocol):
     def post(self, transfers: Sequence[Transfer]) -> object:
         """Post transfers, each once."""
         ...
+
+    def transfers(self) -> Iterable[Transfer]:
+        """Return every transfer in the order in which it was posted."""
+        ...
+
+    def closed_months(self) -> frozenset[str]:
+        """Return the months that nothing may be posted to any more, as `YYYY-MM`."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Settled:
+    intervals: IntervalTable
+    owners: tuple[OwnerDay, ...]
 
 
 @dataclass
@@ -69,8 +88,13 @@ class Settling:
     book: Book
     parties: Parties
     days_folder: Path
-    owner_days: list[OwnerDay] = field(default_factory=list)
+    _settled: dict[date, _Settled] = field(default_factory=dict)
     _awarded: set[str] = field(default_factory=set)
+
+    @property
+    def owner_days(self) -> list[OwnerDay]:
+        """What every owner's settled days came to, as the books say now, by day."""
+        return [owner for _, settled in sorted(self._settled.items()) for owner in settled.owners]
 
     def post_awards(self) -> None:
         """Post the promise of every award that has none yet, as a pending transfer."""
@@ -79,12 +103,18 @@ class Settling:
                 self._awarded.add(award.invitation.id)
                 self.book.post([award_transfer(award, self.prices.currency, self.parties)])
 
-    def close_day(self, day: date) -> DaySettlement:
-        """Settle a local day."""
+    def close_day(self, day: date) -> None:
+        """Settle a local day, and again every earlier day whose readings have changed since."""
+        whole = self.knowledge.meter.table(self.knowledge.meter_keys)
+        for each in sorted({*self._settled, day}):
+            self._settle(each, whole, today=day)
+
+    def _settle(self, day: date, whole: IntervalTable, today: date) -> None:
         zone = self.knowledge.enrolment.zone
         from_ms, until_ms = local_midnight_ms(day, zone), local_midnight_ms(day + _DAY, zone)
-        whole = self.knowledge.meter.table(self.knowledge.meter_keys)
         intervals = _with_rows(whole.between(from_ms, until_ms))
+        if day in self._settled and _same(self._settled[day].intervals, intervals):
+            return
         wear = self._wear_micro(whole, from_ms, until_ms)
         evidence = write_detail(self.days_folder, day.isoformat(), intervals)
         settlement = settle_day(
@@ -99,9 +129,19 @@ class Settling:
             ),
             self.parties,
         )
-        self.book.post(settlement.transfers)
-        self.owner_days.extend(settlement.owners)
-        return settlement
+        self.book.post(self._due(day.isoformat(), settlement, evidence, today.isoformat()))
+        self._settled[day] = _Settled(intervals, settlement.owners)
+
+    def _due(self, day: str, settlement: DaySettlement, evidence: str, today: str) -> Sequence[Transfer]:
+        """Return what is still to be posted of a settled day."""
+        posted = [transfer for transfer in self.book.transfers() if original_id(transfer.id).startswith(f"{day}/")]
+        if not posted:
+            return settlement.transfers
+        if any(transfer.evidence.endswith(evidence) for transfer in posted):
+            return ()
+        revisions = {transfer.id.partition("|")[0] for transfer in posted if original_id(transfer.id) != transfer.id}
+        booked_on = today if month_of(posted[0]) in self.book.closed_months() else ""
+        return corrections(net_effect(posted), settlement.transfers, len(revisions) + 1, booked_on)
 
     def _events(self, from_ms: int, until_ms: int) -> tuple[DeliveredEvent, ...]:
         return tuple(
@@ -143,6 +183,13 @@ class Settling:
             WEAR_LAWS[vehicle.chemistry], path, vehicle.capacity_kwh, discharged_kwh, day_start_ms=from_ms
         )
         return float(wear.floor_per_kwh[0]) * discharged_kwh
+
+
+def _same(before: IntervalTable, after: IntervalTable) -> bool:
+    return before.keys == after.keys and all(
+        np.array_equal(getattr(before, name), getattr(after, name))
+        for name in ("key", "start_ms", "import_wh", "export_wh")
+    )
 
 
 def _with_rows(table: IntervalTable) -> IntervalTable:

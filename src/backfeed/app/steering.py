@@ -115,6 +115,25 @@ class Steering:
         """Drop the order of an EVSE whose transaction is over."""
         self._standing.pop((station, evse), None)
 
+    def recall(self, event: AnyEvent) -> None:
+        """Read in the log what an EVSE was told before a restart, which it may still be doing."""
+        if isinstance(event, SetpointOrdered):
+            order = SetpointOrder(
+                station=event.station,
+                evse=event.evse,
+                transaction="",
+                profile=event.profile,
+                power_kw=event.power_kw,
+                mode=Mode(event.mode),
+                until_ms=event.until_ms,
+                bound_by=event.bound_by,
+            )
+            self._stand(order, confirmed=False)
+        elif isinstance(event, SetpointAnswered):
+            standing = self._standing.get((event.station, event.evse))
+            if standing is not None and event.status == OrderStatus.ACCEPTED:
+                self._stand(standing.order, confirmed=True)
+
     def is_confirmed(self, station: str, evse: int) -> bool:
         """Return whether the last order of an EVSE was accepted, or none was ever given."""
         standing = self._standing.get((station, evse))
@@ -125,7 +144,7 @@ class Steering:
         return self._default_kw.get((station, evse), self.rated_kw)
 
     def known_evses(self) -> list[tuple[tuple[str, int], str]]:
-        """Return every EVSE that was ever given a default, with its site."""
+        """Return every EVSE that was ever seen, with its site."""
         return [(key, self._site_of[key]) for key in sorted(self._site_of)]
 
     def exposure_kw(self, station: str, evse: int) -> tuple[float, float]:
@@ -136,10 +155,13 @@ class Steering:
             return default_kw, 0.0
         return max(standing.exposure_kw[0], default_kw), standing.exposure_kw[1]
 
-    async def set_default(self, station: str, evse: int, site_id: str, charge_max_kw: float) -> None:
+    def expect_at(self, station: str, evse: int, site_id: str) -> None:
+        """Count an EVSE at its site, whether or not it can be reached."""
+        self._site_of[station, evse] = site_id
+
+    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> None:
         """Set an EVSE's safe default unless it has that already."""
         key = (station, evse)
-        self._site_of[key] = site_id
         if self._default_kw.get(key) == charge_max_kw:
             return
         status = await self.commander.set_default(station, evse, charge_max_kw)
@@ -228,13 +250,15 @@ class Steering:
                 status=status.value,
             )
         )
-        accepted = status is OrderStatus.ACCEPTED
+        self.rejected += status is not OrderStatus.ACCEPTED
+        self._stand(order, confirmed=status is OrderStatus.ACCEPTED)
+
+    def _stand(self, order: SetpointOrder, *, confirmed: bool) -> None:
         exposure = _exposure(order)
-        if not accepted:
-            self.rejected += 1
+        if not confirmed:
             before = self.exposure_kw(order.station, order.evse)
             exposure = (max(exposure[0], before[0]), max(exposure[1], before[1]))
-        self._standing[order.station, order.evse] = _Standing(order, accepted, exposure)
+        self._standing[order.station, order.evse] = _Standing(order, confirmed, exposure)
 
 
 _PROFILE_BASE = 1_000
