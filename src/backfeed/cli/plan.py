@@ -1,5 +1,6 @@
 """`backfeed plan`: solve a planner instance; `backfeed plan check`: judge a schedule."""
 
+import os
 import resource
 import time
 from enum import StrEnum
@@ -65,7 +66,14 @@ def solve(
     problem = read_instance(instance)
     say(f"{len(problem.windows)} rows at {len(problem.nodes)} nodes over {problem.axis.count} steps")
     wall, cpu = time.perf_counter(), time.process_time()
-    schedule = solve_problem(problem, gap, time_limit, method.value)
+    schedule = solve_problem(
+        problem,
+        gap,
+        time_limit,
+        method.value,
+        threads=len(os.sched_getaffinity(0)),
+        stop=None if time_limit is None else lambda: time.perf_counter() - wall > time_limit,
+    )
     run = {
         "cpu_s": time.process_time() - cpu,
         "wall_s": time.perf_counter() - wall,

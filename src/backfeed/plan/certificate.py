@@ -37,12 +37,12 @@ from backfeed.plan.vehicle import (
 @compiled
 def unit_bound(u: Floats, n: int) -> float:
     """Return the least of one unit's part of the Lagrangian at its node's prices and its values of energy."""
-    total = -u[Y] * u[JUMP]
+    total = -float(u[Y] * u[JUMP])
     for t in range(n):
         y, slope = u[Y + t], u[Y + t] - u[Y + t + 1]
         ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * y
         rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * y
-        total += min(0.0, min(ra, rb)) + slope * u[REFERENCE + t]
+        total += min(0.0, ra, rb) + slope * u[REFERENCE + t]
         total += u[UP_THERE + t] * u[UP_WIDTH + t] * min(0.0, u[UP_COST + t] + slope)
         total += u[DOWN_THERE + t] * u[DOWN_WIDTH + t] * min(0.0, u[DOWN_COST + t] - slope)
     for t in range(1, n):

@@ -51,17 +51,27 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the judge found; violations are of hard bounds: power limits, capacity, empty battery, curtailment.
+class Costing:
+    """What a plan costs, and by how much it breaks hard bounds: power limits, capacity, empty battery, curtailment.
 
     `terms` are the parts of the objective; broken promises and limits are priced in it.
     """
 
-    objective: float
-    lower_bound: float
+    terms: dict[str, float]
     max_violation_kw: float
     max_violation_kwh: float
-    terms: dict[str, float]
+
+    @property
+    def objective(self) -> float:
+        """The cost of the plan."""
+        return float(sum(self.terms.values()))
+
+
+@dataclass(frozen=True)
+class Verdict(Costing):
+    """What the judge found: the costing, and a cost below which no plan can be."""
+
+    lower_bound: float
 
     @property
     def gap(self) -> float:
@@ -83,24 +93,37 @@ def proposal_of(schedule: "Schedule") -> Proposal:
 
 def check(problem: PlanProblem, proposal: Proposal) -> Verdict:
     """Judge a plan for a valid problem."""
-    energy, share = _energies(problem, proposal.power_kw)
-    average = proposal.power_kw * share
+    found = cost_of(problem, proposal.power_kw, proposal.curtailed_kw)
+    bound = lagrangian(problem, proposal)
+    return Verdict(found.terms, found.max_violation_kw, found.max_violation_kwh, lower_bound=bound)
+
+
+def cost_of(problem: PlanProblem, power_kw: Floats, curtailed_kw: Floats) -> Costing:
+    """Recompute what a plan costs and breaks, without asking how good it could be.
+
+    Parameters
+    ----------
+    problem
+        A valid problem.
+    power_kw, curtailed_kw
+        As in `Proposal`.
+    """
+    energy, share = _energies(problem, power_kw)
+    average = power_kw * share
     vehicles = _by_node(problem, average)
-    net = _subtree_sums(problem, vehicles + _own_fixed(problem) + proposal.curtailed_kw)
+    net = _subtree_sums(problem, vehicles + _own_fixed(problem) + curtailed_kw)
     terms = _vehicle_terms(problem, average, energy) | _node_terms(problem, net)
-    terms["commitments"] = _commitment_term(problem, _subtree_sums(problem, vehicles))
+    terms["commitments"] = _commitment_term(problem, vehicles)
     w = problem.windows
     row = w.row_of
-    over = np.maximum(proposal.power_kw - w.charge_max_kw[row], -w.discharge_max_kw[row] - proposal.power_kw)
+    over = np.maximum(power_kw - w.charge_max_kw[row], -w.discharge_max_kw[row] - power_kw)
     curtailable = np.where(problem.nodes.metered[:, None], problem.nodes.pv_kw, 0.0)
-    uncurtailable = np.maximum(proposal.curtailed_kw - curtailable, -proposal.curtailed_kw)
+    uncurtailable = np.maximum(curtailed_kw - curtailable, -curtailed_kw)
     outside = np.maximum(energy - w.energy_max_kwh[row], np.where(w.keeps_above_empty[row], -energy, -np.inf))
-    return Verdict(
-        objective=float(sum(terms.values())),
-        lower_bound=lagrangian(problem, proposal),
+    return Costing(
+        terms=terms,
         max_violation_kw=max(float(over.max(initial=0.0)), float(uncurtailable.max(initial=0.0))),
         max_violation_kwh=float(outside.max(initial=0.0)),
-        terms=terms,
     )
 
 
@@ -108,16 +131,15 @@ def _energies(problem: PlanProblem, power_kw: Floats) -> tuple[Floats, Floats]:
     """Follow the dynamics; return energies at the ends of steps and the connected share of every step."""
     w, step_h = problem.windows, problem.axis.step_h
     energy, share = np.empty_like(power_kw), np.ones_like(power_kw)
-    for i in range(len(w)):
-        at = slice(int(w.offsets[i]), int(w.offsets[i + 1]))
-        for edge, hours in ((at.start, w.first_step_h[i]), (at.stop - 1, w.last_step_h[i])):
-            if not np.isnan(hours):
-                share[edge] = min(share[edge], hours / step_h)
-        flow = power_kw[at] * share[at] * step_h
-        stored = np.where(flow > 0, flow * w.charge_efficiency[i], flow / w.discharge_efficiency[i])
-        linked = w.previous[i] >= 0
-        start = energy[w.offsets[w.previous[i] + 1] - 1] - w.drain_kwh[i] if linked else w.energy_arrival_kwh[i]
-        energy[at] = start + np.cumsum(stored)
+    for edge, hours in ((w.offsets[:-1], w.first_step_h), (w.offsets[1:] - 1, w.last_step_h)):
+        share[edge] = np.fmin(share[edge], hours / step_h)  # NaN stands for the whole step
+    flow = power_kw * share * step_h
+    stored = np.where(flow > 0, flow * w.charge_efficiency[w.row_of], flow / w.discharge_efficiency[w.row_of])
+    ends, previous = w.offsets.tolist(), w.previous.tolist()
+    for i, before in enumerate(previous):
+        start = energy[ends[before + 1] - 1] - w.drain_kwh[i] if before >= 0 else w.energy_arrival_kwh[i]
+        at = slice(ends[i], ends[i + 1])
+        energy[at] = start + np.cumsum(stored[at])
     return energy, share
 
 
@@ -151,7 +173,7 @@ def _vehicle_terms(problem: PlanProblem, average: Floats, energy: Floats) -> dic
     charged, discharged = np.maximum(average, 0.0) * step_h, np.maximum(-average, 0.0) * step_h
     zone, own_price = problem.nodes.zone[w.node[row]], problem.row_price_node[row] < 0
     price = np.where(average > 0, problem.prices.buy_per_kwh[zone, step], problem.prices.sell_per_kwh[zone, step])
-    hours = w.hours(step_h)
+    hours = problem.hours
     end = energy[w.offsets[1:] - 1]
     below = np.maximum(w.energy_min_kwh[row] - energy, 0.0)
     surplus = np.maximum(end - np.minimum(w.energy_target_kwh, w.energy_max_kwh), 0.0)
@@ -190,9 +212,11 @@ def _limit_cost(problem: PlanProblem, net: Floats) -> Floats:
 
 
 def _commitment_term(problem: PlanProblem, vehicles: Floats) -> float:
-    """Price what is missing to the promises, given the vehicles' power of every subtree."""
+    """Price what is missing to the promises, given the vehicles' power at every node."""
     c = problem.commitments
-    given = np.where(c.up, -1.0, 1.0) * vehicles[c.node, c.step]
+    if not len(c):
+        return 0.0
+    given = np.where(c.up, -1.0, 1.0) * _subtree_sums(problem, vehicles)[c.node, c.step]
     return float(np.sum(c.shortfall_per_kwh * problem.axis.step_h * np.maximum(c.power_kw - given, 0.0)))
 
 
@@ -219,7 +243,7 @@ def _vehicles_least(problem: PlanProblem, price: Floats, value: Floats) -> float
     """Return the vehicles' part of the Lagrangian at prices (node, step) and values of energy (flat)."""
     w, step_h = problem.windows, problem.axis.step_h
     row, step = w.row_of, w.step_of
-    hours = w.hours(step_h)
+    hours = problem.hours
     share = hours / step_h
     node = w.node[row]
     zone, own_price = problem.nodes.zone[node], problem.row_price_node[row] < 0
@@ -285,7 +309,7 @@ def _nodes_least(problem: PlanProblem, balance: Floats) -> float:
     curtailable = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
     fixed = _own_fixed(problem)
     w = problem.windows
-    share = w.hours(problem.axis.step_h) / problem.axis.step_h
+    share = problem.hours / problem.axis.step_h
     row = w.row_of
     high = _subtree_sums(problem, _by_node(problem, w.charge_max_kw[row] * share) + fixed + curtailable)
     low = _subtree_sums(problem, fixed - _by_node(problem, w.discharge_max_kw[row] * share))

@@ -12,7 +12,7 @@ call each other across files, so the cache stands in a folder named after the co
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import llvmlite.binding
 import numba
@@ -45,10 +45,11 @@ _CACHE_FOLDER = _cache_folder()
 
 def compiled(function: Function) -> Function:
     """Compile a function; while it runs, other threads may run too."""
-    usual = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _CACHE_FOLDER or usual
+    config: Any = numba.config
+    usual = config.CACHE_DIR
+    config.CACHE_DIR = _CACHE_FOLDER or usual
     try:
-        made = numba.njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)
+        made: Any = numba.njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)
     finally:
-        numba.config.CACHE_DIR = usual
-    return made  # type: ignore[no-any-return]
+        config.CACHE_DIR = usual
+    return cast("Function", made)

@@ -15,7 +15,7 @@ PIVOT_MIN = 1e-13
 
 
 @compiled
-def _subtract(y: Floats, i: int, x: Floats, k: int, c: Floats, start: int) -> None:  # noqa: PLR0914
+def _subtract(y: Floats, i: int, x: Floats, k: int, c: Floats, start: int) -> None:
     """Subtract: `y[i+r, start:] -= sum_s c[s, r] x[k+s, start:]` for r, s in 0..3."""
     y0, y1, y2, y3 = y[i], y[i + 1], y[i + 2], y[i + 3]
     x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
@@ -69,32 +69,27 @@ def solve_matrix(r: Floats, x: Floats) -> None:
     c = np.empty((BLOCK, BLOCK))
     for i in range(0, n, BLOCK):
         for k in range(0, i, BLOCK):
-            for s in range(BLOCK):
-                for q in range(BLOCK):
-                    c[s, q] = r[k + s, i + q]
+            c[:, :] = r[k : k + BLOCK, i : i + BLOCK]
             _subtract(x, i, x, k, c, 0)
         for q in range(i, i + BLOCK):
             for p in range(i, q):
-                f = r[p, q]
-                for j in range(x.shape[1]):
-                    x[q, j] -= f * x[p, j]
-            scale = r[q, q]
-            for j in range(x.shape[1]):
-                x[q, j] *= scale
+                _subtract_row(x, q, p, r[p, q])
+            x[q] *= r[q, q]
     for i in range(n - BLOCK, -1, -BLOCK):
         for k in range(i + BLOCK, n, BLOCK):
-            for s in range(BLOCK):
-                for q in range(BLOCK):
-                    c[s, q] = r[i + q, k + s]
+            c[:, :] = r[i : i + BLOCK, k : k + BLOCK].T
             _subtract(x, i, x, k, c, 0)
         for q in range(i + BLOCK - 1, i - 1, -1):
             for p in range(q + 1, i + BLOCK):
-                f = r[q, p]
-                for j in range(x.shape[1]):
-                    x[q, j] -= f * x[p, j]
-            scale = r[q, q]
-            for j in range(x.shape[1]):
-                x[q, j] *= scale
+                _subtract_row(x, q, p, r[q, p])
+            x[q] *= r[q, q]
+
+
+@compiled
+def _subtract_row(x: Floats, q: int, p: int, f: float) -> None:
+    """Subtract `f` times row p from row q."""
+    for j in range(x.shape[1]):
+        x[q, j] -= f * x[p, j]
 
 
 @compiled

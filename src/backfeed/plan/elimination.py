@@ -103,14 +103,7 @@ def ascend(
             add_response(unit, n, g)
             if refactor:
                 add_compliance(unit, n, matrix)
-        for q in range(fleet.child_ptr[k], fleet.child_ptr[k + 1]):
-            c = fleet.child[q]
-            for t in range(size):
-                g[t] += work.gamma[c, t]
-            if refactor:
-                for t in range(size):
-                    for p in range(t, size):
-                        matrix[t, p] += work.upward[c, t, p]
+        _add_children(fleet, work, k, g, matrix)
         if refactor:
             _factor_node(work, k, matrix, fleet.parent[k] >= 0)
         x = np.empty(size)
@@ -121,6 +114,19 @@ def ascend(
         for t in range(size):
             x[t] = work.free[k, t] - work.own[k, t]
         _times_inverse(work, k, x, work.gamma[k])
+
+
+@compiled
+def _add_children(fleet: Fleet, work: Work, k: int, g: Floats, matrix: Floats) -> None:
+    """Add what the parent sees of its children; the matrix only if it is a whole one."""
+    for q in range(fleet.child_ptr[k], fleet.child_ptr[k + 1]):
+        c = fleet.child[q]
+        for t in range(len(g)):
+            g[t] += work.gamma[c, t]
+        if len(matrix) == len(g):
+            for t in range(len(g)):
+                for p in range(t, len(g)):
+                    matrix[t, p] += work.upward[c, t, p]
 
 
 @compiled

@@ -51,19 +51,17 @@ class Answer:
 class HighsSolver:
     """One HiGHS instance, kept between problems so that its options are set once.
 
-    Parameters
-    ----------
-    threads
-        How many threads HiGHS may use.
+    The number of threads is left alone: HiGHS has one scheduler per process, and refuses to run where another
+    instance has asked for a different number.
     """
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self) -> None:
         import highspy  # noqa: PLC0415 the library takes 0.1 s to load and small commands do without
 
         self._library: Any = highspy
         self._highs: Any = self._library.Highs()
         self._highs.setOptionValue("output_flag", False)  # noqa: FBT003 HiGHS's own signature
-        self._highs.setOptionValue("threads", threads)
+        self._highs.setOptionValue("parallel", "off")
 
     def solve(
         self,

@@ -291,7 +291,7 @@ def _merged(width: Floats, slope: Floats) -> tuple[Floats, Floats]:
         same = (slope[..., piece] == slope[..., piece - 1]) & (width[..., piece - 1] > 0)
         width[..., piece] += np.where(same, width[..., piece - 1], 0.0)
         width[..., piece - 1] = np.where(same, 0.0, width[..., piece - 1])
-    used = (width > 0).any(axis=(0, 1)) if width.size else np.zeros(width.shape[-1], np.bool_)
+    used: Bools = np.asarray((width > 0).any(axis=(0, 1)), np.bool_)
     used[0] |= not used.any()
     return np.ascontiguousarray(width[..., used]), np.ascontiguousarray(slope[..., used])
 

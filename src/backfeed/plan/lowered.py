@@ -94,7 +94,7 @@ def lower(problem: PlanProblem) -> Lowered:
     """Lower a valid problem."""
     w, step_h = problem.windows, problem.axis.step_h
     row, step = w.row_of, w.step_of
-    node, hours = w.node[row], w.hours(step_h)
+    node, hours = w.node[row], problem.hours
     share = hours / step_h
     charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
     shape = problem.nodes.base_load_kw.shape

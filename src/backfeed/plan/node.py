@@ -146,7 +146,8 @@ class NodeTerms:
 
     def net_kw(self) -> Floats:
         """Return the net power that the pieces stand for."""
-        return self.low + (self.pieces.x * self.pieces.there).sum(axis=-1)
+        net: Floats = self.low + (self.pieces.x * self.pieces.there).sum(axis=-1)
+        return net
 
     def above(self, value: Floats) -> Floats:
         """Return every node's parent's value, 0 for roots."""

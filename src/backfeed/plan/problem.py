@@ -138,6 +138,8 @@ class Nodes:
     @cached_property
     def meter(self) -> Ints:
         """The nearest metered node at or above each node, -1 where there is none, shape `(node,)`."""
+        if not self.metered.any():
+            return np.full(len(self), NO_PARENT)
         nearest = np.where(self.metered, np.arange(len(self)), NO_PARENT)
         for level in self.levels[1:]:
             nearest[level] = np.where(self.metered[level], level, nearest[self.parent[level]])
@@ -298,6 +300,11 @@ class PlanProblem:
     windows: Windows
     commitments: Commitments = field(default_factory=Commitments.none)
     penalties: Penalties = field(default_factory=Penalties)
+
+    @cached_property
+    def hours(self) -> Floats:
+        """How long the vehicle is connected in every step of every row, flat [h]."""
+        return self.windows.hours(self.axis.step_h)
 
     @cached_property
     def missing_per_kwh(self) -> Floats:

@@ -12,6 +12,11 @@ from backfeed.plan.lowered import Lowered, active_nodes, export_may_bind, import
 from backfeed.plan.problem import Bools, Floats, Ints
 
 
+def _filled(value: Floats | float, size: int) -> Floats:
+    """Return a value for each of `size` entries."""
+    return value if isinstance(value, np.ndarray) else np.full(size, float(value))
+
+
 @dataclass
 class _Columns:
     """Blocks of columns, collected and then joined."""
@@ -25,8 +30,8 @@ class _Columns:
         """Add a block and return its column numbers."""
         size = len(cost)
         self.cost.append(cost)
-        self.lower.append(np.broadcast_to(np.asarray(lower, np.float64), (size,)))
-        self.upper.append(np.broadcast_to(np.asarray(upper, np.float64), (size,)))
+        self.lower.append(_filled(lower, size))
+        self.upper.append(_filled(upper, size))
         self.count += size
         return np.arange(self.count - size, self.count)
 
@@ -50,15 +55,16 @@ class _Rows:
         return np.arange(self.count - len(lower), self.count)
 
     def put(self, row: Ints, column: Ints, value: Floats | float) -> None:
-        """Add one entry per row number."""
+        """Add one entry per row number; one whose row or column is -1 is not there."""
         self.at_row.append(row)
         self.at_column.append(column)
-        self.value.append(np.broadcast_to(np.asarray(value, np.float64), (len(row),)))
+        self.value.append(_filled(value, len(row)))
 
     def rowwise(self) -> tuple[Ints, Ints, Floats]:
         """Return `(start, index, value)` of the matrix in row-wise form."""
         row, column = np.concatenate(self.at_row), np.concatenate(self.at_column)
-        value = np.concatenate(self.value)
+        there = np.flatnonzero((row >= 0) & (column >= 0))
+        row, column, value = row[there], column[there], np.concatenate(self.value)[there]
         order = np.argsort(row, kind="stable")
         start = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=self.count))))
         return start, column[order], value[order]
@@ -141,13 +147,6 @@ def _add_where(columns: _Columns, there: Bools, cost: Floats, upper: Floats) -> 
     return at
 
 
-def _put_where(rows: _Rows, row: Ints, column: Ints, value: Floats | float) -> None:
-    """Add entries where the column exists."""
-    there = (column >= 0) & (row >= 0)
-    value = np.broadcast_to(np.asarray(value, np.float64), column.shape)
-    rows.put(row[there], column[there], value[there])
-
-
 def _add_dynamics(rows: _Rows, lowered: Lowered, columns: tuple[Ints, Ints, Ints, Ints, Ints]) -> Ints:
     """Add `e[t+1] - e[t] - gain c + loss x = 0`, a row's first step starting from its arrival or previous row."""
     charge, discharge, up, down, deep = columns
@@ -159,11 +158,11 @@ def _add_dynamics(rows: _Rows, lowered: Lowered, columns: tuple[Ints, Ints, Ints
     right = np.where(known, reference[before], 0.0) - reference
     right[first] += lowered.energy_start
     row = rows.add(right, right)
-    _put_where(rows, row, charge, -lowered.charge_gain[lowered.row])
-    _put_where(rows, row, discharge, lowered.discharge_loss[lowered.row])
+    rows.put(row, charge, -lowered.charge_gain[lowered.row])
+    rows.put(row, discharge, lowered.discharge_loss[lowered.row])
     for piece, sign in ((up, 1.0), (down, -1.0), (deep, -1.0)):
-        _put_where(rows, row, piece, sign)
-        _put_where(rows, row[known], piece[before[known]], -sign)
+        rows.put(row, piece, sign)
+        rows.put(row[known], piece[before[known]], -sign)
     return row
 
 
@@ -214,6 +213,8 @@ class _Tree:
         """Add `n - vehicles - curtailed - children's n = base - pv` for every active (node, step)."""
         lowered, nodes = self.lowered, self.lowered.problem.nodes
         node, step = np.nonzero(self.active)
+        if not len(node):
+            return
         fixed = np.zeros(self.active.shape)
         into, at = np.nonzero(self.attached >= 0)
         np.add.at(fixed, (self.attached[into, at], at), lowered.nodes.fixed_kw[into, at])
@@ -222,12 +223,12 @@ class _Tree:
         above = nodes.parent[node]
         upward = np.where(above >= 0, self._row_of(above, step), -1)
         for column, sign in ((self.imported, 1.0), (self.over, 1.0), (self.exported, -1.0), (self.beyond, -1.0)):
-            _put_where(rows, own, column[node, step], sign)
-            _put_where(rows, upward, column[node, step], -sign)
-        _put_where(rows, own, self.curtail[node, step], -1.0)
+            rows.put(own, column[node, step], sign)
+            rows.put(upward, column[node, step], -sign)
+        rows.put(own, self.curtail[node, step], -1.0)
         holder = self._row_of(lowered.node, lowered.step)
-        _put_where(rows, holder, charge, -1.0)
-        _put_where(rows, holder, discharge, 1.0)
+        rows.put(holder, charge, -1.0)
+        rows.put(holder, discharge, 1.0)
 
     def attached_rows(self) -> Ints:
         """Return the balance row that a kW at each (node, step) enters, -1 for none."""
@@ -238,6 +239,8 @@ class _Tree:
         """Add `bought - sold = n` where selling pays more than buying; return the columns of both."""
         lowered, curve = self.lowered, self.lowered.nodes
         node, step = np.nonzero(curve.inverted)
+        if not len(node):
+            return node, node
         zone, step_h, prices = lowered.problem.nodes.zone[node], lowered.problem.axis.step_h, lowered.problem.prices
         buy, sell = step_h * prices.buy_per_kwh[zone, step], step_h * prices.sell_per_kwh[zone, step]
         bought = columns.add(buy, 0.0, np.maximum(curve.reach_high_kw[node, step], 0.0))
@@ -246,7 +249,7 @@ class _Tree:
         rows.put(row, bought, 1.0)
         rows.put(row, sold, -1.0)
         for column, sign in ((self.imported, -1.0), (self.over, -1.0), (self.exported, 1.0), (self.beyond, 1.0)):
-            _put_where(rows, row, column[node, step], sign)
+            rows.put(row, column[node, step], sign)
         return bought, sold
 
 
@@ -262,7 +265,7 @@ def _add_peaks(rows: _Rows, columns: _Columns, lowered: Lowered, tree: _Tree) ->
     row = rows.add(np.zeros(len(node)), np.full(len(node), np.inf))
     rows.put(row, peak[node], 1.0)
     for column, sign in ((tree.imported, -1.0), (tree.over, -1.0), (tree.exported, 1.0), (tree.beyond, 1.0)):
-        _put_where(rows, row, column[node, step], sign)
+        rows.put(row, column[node, step], sign)
 
 
 def _add_commitments(rows: _Rows, columns: _Columns, lowered: Lowered, charge: Ints, discharge: Ints) -> Ints:
@@ -275,8 +278,8 @@ def _add_commitments(rows: _Rows, columns: _Columns, lowered: Lowered, charge: I
     rows.put(row, shortfall, 1.0)
     entry, of = entries_under(lowered, promised.node, promised.step)
     sign = np.where(promised.up, -1.0, 1.0)[of]
-    _put_where(rows, row[of], charge[entry], sign)
-    _put_where(rows, row[of], discharge[entry], -sign)
+    rows.put(row[of], charge[entry], sign)
+    rows.put(row[of], discharge[entry], -sign)
     return row
 
 

@@ -22,7 +22,7 @@ UNLIMITED_KW = 1e15
 
 @compiled
 def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, power: Floats) -> None:
-    """Follow one unit's energies within its power limits, one direction a step; add its powers, write what it reaches."""
+    """Follow one unit's energies within its power limits, one direction a step; write what it reaches."""
     u = unit.u
     energy = u[JUMP]
     for t in range(n):
@@ -55,33 +55,13 @@ def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floa
     """Follow all rows of some nodes through time under caps on their sum, `(node, step)`."""
     for k in level:
         first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
-        many = stop - first
-        energy = np.zeros(many)
-        change = np.zeros(many)
+        energy, change = np.zeros(stop - first), np.zeros(stop - first)
         for t in range(power.shape[1]):
             charging = discharging = 0.0
-            for i in range(many):
-                r = first + i
-                change[i] = 0.0
-                at = t - fleet.rows.arrive[r]
-                length = fleet.rows.entry[r + 1] - fleet.rows.entry[r] - 1
-                if at < 0 or at >= length:
-                    continue
-                if at == 0:
-                    energy[i] = fleet.rows.start_kwh[r]
-                    if linked(fleet, r):
-                        energy[i] += energy[i - 1]
-                share = share_of(fleet, r, at, length)
-                most = fleet.rows.gain[r] * fleet.rows.charge_kw[r] * share
-                least = -fleet.rows.loss[r] * fleet.rows.discharge_kw[r] * share
-                aim = min(max(wanted[fleet.rows.entry[r] + at], 0.0), fleet.rows.capacity_kwh[r])
-                if fleet.rows.empty_kwh[r] < 0:
-                    aim = min(wanted[fleet.rows.entry[r] + at], fleet.rows.capacity_kwh[r])
-                change[i] = min(max(aim - energy[i], least), most)
-                if change[i] > 0:
-                    charging += change[i] / fleet.rows.gain[r]
-                else:
-                    discharging -= change[i] / fleet.rows.loss[r]
+            for i in range(stop - first):
+                change[i] = _wanted_change(fleet, first + i, t, energy, i, wanted)
+                charging += max(change[i], 0.0) / fleet.rows.gain[first + i]
+                discharging -= min(change[i], 0.0) / fleet.rows.loss[first + i]
             total = charging - discharging
             keep_in = keep_out = 1.0
             if total > high[k, t] and charging > 0:
@@ -89,20 +69,33 @@ def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floa
             if total < low[k, t] and discharging > 0:
                 keep_out = max(1.0 - (low[k, t] - total) / discharging, 0.0)
             power[k, t] = charging * keep_in - discharging * keep_out
-            for i in range(many):
-                r = first + i
-                at = t - fleet.rows.arrive[r]
-                if at < 0 or at >= fleet.rows.entry[r + 1] - fleet.rows.entry[r] - 1:
-                    continue
-                energy[i] += change[i] * (keep_in if change[i] > 0 else keep_out)
-                wanted[fleet.rows.entry[r] + at] = energy[i]
+            for i in range(stop - first):
+                at = t - fleet.rows.arrive[first + i]
+                if 0 <= at < fleet.rows.entry[first + i + 1] - fleet.rows.entry[first + i] - 1:
+                    energy[i] += change[i] * (keep_in if change[i] > 0 else keep_out)
+                    wanted[fleet.rows.entry[first + i] + at] = energy[i]
+
+
+@compiled
+def _wanted_change(fleet: Fleet, r: int, t: int, energy: Floats, i: int, wanted: Floats) -> float:
+    """Return by how much a row's energy wants to change in a step, within its power limits; 0 when it is away."""
+    rows = fleet.rows
+    at, length = t - rows.arrive[r], rows.entry[r + 1] - rows.entry[r] - 1
+    if at < 0 or at >= length:
+        return 0.0
+    if at == 0:
+        energy[i] = rows.start_kwh[r] + (energy[i - 1] if linked(fleet, r) else 0.0)
+    share = share_of(fleet, r, at, length)
+    aim = min(max(wanted[rows.entry[r] + at], min(rows.empty_kwh[r], 0.0)), rows.capacity_kwh[r])
+    least, most = -rows.loss[r] * rows.discharge_kw[r] * share, rows.gain[r] * rows.charge_kw[r] * share
+    return float(min(max(aim - energy[i], least), most))
 
 
 @compiled
 def linked(fleet: Fleet, r: int) -> bool:
     """Tell whether a row goes on from the row before it: it is not the first of its unit."""
     at = np.searchsorted(fleet.unit_ptr, r)
-    return at >= len(fleet.unit_ptr) or fleet.unit_ptr[at] != r
+    return bool(at >= len(fleet.unit_ptr) or fleet.unit_ptr[at] != r)
 
 
 @compiled

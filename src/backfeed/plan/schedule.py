@@ -151,7 +151,7 @@ def net_energy_path(problem: PlanProblem, energy: Floats) -> tuple[Floats, Float
     as soon as it can be. Energies are kept within capacity and, in rows that are not drained, above empty.
     """
     w, row, step_h = problem.windows, problem.windows.row_of, problem.axis.step_h
-    share = w.hours(step_h) / step_h
+    share = problem.hours / step_h
     charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
     gain, loss = step_h * w.charge_efficiency[row], step_h / w.discharge_efficiency[row]
     low = np.where(w.keeps_above_empty, 0.0, -np.inf)
@@ -244,7 +244,7 @@ def price_plan(
         axis=problem.axis,
         offsets=w.offsets,
         arrive_step=w.arrive_step,
-        power_flat_kw=average * (step_h / w.hours(step_h)),
+        power_flat_kw=average * (step_h / problem.hours),
         energy_flat_kwh=reached,
         curtailed_kw=curtailed,
         net_kw=net,
@@ -264,7 +264,7 @@ def _vehicle_costs(problem: PlanProblem, average: Floats, energy: Floats) -> tup
     """Price energy, wear, holding and the vehicles' broken promises."""
     w, step_h, penalties = problem.windows, problem.axis.step_h, problem.penalties
     row, step, last = w.row_of, w.step_of, w.offsets[1:] - 1
-    hours = w.hours(step_h)
+    hours = problem.hours
     zone = problem.nodes.zone[w.node[row]]
     price = np.where(average >= 0, problem.prices.buy_per_kwh[zone, step], problem.prices.sell_per_kwh[zone, step])
     price = np.where(problem.row_price_node[row] < 0, price, 0.0)

@@ -4,6 +4,7 @@
 solver. If a solver gives nothing usable, the rule-based plan stands in and says so in `status`.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ SMALL_ENTRIES = 6_000
 """Below so many steps of all rows HiGHS is as quick, and starts without compiled code."""
 
 
-def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
+def solve(
     problem: PlanProblem,
     gap: float = 1e-3,
     time_limit_s: float | None = None,
@@ -32,6 +33,7 @@ def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
     iteration_limit: int | None = None,
     solver: HighsSolver | None = None,
     threads: int = 1,
+    stop: Callable[[], bool] | None = None,
 ) -> Schedule:
     """Solve a planning problem.
 
@@ -43,7 +45,7 @@ def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
         Relative gap between the plan's cost and the proven bound that is good enough.
     time_limit_s
         Wall time after which HiGHS gives up and the rule-based plan is returned; leave it out where runs must
-        repeat. The structured solver is limited by iterations only.
+        repeat. The structured solver does not read the clock: it asks `stop`.
     method
         `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured.
     iteration_limit
@@ -52,6 +54,8 @@ def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
         A HiGHS instance to reuse; one that is kept saves a millisecond a call.
     threads
         Threads of the structured solver; the schedule does not depend on it.
+    stop
+        Asked by the structured solver before every iteration whether to return the best plan so far.
 
     Raises
     ------
@@ -61,22 +65,24 @@ def solve(  # noqa: PLR0913 - the limits and the instance to reuse are optional
     require_valid(problem)
     size = int(problem.windows.offsets[-1])
     if method == "structured" or (method == "auto" and size > SMALL_ENTRIES):
-        found = _solve_structured(problem, gap, iteration_limit, threads)
+        found = _solve_structured(problem, gap, iteration_limit, threads, stop)
         if found is not None:
             return found
     lowered = lower(problem)
     if not size:
         return _ruled(lowered, "empty")
-    return _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver(threads))
+    return _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
 
 
-def _solve_structured(problem: PlanProblem, gap: float, iteration_limit: int | None, threads: int) -> Schedule | None:
+def _solve_structured(
+    problem: PlanProblem, gap: float, iteration_limit: int | None, threads: int, stop: Callable[[], bool] | None
+) -> Schedule | None:
     """Solve with the structured solver; None where HiGHS has to."""
     from backfeed.plan.layout import NotStructuredError  # noqa: PLC0415 numba loads slowly, and small problems do without
     from backfeed.plan.structured import solve_structured  # noqa: PLC0415
 
     try:
-        return solve_structured(problem, gap, iteration_limit, threads)
+        return solve_structured(problem, gap, iteration_limit, threads, stop)
     except NotStructuredError:
         return None
 

@@ -92,7 +92,7 @@ def _start_row(u: Floats, at: int, length: int, s: State, o: int, arrival: float
         wanted = arrival + need * min((k + 1) / max(length - 1, 1), 1.0)
         s.up[j] = max(wanted - u[REFERENCE + t], 0.0)
         s.down[j] = max(u[REFERENCE + t] - wanted, 0.0)
-    return arrival + need
+    return float(arrival + need)
 
 
 @compiled
@@ -107,7 +107,7 @@ def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, sizes: tupl
         if unit.step[t] >= 0:
             ra = u[COST_A + t] - u[GAIN + t] * value
             rb = u[COST_B + t] + u[LOSS + t] * value
-            least = min(ra, min(rb, 0.0))
+            least = min(ra, rb, 0.0)
             size = delta * (u[CHARGE + t] + u[DISCHARGE + t]) + 1e-3 * delta
             s.zj[j], s.za[j], s.zb[j] = size - least, ra - least + size, rb - least + size
         slope = value if t == n - 1 else 0.0

@@ -3,6 +3,7 @@
 Iterates until the plan repaired from them is proven to be within the gap of the bound from their prices.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,9 @@ FIRST_LOOK = 4.0
 CONVERGED = 1e-10
 """Relative complementarity below which iterating only adds rounding."""
 
+KINK_KW = 1e-6
+"""A net power this near to a kink stands at it."""
+
 BROKEN_MAX_KWH = 1e-3
 BROKEN_MAX_KW = 1e-1
 
@@ -33,7 +37,11 @@ class _Best:
 
 
 def solve_structured(
-    problem: PlanProblem, gap: float, iteration_limit: int | None = None, threads: int = 1
+    problem: PlanProblem,
+    gap: float,
+    iteration_limit: int | None = None,
+    threads: int = 1,
+    stop: Callable[[], bool] | None = None,
 ) -> Schedule:
     """Solve a valid problem.
 
@@ -47,6 +55,8 @@ def solve_structured(
         Where to stop without it.
     threads
         How many threads to use; the schedule does not depend on it.
+    stop
+        Asked before every iteration whether to return what there is.
 
     Raises
     ------
@@ -61,7 +71,7 @@ def solve_structured(
     def content(now: InteriorPoint, progress: Progress) -> bool:
         nonlocal looked
         size = max(abs(progress.cost), 1.0)
-        if not progress.products > CONVERGED * size:
+        if not progress.products > CONVERGED * size or (stop is not None and stop()):
             return True
         ready = progress.products < FIRST_LOOK * gap * size and progress.products < 0.5 * looked
         if not ready or progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
@@ -106,7 +116,8 @@ def _to_table(layout: Layout, entries: Floats) -> Floats:
     begin = rows.entry[place]
     length = np.diff(w.offsets)
     at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
-    return entries[at]
+    flat: Floats = entries[at]
+    return flat
 
 
 def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
@@ -122,7 +133,9 @@ def _duals(point: InteriorPoint) -> Duals:
     layout = point.layout
     problem, step_h = layout.problem, layout.problem.axis.step_h
     price = point.nodes.price
-    promise = _promise_prices(layout, price)
+    peak_share = np.zeros_like(price)
+    peak_share[point.nodes.charged] = point.nodes.share
+    promise = _promise_prices(layout, price, peak_share)
     sign = np.where(problem.commitments.up, 1.0, -1.0)
     own = np.zeros_like(price)
     np.add.at(own, (layout.holder[problem.commitments.node], problem.commitments.step), sign * promise)
@@ -132,10 +145,10 @@ def _duals(point: InteriorPoint) -> Duals:
     return Duals(_to_table(layout, point.state.y), balance / step_h, promise / step_h)
 
 
-def _promise_prices(layout: Layout, price: Floats) -> Floats:
+def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats:
     """Split the step of a price at a node with promises among them [currency/kW and step].
 
-    At the net power that the price asks for, what meter and limits do not account for belongs to the promises
+    At the net power that the price asks for, what meter, limits and peak do not account for belongs to the promises
     whose kink stands there; those that are missed cost their shortfall, those that are exceeded nothing.
     """
     problem, curve, pieces = layout.problem, layout.curve, layout.pieces
@@ -148,14 +161,14 @@ def _promise_prices(layout: Layout, price: Floats) -> Floats:
     for (node, step), members in cells.items():
         k = layout.holder[node]
         above = layout.forest.parent[k]
-        asked = price[k, step] - (price[above, step] if above >= 0 else 0.0)
+        asked = price[k, step] - (price[above, step] if above >= 0 else 0.0) - peak_share[k, step]
         net = pieces.low_kw[k, step] + pieces.width_kw[k, step][pieces.slope[k, step] < asked].sum()
         rest = asked - _slope_without_promises(layout, node, step, net)
         vehicles = net - fixed[node, step]
         for q in members:
             sign, cost = (1.0 if promised.up[q] else -1.0), step_h * promised.shortfall_per_kwh[q]
             missing = promised.power_kw[q] + sign * vehicles
-            least, most = (cost, cost) if missing > 1e-6 else ((0.0, 0.0) if missing < -1e-6 else (0.0, cost))
+            least, most = (cost, cost) if missing > KINK_KW else ((0.0, 0.0) if missing < -KINK_KW else (0.0, cost))
             shares[q] = min(max(sign * rest, least), most)
             rest -= sign * shares[q]
     return shares
@@ -165,8 +178,8 @@ def _slope_without_promises(layout: Layout, node: int, step: int, net: float) ->
     """Return a slope of meter and limits at a node's net power: at a kink, the one nearest to 0."""
     nodes, curve = layout.problem.nodes, layout.curve
     slope = curve.import_cost[node, step] if net >= 0 else curve.export_cost[node, step]
-    if net > nodes.import_limit_kw[node, step] + 1e-6:
+    if net > nodes.import_limit_kw[node, step] + KINK_KW:
         slope += curve.limit_cost
-    if net < -nodes.export_limit_kw[node, step] - 1e-6:
+    if net < -nodes.export_limit_kw[node, step] - KINK_KW:
         slope -= curve.limit_cost
     return float(slope)

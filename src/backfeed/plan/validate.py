@@ -4,7 +4,7 @@ A rule does not stop at the first row and the rules do not stop at the first rul
 mends a file once. Rows are counted as a text editor shows a CSV file: the header is row 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -26,6 +26,9 @@ _FINITE_COLUMNS = (
     "hold_per_kwh_h",
     "energy_value_per_kwh",
 )
+
+_MAGNITUDE_COLUMNS = ("charge_max_kw", "discharge_max_kw", "energy_min_kwh", "energy_target_kwh", "wear_per_kwh")
+_EFFICIENCY_COLUMNS = ("charge_efficiency", "discharge_efficiency")
 
 
 def at(table: str, row: int, column: str) -> str:
@@ -118,8 +121,8 @@ def _node_value_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
         "pv_kw": nodes.pv_kw,
     }
     for name, values in series.items():
-        finite = values < np.inf if name in ("base_load_kw", "pv_kw") else np.ones_like(values, np.bool_)
-        wrong = ~((values >= 0) & finite)
+        right = values >= 0
+        wrong = ~(right & (values < np.inf) if name in ("base_load_kw", "pv_kw") else right)
         if wrong.any():
             for row in np.flatnonzero(wrong.any(axis=1)):
                 step = int(np.argmax(wrong[row]))
@@ -147,15 +150,14 @@ def _window_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
     yield from _rows(table, "arrive_step", (w.arrive_step < 0) | (w.arrive_step >= count), "outside the horizon")
     yield from _rows(table, "depart_step", w.depart_step > count, "beyond the horizon")
     yield from _rows(table, "depart_step", w.depart_step <= w.arrive_step, "departure is not after arrival")
-    for name in _FINITE_COLUMNS:
-        yield from _rows(table, name, ~np.isfinite(getattr(w, name)), "not a number")
+    for name, wrong in _where(w, _FINITE_COLUMNS, lambda values: ~np.isfinite(values)):
+        yield from _rows(table, name, wrong, "not a number")
     drained = ~np.isnan(w.drain_kwh)
     yield from _rows(table, "energy_arrival_kwh", ~np.isfinite(w.energy_arrival_kwh) & ~drained, "not a number")
-    for name in ("charge_max_kw", "discharge_max_kw", "energy_min_kwh", "energy_target_kwh", "wear_per_kwh"):
-        yield from _rows(table, name, getattr(w, name) < 0, "below 0")
-    for name in ("charge_efficiency", "discharge_efficiency"):
-        values = getattr(w, name)
-        yield from _rows(table, name, (values <= 0) | (values > 1), "not in (0, 1]")
+    for name, wrong in _where(w, _MAGNITUDE_COLUMNS, lambda values: values < 0):
+        yield from _rows(table, name, wrong, "below 0")
+    for name, wrong in _where(w, _EFFICIENCY_COLUMNS, lambda values: (values <= 0) | (values > 1)):
+        yield from _rows(table, name, wrong, "not in (0, 1]")
     yield from _rows(table, "energy_min_kwh", w.energy_min_kwh > w.energy_max_kwh, "the floor is above the capacity")
     above = w.energy_arrival_kwh > w.energy_max_kwh + ENERGY_TOLERANCE_KWH
     yield from _rows(table, "energy_arrival_kwh", above & ~drained, "above the capacity")
@@ -166,6 +168,13 @@ def _window_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
     yield from _partial_step_problems(w, problem.axis.step_h, table)
     if drained.any():
         yield from _drain_problems(w, drained, table)
+
+
+def _where(w: Windows, names: tuple[str, ...], is_wrong: Callable[[Floats], Bools]) -> Iterator[tuple[str, Bools]]:
+    """Yield the columns that break a rule, and where: one look at all of them if none does."""
+    columns = [getattr(w, name) for name in names]
+    if is_wrong(np.concatenate(columns)).any():
+        yield from ((name, is_wrong(column)) for name, column in zip(names, columns, strict=True))
 
 
 def _partial_step_problems(w: Windows, step_h: float, table: str) -> Iterator[Problem]:

@@ -341,25 +341,31 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     for t in range(n - 1, -1, -1):
         k = u[INVERSE + t] + m * m * k
         w = u[W + t]
-        start = t // LANES * LANES
         if straight and step[t] >= 0:
             target = matrix[step[t], step[0] :]
-            for block in range(start, whole, LANES):
+            for block in range(t // LANES * LANES, whole, LANES):
                 for lane in range(LANES):
                     r = u[ROW + block + lane] * m
                     u[ROW + block + lane] = r
                     target[block + lane] -= w * r
         else:
-            for q in range(start, whole):
-                u[ROW + q] *= m
-            if step[t] >= 0:
-                for q in range(t + 1, n):
-                    if step[q] >= 0:
-                        matrix[step[t], step[q]] -= w * u[ROW + q]
+            _scatter_row(unit, n, matrix, t, m)
         u[ROW + t] = w * k
         if step[t] >= 0:
             matrix[step[t], step[t]] += u[V + t] - w * w * k
         m = u[M + t]
+
+
+@compiled
+def _scatter_row(unit: Unit, n: int, matrix: Floats, t: int, m: float) -> None:
+    """Scale ROW and subtract it from the matrix at steps that do not follow each other."""
+    u, step = unit.u, unit.step
+    for q in range(t, n):
+        u[ROW + q] *= m
+    if step[t] >= 0:
+        for q in range(t + 1, n):
+            if step[q] >= 0:
+                matrix[step[t], step[q]] -= u[W + t] * u[ROW + q]
 
 
 @compiled
@@ -412,8 +418,8 @@ def _step_powers(u: Floats, n: int) -> tuple[float, float, float]:
         dza = there * (u[CA + t] - za * (1.0 + xa * da))
         dzb = there * (u[CB + t] - zb * (1.0 + xb * db))
         dzj = there * (u[CJ + t] - zj * (1.0 + xj * dj))
-        u[MOST + t] = max(-da * xa, max(-db * xb, -dj * xj))
-        u[LEAST + t] = max(-dza * u[IA + t] * xa, max(-dzb * u[IB + t] * xb, -dzj * u[IJ + t] * xj))
+        u[MOST + t] = max(-da * xa, -db * xb, -dj * xj)
+        u[LEAST + t] = max(-dza * u[IA + t] * xa, -dzb * u[IB + t] * xb, -dzj * u[IJ + t] * xj)
         s1 += za * da + zb * db + zj * dj
         s2 += u[A + t] * dza + u[B + t] * dzb + (1.0 - u[A + t] - u[B + t]) * dzj
         s3 += da * dza + db * dzb + dj * dzj
@@ -442,8 +448,8 @@ def _step_pieces(u: Floats, n: int) -> tuple[float, float, float]:
         dl = u[DOWN_THERE + t] * (u[CDL + t] - zl * (1.0 + xl * d))
         du = u[DOWN_THERE + t] * (u[CDU + t] - zu * (1.0 - xu * d))
         r = 1.0 / (zl * zu)
-        u[MOST + t] = max(most, max(-d * xl, d * xu))
-        u[LEAST + t] = max(least, max(-dl * zu * r, -du * zl * r))
+        u[MOST + t] = max(most, -d * xl, d * xu)
+        u[LEAST + t] = max(least, -dl * zu * r, -du * zl * r)
         s1 += d * (zl - zu)
         s2 += x * dl + (u[DOWN_WIDTH + t] - x) * du
         s3 += d * (dl - du)
