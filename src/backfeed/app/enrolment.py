@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -46,13 +47,7 @@ class Enrolment:
 
     def utc_offset_ms(self, axis: TimeAxis) -> NDArray[np.int64]:
         """Return how far the sites' wall clock is ahead of UTC at the steps of an axis."""
-        return np.array(
-            [
-                (local_datetime(at_ms, self.zone).utcoffset() or timedelta()) // timedelta(milliseconds=1)
-                for at_ms in axis
-            ],
-            dtype=np.int64,
-        )
+        return np.array([_utc_offset_ms(at_ms, self.zone) for at_ms in axis], dtype=np.int64)
 
     def owner_of(self, token: str) -> Owner:
         """Return the owner behind a token; a stranger gets the default terms under his own token."""
@@ -67,3 +62,9 @@ class Enrolment:
         """Return the site of a station, None for a station that belongs nowhere."""
         site_id = self.registered(station) or self.site_of_location.get(station.rpartition("-")[0])
         return self.sites.get(site_id) if site_id is not None else None
+
+
+@lru_cache(maxsize=4096)
+def _utc_offset_ms(at_ms: int, zone: ZoneInfo) -> int:
+    """Return how far a zone's wall clock is ahead of UTC; the same instants are asked for plan after plan."""
+    return (local_datetime(at_ms, zone).utcoffset() or timedelta()) // timedelta(milliseconds=1)

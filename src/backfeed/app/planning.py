@@ -25,7 +25,7 @@ from backfeed.fleet.event import PlanMade
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
-from backfeed.plan.check import Proposal, check
+from backfeed.plan.check import cost_of
 from backfeed.plan.highs import HighsSolver
 from backfeed.plan.problem import PlanProblem
 from backfeed.plan.rolling import PluggedFleet, SiteLimits, Terms, rolling_axis, rolling_problem
@@ -257,17 +257,9 @@ def solve_plan(problem: PlanProblem) -> Schedule:
 
 def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
     """Return whether an independent recomputation finds the plan within every hard limit and at the cost it claims."""
-    duals = schedule.duals
-    proposal = Proposal(
-        schedule.power_flat_kw,
-        schedule.curtailed_kw,
-        duals.energy_per_kwh,
-        duals.balance_per_kwh,
-        duals.commitment_per_kwh,
-    )
-    verdict = check(problem, proposal)
-    kept = max(verdict.max_violation_kw, verdict.max_violation_kwh) <= VIOLATION_MAX
-    return kept and abs(verdict.objective - schedule.objective) <= CLAIM_TOLERANCE * max(1.0, abs(verdict.objective))
+    found = cost_of(problem, schedule.power_flat_kw, schedule.curtailed_kw)
+    kept = max(found.max_violation_kw, found.max_violation_kwh) <= VIOLATION_MAX
+    return kept and abs(found.objective - schedule.objective) <= CLAIM_TOLERANCE * max(1.0, abs(found.objective))
 
 
 def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
