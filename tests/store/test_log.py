@@ -142,7 +142,7 @@ def test_a_newer_schema_is_refused_with_a_word(tmp_path):
         writer.close()
         EventLog(path, clock(), durable=False)
 
-    with pytest.raises(InputError, match="newer Backfeed"):
+    with pytest.raises(EnvironmentProblemError, match="this version knows"):
         run_virtual(run())
 
 

@@ -9,10 +9,10 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,18 @@ import uvicorn
 from backfeed.app.assembly import Parts, assemble
 from backfeed.app.config import Pilot, load_pilot
 from backfeed.app.dispatching import Policy
+from backfeed.app.enrolment import Enrolment
 from backfeed.app.live_view import LiveView
-from backfeed.app.scene import Scene, set_scene
+from backfeed.app.resume import first_open_day, sole_use
+from backfeed.app.scene import Scene, prices_over, set_scene, tariff_of
 from backfeed.app.stations import StationRegister
 from backfeed.app.view import PlatformView
 from backfeed.app.workers import KillableWorkers
-from backfeed.core.clock import LoopClock
+from backfeed.core.clock import Clock, LoopClock
 from backfeed.core.instant import MS_PER_S, local_datetime
 from backfeed.core.problem import EnvironmentProblemError, InputError
 from backfeed.core.rng import Streams
+from backfeed.fleet.event import StationDisconnected
 from backfeed.gateway.socket import serve as listen
 from backfeed.market.price import validity_problems
 from backfeed.sim.city import City
@@ -46,6 +49,15 @@ LIVE_DAYS = 400
 """How far ahead a service knows its prices; it is restarted for upgrades more often than that."""
 
 STOP_WITHIN_S = 5.0
+
+SIMULATED_READING_S = 60
+"""How often the pilot's own cars are read at least when they come to a live service: somebody looks on."""
+
+RETRY_MS = 10 * MS_PER_S
+"""How soon what a full disk has stopped is tried again."""
+
+STRANGERS_TOLD = 1_000
+"""How many refused stations an operator is told of: somebody who guesses names must not fill the log."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ def serve(
     make_api: Callable[[PlatformView], Application],
     say: Callable[[str], None],
 ) -> None:
-    """Run a pilot live until it is told to stop.
+    """Run a pilot live until it is told to stop: quietly by SIGTERM, with `KeyboardInterrupt` by SIGINT.
 
     Parameters
     ----------
@@ -89,28 +101,39 @@ def serve(
     make_api
         Makes the HTTP application for a view of the platform.
     say
-        Told where the service listens, once it does.
+        Told where the service listens, once it does, and what an operator should know.
 
     Raises
     ------
     InputError
         If the pilot can not be used, or its tariff has expired.
     EnvironmentProblemError
-        If a port is in use or the folder can not be written.
+        If a port is in use, or the folder can not be written or belongs to another service.
+    KeyboardInterrupt
+        If it was interrupted, once it has stopped in good order.
     """
-    now_ms = time.time_ns() // 1_000_000
-    register = StationRegister(data)
-    scene = live_scene(load_pilot(path), now_ms, register, options)
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"{data}: the data folder can not be made: {error.strerror}"
-        raise EnvironmentProblemError(message) from error
-    asyncio.run(_serve(scene, data, register, options, make_api, say))
+    pilot = load_pilot(path)
+    with sole_use(data):
+        told = asyncio.run(_serve(pilot, data, options, make_api, say))
+    if told is signal.SIGINT:
+        raise KeyboardInterrupt
 
 
-def live_scene(pilot: Pilot, now_ms: int, register: StationRegister, options: ServiceOptions) -> Scene:
-    """Return the pilot's scene moved by whole weeks to the present, with prices from today on.
+def live_scene(pilot: Pilot, first_day: date, now_ms: int, register: StationRegister, options: ServiceOptions) -> Scene:
+    """Return the pilot's scene moved by whole weeks to the present.
+
+    Parameters
+    ----------
+    pilot
+        The pilot.
+    first_day
+        The first local day that is not settled yet: with it the service's own window and prices begin.
+    now_ms
+        The present.
+    register
+        The stations from outside.
+    options
+        Whether the pilot's cars come, and whether an expired tariff will do.
 
     Raises
     ------
@@ -118,24 +141,37 @@ def live_scene(pilot: Pilot, now_ms: int, register: StationRegister, options: Se
         If the tariff does not hold today and that is not allowed.
     """
     today = local_datetime(now_ms, pilot.zone).date()
+    tariff = tariff_of(pilot)
+    problems = validity_problems(tariff, today, today)
+    if problems and not options.allow_expired:
+        raise InputError(problems)
     weeks = (today - pilot.pilot.start).days // 7
-    moved = msgspec.structs.replace(
+    moved = _replaced(
         pilot,
-        pilot=msgspec.structs.replace(pilot.pilot, start=pilot.pilot.start + timedelta(weeks=weeks)),
+        start=pilot.pilot.start + timedelta(weeks=weeks),
         sessions=msgspec.structs.replace(pilot.sessions, shift_weeks=pilot.sessions.shift_weeks + weeks),
         events=(),
     )
-    scene = set_scene(moved, priced_days=LIVE_DAYS, needs_sessions=options.simulate)
-    problems = validity_problems(scene.tariff, today, today)
-    if problems and not options.allow_expired:
-        raise InputError(problems)
+    scene = set_scene(moved, needs_sessions=options.simulate)
+    service = _replaced(moved, start=first_day, days=(today - first_day).days + LIVE_DAYS)
     enrolment = replace(scene.enrolment, registered=register.site_of)
+    scene = replace(scene, pilot=service, prices=prices_over(service, tariff), enrolment=enrolment)
     if not options.simulate:
-        return replace(scene, enrolment=enrolment)
-    visits = visits_from_now(scene, now_ms)
-    world = replace(scene.world, start_ms=now_ms)
-    sessions, rejections = draw_world(visits, world, Streams(pilot.pilot.seed))
-    return replace(scene, enrolment=enrolment, sessions=sessions, rejections=rejections, world=world)
+        return scene
+    world = replace(
+        scene.world, start_ms=now_ms, meter_interval_s=min(scene.world.meter_interval_s, SIMULATED_READING_S)
+    )
+    sessions, rejections = draw_world(visits_from_now(scene, now_ms), world, Streams(pilot.pilot.seed))
+    # A service that starts again lets the same cars come again: their sessions are others.
+    run = f"{now_ms // MS_PER_S:x}"
+    sessions = replace(sessions, session_id=tuple(f"{name}@{run}" for name in sessions.session_id))
+    return replace(scene, sessions=sessions, rejections=rejections, world=world)
+
+
+def _replaced(pilot: Pilot, *, start: date, days: int | None = None, **tables: object) -> Pilot:
+    """Return a pilot with another window, and other tables if any."""
+    table = msgspec.structs.replace(pilot.pilot, start=start, days=days if days is not None else pilot.pilot.days)
+    return msgspec.structs.replace(pilot, pilot=table, **tables)
 
 
 def visits_from_now(scene: Scene, now_ms: int) -> Visits:
@@ -151,58 +187,87 @@ def visits_from_now(scene: Scene, now_ms: int) -> Visits:
 ARRIVE_WITHIN_MS = 30 * MS_PER_S
 
 
-async def _serve(  # noqa: PLR0913 - what the service was started with
-    scene: Scene,
+async def _serve(
+    pilot: Pilot,
     data: Path,
-    register: StationRegister,
     options: ServiceOptions,
     make_api: Callable[[PlatformView], Application],
     say: Callable[[str], None],
-) -> None:
+) -> signal.Signals:
+    """Serve until a signal comes, and return it."""
     loop = asyncio.get_running_loop()
-    clock = LoopClock(loop, time.time_ns() // 1_000_000)
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    workers = KillableWorkers()
-    # The simulated cars prove themselves with a secret of this run that nobody else has.
-    own_secret = secrets.token_hex(20)
+    clock = LoopClock(loop, time.time_ns() // 1_000_000)  # noqa: TID251 -- here the machine's date comes in
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
 
-    def authenticate(station: str, password: str | None) -> bool:
-        own = options.simulate and password is not None and secrets.compare_digest(password, own_secret)
-        return (own or register.proves(station, password)) and scene.enrolment.site_of(station) is not None
+    def tell(which: signal.Signals) -> None:
+        if not stop.done():
+            stop.set_result(which)
 
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, tell, which)
+    register = StationRegister(data)
+    first_day = await first_open_day(data, clock, pilot.zone)
+    scene = live_scene(pilot, first_day, clock.now_ms(), register, options)
+    if scene.tariff.provenance.valid_until is not None:
+        say(f"note: tariff {scene.tariff.tariff_id} is valid until {scene.tariff.provenance.valid_until}")
+    for problem in register.strangers(scene.enrolment.sites):
+        say(f"warning: {problem}")
+    door = Door(register, scene.enrolment, say)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(
-            assemble(scene, Policy.V2G, data, clock, workers, durable=True, authenticate=authenticate)
-        )
-        http = _bound_socket(options.host, options.http_port)
+        http = bound_socket(options.host, options.http_port)
         stack.callback(http.close)
+        parts = await stack.enter_async_context(
+            assemble(scene, Policy.V2G, data, clock, KillableWorkers(), durable=True, authenticate=door.admits)
+        )
+        _note_downtime(parts)
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
         server = _Server(uvicorn.Config(make_api(LiveView(parts)), log_level="warning", lifespan="off"))
         say(f"chargers:  ws://{options.host}:{ocpp_port}/ocpp/STATION")
         say(f"people:    http://{options.host}:{http.getsockname()[1]}/")
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(parts.platform.run()),
-                group.create_task(parts.close_days()),
-                group.create_task(server.serve(sockets=[http])),
+                group.create_task(_persevering(parts.platform.run, clock, say)),
+                group.create_task(_persevering(parts.close_days, clock, say)),
             ]
             if options.simulate:
-                tasks.append(group.create_task(_simulate(scene, clock, ocpp_port, own_secret, options.host)))
-            await stop.wait()
+                tasks.append(group.create_task(_simulate(scene, clock, ocpp_port, door.own_secret, options.host)))
+            serving = group.create_task(server.serve(sockets=[http]))
+            told = await stop
             say("stopping")
             server.should_exit = True
-            await _wound_down(parts, tasks, server)
+            await _wound_down(parts, tasks)
+            await asyncio.wait([serving], timeout=STOP_WITHIN_S)
+            server.force_exit = True
+    return told
 
 
-async def _wound_down(parts: Parts, tasks: list[asyncio.Task[None]], server: "_Server") -> None:
-    """End the links, then the loops; the server has some seconds to finish its answers."""
-    for task in tasks[:2] + tasks[3:]:
+async def _persevering(run: Callable[[], Awaitable[None]], clock: Clock, say: Callable[[str], None]) -> None:
+    """Run something that a full disk may stop for a while; each reason is told once."""
+    told = ""
+    while True:
+        try:
+            return await run()
+        except (EnvironmentProblemError, InputError) as error:
+            if str(error) != told:
+                told = str(error)
+                say(f"warning: {told}; tried again every {RETRY_MS // MS_PER_S} s")
+        await clock.sleep_until(clock.now_ms() + RETRY_MS)
+
+
+def _note_downtime(parts: Parts) -> None:
+    """Write down that no station is connected: a service that was killed could not do so."""
+    for name, station in sorted(parts.knowledge.state.stations.items()):
+        if station.connected:
+            gone = StationDisconnected(at_ms=parts.clock.now_ms(), station=name, reason="service was down")
+            parts.log.append_now(gone)
+
+
+async def _wound_down(parts: Parts, tasks: list[asyncio.Task[None]]) -> None:
+    """End the loops, then the links, whose last events are committed then."""
+    for task in tasks:
         task.cancel()
+    await asyncio.wait(tasks)
     await parts.gateway.close()
-    await asyncio.wait(tasks[2:3], timeout=STOP_WITHIN_S)
-    server.force_exit = True
 
 
 async def _simulate(scene: Scene, clock: LoopClock, port: int, secret: str, host: str) -> None:
@@ -214,14 +279,47 @@ async def _simulate(scene: Scene, clock: LoopClock, port: int, secret: str, host
     await City(scene.sessions, scene.world, clock, connect, streams=Streams(scene.pilot.pilot.seed)).run()
 
 
+class Door:
+    """Decides who may connect, and tells an operator once why somebody may not."""
+
+    def __init__(self, register: StationRegister, enrolment: Enrolment, say: Callable[[str], None]) -> None:
+        """Open the door to the stations of a register, and to the service's own simulated ones."""
+        self._register = register
+        self._enrolment = enrolment
+        self._say = say
+        self._told: set[tuple[str, str]] = set()
+        self.own_secret = secrets.token_hex(20)
+        """What the simulated stations of this run prove themselves with."""
+
+    def admits(self, station: str, password: str | None) -> bool:
+        """Return whether a station may connect with a password."""
+        own = password is not None and secrets.compare_digest(password.encode(), self.own_secret.encode())
+        proved = self._register.proves(station, password)
+        if not own and not proved:
+            known = self._register.site_of(station) is not None
+            self._tell_once(station, "its password is wrong" if known else "it is not registered")
+            return False
+        if self._enrolment.site_of(station) is None:
+            self._tell_once(station, f"its site {self._register.site_of(station)!r} is not one of the pilot's")
+            return False
+        return True
+
+    def _tell_once(self, station: str, reason: str) -> None:
+        if len(self._told) < STRANGERS_TOLD and (station, reason) not in self._told:
+            self._told.add((station, reason))
+            self._say(f"station {station} is refused: {reason}")
+
+
 class _Server(uvicorn.Server):
     """A server that leaves the signals to the service."""
 
-    def install_signal_handlers(self) -> None:
-        """Install none."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
-def _bound_socket(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Raises
@@ -229,15 +327,18 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     EnvironmentProblemError
         If nothing can listen there.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        message = f"can not listen on {host}:{port}: {error.strerror}"
+        raise EnvironmentProblemError(message) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen()
     except OSError as error:
         listener.close()
         message = f"can not listen on {host}:{port}: {error.strerror}"
         raise EnvironmentProblemError(message) from error
     return listener
-
-

@@ -92,15 +92,13 @@ class Scene:
         return covering(self.pilot.start_ms, self.pilot.end_ms, INTERVAL_MS)
 
 
-def set_scene(pilot: Pilot, *, priced_days: int | None = None, needs_sessions: bool = True) -> Scene:
+def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
     """Read all that a pilot names and draw its world.
 
     Parameters
     ----------
     pilot
         The pilot.
-    priced_days
-        For how many days from the start prices are needed, the window and the look-ahead by default.
     needs_sessions
         Whether a window without sessions is an error.
 
@@ -133,7 +131,7 @@ def set_scene(pilot: Pilot, *, priced_days: int | None = None, needs_sessions: b
         history=_history(pilot, table),
         enrolment=_enrol(pilot, sessions, table),
         world=config,
-        prices=_prices(pilot, tariff, priced_days if priced_days is not None else pilot.pilot.days),
+        prices=prices_over(pilot, tariff),
         tariff=tariff,
         invitations=_invitations(pilot),
     )
@@ -189,9 +187,10 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     return load_tariff(source, price)
 
 
-def _prices(pilot: Pilot, tariff: Tariff, days: int) -> PriceSeries:
+def prices_over(pilot: Pilot, tariff: Tariff) -> PriceSeries:
+    """Return the prices of the pilot's window and of the plan's look-ahead behind it."""
     horizon_ms = int(pilot.plan.horizon_h * MS_PER_H) + MS_PER_DAY
-    axis = covering(pilot.start_ms, pilot.start_ms + days * MS_PER_DAY + horizon_ms, INTERVAL_MS)
+    axis = covering(pilot.start_ms, pilot.end_ms + horizon_ms, INTERVAL_MS)
     return price_axis(tariff, axis, pilot.pilot.timezone)
 
 

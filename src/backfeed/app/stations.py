@@ -8,6 +8,7 @@ and an unknown identity take the same time and get the same answer.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Container
 from pathlib import Path
 
 import msgspec
@@ -80,16 +81,29 @@ class StationRegister:
         proof = entry.proof if entry is not None else "0" * hashlib.sha256().digest_size * 2
         return hmac.compare_digest(self._proof(station, password or ""), proof)
 
+    def strangers(self, sites: Container[str]) -> tuple[Problem, ...]:
+        """Return a problem for every station that is registered for a site which is not one of `sites`."""
+        return tuple(
+            Problem(str(self._path), f"station {name}: site {entry.site!r} is not one of the pilot's")
+            for name, entry in self._current().items()
+            if entry.site not in sites
+        )
+
     def _current(self) -> dict[str, RegisteredStation]:
         try:
             changed_at = self._path.stat().st_mtime_ns
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            message = f"{self._path}: the register can not be read: {error.strerror}"
+            raise EnvironmentProblemError(message) from error
         if changed_at != self._read_at:
             try:
                 self._stations = msgspec.json.decode(self._path.read_bytes(), type=dict[str, RegisteredStation])
             except msgspec.MsgspecError as error:
-                raise InputError([Problem(str(self._path), f"expected a register of stations, found: {error}")]) from error
+                raise InputError(
+                    [Problem(str(self._path), f"expected a register of stations, found: {error}")]
+                ) from error
             self._read_at = changed_at
         return self._stations
 
@@ -112,7 +126,9 @@ def _problems(station: str, profile: int, password: str | None) -> list[Problem]
         what = f"expected 1 to {_IDENTITY_MAX} of the characters A-Z a-z 0-9 * + = : | @ . _ -, found {station!r}"
         found.append(Problem("station", what))
     if profile != 1:
-        found.append(Problem("--profile", f"expected 1 (Basic authentication; 2 and 3 are not served yet), found {profile}"))
+        found.append(
+            Problem("--profile", f"expected 1 (Basic authentication; 2 and 3 are not served yet), found {profile}")
+        )
     if password is not None and not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
         what = f"expected {PASSWORD_MIN} to {PASSWORD_MAX} characters, found {len(password)}"
         found.append(Problem("--password", what))

@@ -45,6 +45,17 @@ def write_detail(folder: Path, day: str, intervals: IntervalTable) -> str:
     return _content_hash(frame)
 
 
+def has_rows(detail: Path) -> bool:
+    """Return whether a day's detail can be read and holds any interval."""
+    import polars as pl  # noqa: PLC0415 -- see write_detail
+
+    try:
+        return len(pl.read_parquet(detail, columns=["start_ms"])) > 0
+    except (pl.exceptions.PolarsError, OSError):
+        # Cut off while it was written: there is more to come than nothing.
+        return True
+
+
 def verify_details(folder: Path, transfers: Iterable[Transfer]) -> list[Problem]:
     """Return what does not fit between the books and the detail in a folder.
 

@@ -85,9 +85,9 @@ class EventLog:
     Raises
     ------
     InputError
-        If the file is no event log or was written by a newer version.
+        If the file is no event log.
     EnvironmentProblemError
-        If the file can not be opened or written.
+        If the file can not be opened or written, or a newer version has written it.
     """
 
     def __init__(self, path: Path, clock: Clock, *, durable: bool) -> None:
@@ -152,7 +152,12 @@ class EventLog:
 
     def reasons(self) -> tuple[str, ...]:
         """Return why nothing can be written at present; empty while all is well."""
-        return () if self._failure is None else (self._failure,)
+        return (self._failure,) if self._refused_until_ms else ()
+
+    def begins_ms(self) -> int | None:
+        """Return the instant of the first event, None if there is none."""
+        first = self._connection.execute("SELECT at_ms FROM event ORDER BY seq LIMIT 1").fetchone()
+        return None if first is None else int(first[0])
 
     def first_broken(self) -> int | None:
         """Return the sequence number of the first row that the chain contradicts, if any."""
@@ -286,8 +291,8 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if tables and application != APPLICATION_ID:
         raise InputError([Problem(str(path), "expected an event log, found another database")])
     if version > SCHEMA_VERSION:
-        what = f"expected schema version {SCHEMA_VERSION} or older, found {version}: a newer Backfeed has written it"
-        raise InputError([Problem(str(path), what)])
+        message = f"{path}: the event log has schema {version}, this version knows up to {SCHEMA_VERSION}"
+        raise EnvironmentProblemError(message)
     return int(version)
 
 
