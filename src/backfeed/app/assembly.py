@@ -22,7 +22,7 @@ from backfeed.app.workers import Workers
 from backfeed.core.clock import Clock
 from backfeed.core.ids import CountingIds
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S, local_midnight_ms
-from backfeed.fleet.event import TransactionChanged
+from backfeed.fleet.event import StationDisconnected, TransactionChanged
 from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
 from backfeed.market.programme import load_programme
@@ -180,6 +180,9 @@ async def assemble(
         demand.recall(event)
         if isinstance(event, TransactionChanged):
             gateway.recall(event)
+    for name, station in sorted(knowledge.state.stations.items()):
+        if station.connected:
+            log.append_now(StationDisconnected(at_ms=clock.now_ms(), station=name, reason="platform restarted"))
     try:
         yield Parts(
             log,

@@ -92,9 +92,9 @@ class Dispatching:
         return guarded.power_kw
 
     def _recovery(self, car: Car) -> Wish:
-        """Ask a station that has not confirmed to do what it does when it is alone: the safe default."""
-        default_kw = self.steering.default_kw(*car.key)
-        return Wish(*car.key, car.site_id, car.plug.transaction, default_kw, Mode.CHARGING_ONLY, "unconfirmed")
+        """Ask a station that has not confirmed for what it may always do: take its share of the site."""
+        safe_kw = self.steering.safe_kw(*car.key)
+        return Wish(*car.key, car.site_id, car.plug.transaction, safe_kw, Mode.CHARGING_ONLY, "unconfirmed")
 
     def _columns(self, now_ms: int, cars: Sequence[Car], names: list[str]) -> EvseColumns:
         vehicle = [car.owner.vehicle for car in cars]
@@ -109,7 +109,7 @@ class Dispatching:
             reserve_kwh=np.array(
                 [car.owner.reserve_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]
             ),
-            target_kwh=np.array([car.owner.target_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]),
+            target_kwh=np.array([car.target_kwh for car in cars]),
             full_kwh=np.array([v.capacity_kwh for v in vehicle]),
             departure_ms=np.array([car.promised_ms for car in cars], dtype=np.int64),
             charge_efficiency=np.array([v.charge_efficiency for v in vehicle]),
@@ -171,9 +171,10 @@ class Dispatching:
     def _wish(self, now_ms: int, car: Car, power_kw: float, bound_by: str) -> Wish:
         power_kw = 0.0 if abs(power_kw) < POWER_MIN_KW else power_kw
         steers_both_ways = self.policy is Policy.V2G and car.discharge_max_kw > 0
-        # A car that hides its state of charge shows it by stopping at its own limit, which it does
-        # only while it merely charges.
-        by_setpoint = steers_both_ways and (power_kw < 0 or car.plug.soc_ms >= 0)
+        # A car that hides its state of charge shows it by stopping at its driver's limit, which it does only while
+        # it merely charges; once it stands there it may be charged beyond.
+        shows_energy = car.plug.soc_ms >= 0 or car.is_at_limit
+        by_setpoint = steers_both_ways and (power_kw < 0 or shows_energy)
         wish = Wish(
             *car.key,
             car.site_id,

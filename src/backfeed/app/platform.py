@@ -20,6 +20,7 @@ from backfeed.fleet.event import (
     AnyEvent,
     EvseStatusChanged,
     NeedsNotified,
+    StationBooted,
     StationConnected,
     StationDisconnected,
     TransactionChanged,
@@ -72,6 +73,8 @@ class Platform:
         if isinstance(event, TransactionChanged) and event.phase == "ended":
             self.steering.forget(event.station, event.evse)
             self.planning.forget(event.station, event.evse)
+        if isinstance(event, StationBooted):
+            self.steering.doubt(event.station)
         if isinstance(event, EvseStatusChanged):
             self._wake.set()
 
@@ -143,11 +146,11 @@ class Platform:
             if site is not None:
                 evses = sorted(evse for evse in self.knowledge.state.stations[name].evses if evse > 0)
                 members.setdefault(site.site_id, []).extend((name, evse) for evse in evses)
-                for evse in evses:
-                    self.steering.expect_at(name, evse, site.site_id)
         for site_id, keys in members.items():
             site = self.enrolment.sites[site_id]
             share_kw = default_share_kw(site, len(keys), self.enrolment.charger_power_kw)
+            for name, evse in keys:
+                self.steering.expect_at(name, evse, site_id, share_kw)
             for name, evse in sorted(keys, key=lambda key: (share_kw - self.steering.default_kw(*key), key)):
                 if self.knowledge.state.stations[name].connected:
                     await self.steering.set_default(name, evse, share_kw)

@@ -97,6 +97,7 @@ class Steering:
     rejected: int = 0
     _standing: dict[tuple[str, int], _Standing] = field(default_factory=dict)
     _default_kw: dict[tuple[str, int], float] = field(default_factory=dict)
+    _share_kw: dict[tuple[str, int], float] = field(default_factory=dict)
     _site_of: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def told(self, station: str, evse: int) -> Told:
@@ -134,6 +135,14 @@ class Steering:
             if standing is not None and event.status == OrderStatus.ACCEPTED:
                 self._stand(standing.order, confirmed=True)
 
+    def doubt(self, station: str) -> None:
+        """Count a station that has started anew at its worst: it may have forgotten what it was told."""
+        for key in [key for key in self._site_of if key[0] == station]:
+            self._default_kw.pop(key, None)
+            standing = self._standing.get(key)
+            if standing is not None:
+                self._stand(standing.order, confirmed=False)
+
     def is_confirmed(self, station: str, evse: int) -> bool:
         """Return whether the last order of an EVSE was accepted, or none was ever given."""
         standing = self._standing.get((station, evse))
@@ -142,6 +151,10 @@ class Steering:
     def default_kw(self, station: str, evse: int) -> float:
         """Return the safe default that an EVSE has confirmed, its rated power before it has any."""
         return self._default_kw.get((station, evse), self.rated_kw)
+
+    def safe_kw(self, station: str, evse: int) -> float:
+        """Return the share of its site that an EVSE may always take; nothing before that is known."""
+        return self._share_kw.get((station, evse), 0.0)
 
     def known_evses(self) -> list[tuple[tuple[str, int], str]]:
         """Return every EVSE that was ever seen, with its site."""
@@ -155,9 +168,10 @@ class Steering:
             return default_kw, 0.0
         return max(standing.exposure_kw[0], default_kw), standing.exposure_kw[1]
 
-    def expect_at(self, station: str, evse: int, site_id: str) -> None:
-        """Count an EVSE at its site, whether or not it can be reached."""
+    def expect_at(self, station: str, evse: int, site_id: str, share_kw: float) -> None:
+        """Count an EVSE at its site, whether or not it can be reached, and remember its share."""
         self._site_of[station, evse] = site_id
+        self._share_kw[station, evse] = share_kw
 
     async def set_default(self, station: str, evse: int, charge_max_kw: float) -> None:
         """Set an EVSE's safe default unless it has that already."""

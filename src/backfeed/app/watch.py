@@ -47,9 +47,8 @@ class Watch:
     _messages: dict[tuple[str, str, int], TransactionChanged] = field(default_factory=dict)
 
     def begin(self, parts: Parts) -> None:
-        """Watch a platform that has just been assembled; no station is on a link of it yet."""
+        """Watch a platform that has just been assembled."""
         self._parts = parts
-        self._linked.clear()
         self._check_books(parts)
         parts.log.subscribe(self.see)
 
