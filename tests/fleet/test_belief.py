@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfeed.battery.chemistry import Chemistry
-from backfeed.fleet.belief import Told, energy_now, prior_belief, revise
+from backfeed.fleet.belief import Told, energy_now, prior_belief, promised_kwh, revise
 from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
@@ -93,3 +93,24 @@ def test_a_band_stays_a_band_inside_the_battery(one, other, import_wh, export_wh
     belief = revise(prior, shown, OWNER, Told(mode, power_kw), just_stopped=stopped)
     assert 0 <= belief.low_kwh <= belief.high_kwh <= 60
     assert (belief.import_wh, belief.export_wh) == (1_000 + import_wh, export_wh)
+
+
+MERELY_CHARGED = Told(Mode.CHARGING_ONLY, 7.0)
+
+
+def test_a_car_that_took_more_than_its_target_lacks_is_promised_where_it_stopped():
+    shown = plugged(import_wh=61_000, first_import_wh=1_000, first_export_wh=0)
+    belief = revise(prior_belief(shown, OWNER, 5, 40), shown, OWNER, MERELY_CHARGED, just_stopped=True)
+    stands_at = 0.02 * 60 + 60 * 0.9
+    assert belief.low_kwh == belief.high_kwh == pytest.approx(stands_at)
+    assert promised_kwh(belief, shown, OWNER) == pytest.approx(stands_at)
+    later = plugged(import_wh=61_000, export_wh=9_000, first_import_wh=1_000, first_export_wh=0)
+    discharged = revise(belief, later, OWNER, STOOD, just_stopped=False)
+    assert discharged.low_kwh == pytest.approx(stands_at - 10)
+    assert promised_kwh(discharged, later, OWNER) == pytest.approx(stands_at)
+
+
+@pytest.mark.parametrize(("said", "promised"), [(float("nan"), 51.0), (0.5, 51.0), (0.98, 58.8)])
+def test_what_the_driver_has_set_the_car_to_is_promised_where_it_is_more_than_usual(said, promised):
+    belief = prior_belief(plugged(target_soc=said), OWNER, 5, 40)
+    assert promised_kwh(belief, plugged(target_soc=said), OWNER) == pytest.approx(promised)

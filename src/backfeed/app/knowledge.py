@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backfeed.app.enrolment import Enrolment
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
-from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, revise
+from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise
 from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
@@ -28,6 +28,9 @@ STATEMENT_TOLERANCE_MS = 15 * MS_PER_MIN
 
 BAND_KNOWN_SHARE = 0.03
 """A band narrower than this share of the capacity counts as known."""
+
+LIMIT_WITHIN_KWH = 0.05
+"""A car that has stopped at its driver's limit stands there to within this: what it takes until that is noticed."""
 
 
 class Outlook(Protocol):
@@ -50,8 +53,8 @@ class Outlook(Protocol):
 class Car:
     """A car that is plugged in, with all that is needed to decide about it.
 
-    Energies are kWh in the battery on the nominal scale; powers are magnitudes at the EVSE; `left_by_ms` are the
-    quantiles of its departure.
+    Energies are kWh in the battery on the nominal scale, `target_kwh` what it is to have when it leaves; powers are
+    magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure.
     """
 
     plug: Plug
@@ -60,13 +63,14 @@ class Car:
     location: str
     energy_low_kwh: float
     energy_high_kwh: float
+    target_kwh: float
     charge_max_kw: float
     discharge_max_kw: float
     left_by_ms: Ints
 
     @property
     def promised_ms(self) -> int:
-        """The departure that was promised to be kept: the driver's word, less what counts as keeping it; -1 for none."""
+        """The departure that was promised to be kept: the driver's word less what counts as keeping it, -1 for none."""
         stated_ms = self.plug.departure_stated_ms
         return stated_ms - STATEMENT_TOLERANCE_MS if stated_ms >= 0 else -1
 
@@ -79,6 +83,11 @@ class Car:
     def is_energy_known(self) -> bool:
         """Whether the band is narrow enough to steer by."""
         return self.energy_high_kwh - self.energy_low_kwh <= BAND_KNOWN_SHARE * self.owner.vehicle.capacity_kwh
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether it is known to stand where its driver has set it to end, or above."""
+        return self.is_energy_known and self.energy_low_kwh >= self.target_kwh - LIMIT_WITHIN_KWH
 
 
 @dataclass
@@ -246,6 +255,7 @@ class Knowledge:
             location=location,
             energy_low_kwh=low,
             energy_high_kwh=high,
+            target_kwh=promised_kwh(belief, plug, owner),
             charge_max_kw=min(rated_kw, owner.vehicle.charge_max_kw if np.isnan(said_charge) else said_charge),
             discharge_max_kw=0.0 if np.isnan(said_discharge) else min(rated_kw, said_discharge),
             left_by_ms=self.outlook.left_by_ms(plug, location, now_ms),

@@ -4,7 +4,8 @@ A car that reports its state of charge is known to the resolution of the report.
 as a band from the energy its driver usually needs, moves with the meter, and becomes known when it
 stops by itself at its driver's limit under a ChargingOnly profile: then it stands at its target.
 
-While such a car still draws power it stands below its target, however much it has taken.
+While such a car still draws power it stands below its target, however much it has taken. One that has taken more
+than an empty battery lacks of its target was set to charge further this time, and is promised that.
 
 Discharging is judged at the band's lower edge, so a wrong guess costs money and never a reserve.
 Energies are on the scale of the enrolled nominal capacity.
@@ -50,12 +51,15 @@ class EnergyBelief:
         The band [kWh in the battery].
     import_wh, export_wh
         The EVSE's lifetime registers at that moment.
+    stopped_kwh
+        Where it stopped at its driver's limit, by what it had taken [kWh in the battery]; NaN if it never did.
     """
 
     low_kwh: float
     high_kwh: float
     import_wh: int
     export_wh: int
+    stopped_kwh: float = float("nan")
 
 
 def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: float) -> EnergyBelief:
@@ -66,6 +70,16 @@ def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: f
     low = max(floor_kwh, target_kwh - need_high_kwh * vehicle.charge_efficiency)
     high = max(low, target_kwh - need_low_kwh * vehicle.charge_efficiency)
     return EnergyBelief(low, high, max(plug.import_wh, 0), max(plug.export_wh, 0))
+
+
+def promised_kwh(belief: EnergyBelief, plug: Plug, owner: Owner) -> float:
+    """Return what the car is to have at its departure [kWh in the battery].
+
+    It is the owner's standing target, or more where this time the driver has set the car to charge further: as the
+    car says, or as it has shown by stopping there.
+    """
+    shown = (plug.target_soc * owner.vehicle.capacity_kwh, belief.stopped_kwh)
+    return max([owner.target_soc * owner.vehicle.capacity_kwh, *(kwh for kwh in shown if not np.isnan(kwh))])
 
 
 def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, float]:
@@ -98,12 +112,24 @@ def revise(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, *, just_s
         high = min(1.0, plug.soc + SOC_RESOLUTION) * capacity_kwh
         return EnergyBelief(low, high, import_wh, export_wh)
     low, high = energy_now(belief, plug, owner)
+    stopped_kwh = belief.stopped_kwh
     if np.isnan(plug.soc) and told.power_kw > 0:
         target_kwh = owner.target_soc * capacity_kwh
         merely_charges = told.mode is Mode.CHARGING_ONLY
-        if just_stopped:
-            low = high = target_kwh if merely_charges else capacity_kwh
+        if just_stopped and merely_charges:
+            low = high = stopped_kwh = max(target_kwh, _least_kwh(plug, owner))
+        elif just_stopped:
+            low = high = capacity_kwh
         elif merely_charges and plug.power_kw >= CHARGES_KW:
             low = min(low, max(target_kwh - STILL_CHARGING_SOC * capacity_kwh, 0.0))
             high = max(low, min(high, target_kwh))
-    return EnergyBelief(low, high, import_wh, export_wh)
+    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh)
+
+
+def _least_kwh(plug: Plug, owner: Owner) -> float:
+    """Return what a car holds that came in empty and has taken what its registers say [kWh]."""
+    vehicle = owner.vehicle
+    taken_wh = plug.import_wh - plug.first_import_wh if plug.first_import_wh >= 0 else 0
+    given_wh = plug.export_wh - plug.first_export_wh if plug.first_export_wh >= 0 else 0
+    moved_kwh = (taken_wh * vehicle.charge_efficiency - given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+    return min(EMPTY_SOC * vehicle.capacity_kwh + moved_kwh, vehicle.capacity_kwh)

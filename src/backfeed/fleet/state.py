@@ -47,6 +47,8 @@ class Plug:
         The driver's statement; -1 if there is none.
     charge_max_kw, discharge_max_kw
         What the car says it can do; NaN where it did not say.
+    target_soc
+        To what state of charge the car says it is set to charge; NaN where it did not say.
     charging_state
         OCPP's chargingState.
     """
@@ -67,6 +69,7 @@ class Plug:
     departure_stated_ms: int = -1
     charge_max_kw: float = float("nan")
     discharge_max_kw: float = float("nan")
+    target_soc: float = float("nan")
     charging_state: str = ""
 
 
@@ -185,6 +188,7 @@ def _fold_needs_into(plug: Plug, event: NeedsNotified) -> None:
     plug.departure_stated_ms = event.departure_ms if event.departure_ms is not None else plug.departure_stated_ms
     plug.charge_max_kw = event.charge_max_kw if event.charge_max_kw is not None else plug.charge_max_kw
     plug.discharge_max_kw = event.discharge_max_kw if event.discharge_max_kw is not None else plug.discharge_max_kw
+    plug.target_soc = event.target_soc if event.target_soc is not None else plug.target_soc
     if event.soc is not None and event.at_ms >= plug.soc_ms:
         plug.soc, plug.soc_ms = event.soc, event.at_ms
 

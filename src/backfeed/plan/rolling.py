@@ -124,7 +124,7 @@ def rolling_axis(now_ms: int, left_by_ms: Ints, until_ms: int, step_ms: int) -> 
     return covering(begin_ms, max(last_ms, begin_ms + step_ms), step_ms)
 
 
-def rolling_problem(  # noqa: PLR0913 - the parts of one problem, each a value of its own
+def rolling_problem(
     now_ms: int,
     axis: TimeAxis,
     fleet: PluggedFleet,
@@ -189,20 +189,22 @@ def _nodes(axis: TimeAxis, sites: SiteLimits) -> Nodes:
 def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms: Terms) -> Windows:
     """Return a chain of linked rows for every car, one for each stretch between two of its quantiles."""
     ends = np.clip((fleet.left_by_ms - axis.start_ms) // axis.step_ms, 1, axis.count)
-    # Quantiles that fall into one step make one row, which takes the zone of the last of them.
+    # Quantiles that fall into one step make one row: it opens with the first of them and closes with the last.
     closes = np.append(ends[:, 1:] > ends[:, :-1], np.ones((len(fleet), 1), np.bool_), axis=1)
     car, level = np.nonzero(closes)
     depart = ends[car, level]
     first = np.append(True, car[1:] != car[:-1])
     arrive = np.where(first, 0, np.append(0, depart[:-1]))
-    chance = stays_chances()[level]
+    opens = np.where(first, 0, np.append(0, level[:-1] + 1))
+    # Until a row ends, only those have left who left before it began, so it takes the zone in which it opens.
+    chance = stays_chances()[opens]
     target, reserve = fleet.target_kwh[car], fleet.reserve_kwh[car]
     last = np.append(first[1:], True)
     first_h = (axis.start_ms + axis.step_ms - max(now_ms, axis.start_ms)) / MS_PER_H
-    left_share = _left_share(level, first, last)
+    left_share = _left_share(opens, level, last)
     return Windows(
         vehicle=tuple(fleet.name[i] for i in car),
-        node=1 + sites + fleet.site[car] * len(LEVELS) + level,
+        node=1 + sites + fleet.site[car] * len(LEVELS) + opens,
         arrive_step=arrive,
         depart_step=depart,
         charge_max_kw=fleet.charge_max_kw[car],
@@ -211,7 +213,8 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms
         discharge_efficiency=fleet.discharge_efficiency[car],
         energy_arrival_kwh=fleet.energy_kwh[car],
         energy_target_kwh=target,
-        energy_min_kwh=np.minimum(reserve, target),
+        # A car that comes in below its reserve is not discharged, but need not be charged at once either.
+        energy_min_kwh=np.minimum(np.minimum(reserve, target), fleet.energy_kwh[car]),
         energy_max_kwh=fleet.energy_max_kwh[car],
         wear_per_kwh=chance * fleet.wear_per_kwh[car],
         hold_per_kwh_h=chance * fleet.hold_per_kwh_h[car],
@@ -223,16 +226,17 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms
     )
 
 
-def _left_share(level: Ints, first: NDArray[np.bool_], last: NDArray[np.bool_]) -> Floats:
-    """Return the chance to lay on the end of each row: half of the stretch before it and half of that after.
+def _left_share(opens: Ints, closes: Ints, last: NDArray[np.bool_]) -> Floats:
+    """Return the chance to lay on the end of each row.
 
-    What lies before the first end is all laid on it, and what is left at the last end all on that.
+    The quantiles from `opens` to `closes` fall on the end of the row: what lies between them leaves just there. Of the
+    stretch to the row before and of that to the row after it bears half each. What lies before the first end is
+    all laid on it, and what is left at the last end all on that.
     """
-    levels = np.array(LEVELS)[level]
-    before = np.where(first, 0.0, np.append(0.0, levels[:-1]))
-    after = np.where(last, 1.0, np.append(levels[1:], 1.0))
-    here = np.where(first, levels, (levels - before) / 2)
-    share: Floats = here + np.where(last, 1.0 - levels, (after - levels) / 2)
+    levels = np.array(LEVELS)
+    before = np.where(opens == 0, 0.0, (levels[opens] + levels[opens - 1]) / 2)
+    after = np.where(last, 1.0, (levels[closes] + levels[np.minimum(closes + 1, len(levels) - 1)]) / 2)
+    share: Floats = after - before
     return share
 
 
