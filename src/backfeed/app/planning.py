@@ -196,11 +196,11 @@ class Planning:
     def _row(self, car: Car) -> tuple[float, ...]:
         """Return a car's numbers: the pessimistic edge of its energy, with the margin for a larger need."""
         vehicle, owner = car.owner.vehicle, car.owner
-        target = owner.target_soc * vehicle.capacity_kwh
+        target = car.target_kwh
         missing = max(target - car.energy_low_kwh, 0.0)
         energy = max(car.energy_low_kwh - NEED_MARGIN * missing, 0.0)
-        reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0 and car.plug.soc_ms >= 0
-        energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else target, energy)
+        reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
+        energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear, hold = _wear_prices(owner)
         return (
             energy,
