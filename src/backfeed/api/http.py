@@ -1,74 +1,135 @@
 """The HTTP interface: health, the fleet as JSON, OpenAPI, and one page that explains every car.
 
-Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything.
+Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything, and the page may load
+nothing but its own script and style.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from backfeed import __version__
-from backfeed.app.view import Health, PlatformView, SessionView, StationView
+from backfeed.app.view import Health, PlatformView, PriceView, Problem, SessionView, SiteView, StationView
+
+PAGE = {
+    "/": ("live.html", "text/html"),
+    "/live.css": ("live.css", "text/css"),
+    "/live.js": ("live.js", "text/javascript"),
+}
+"""The page: its files by path, with their media types."""
+
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Headers of every answer."""
+
+_PROBLEM_JSON = "application/problem+json"
+_REF = "#/components/schemas/{name}"
 
 
-def _answers(kind: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401 - a msgspec type
-    """Return OpenAPI's description of a JSON answer of a msgspec type."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    if "$ref" in schema:
-        schema = components[schema["$ref"].rpartition("/")[2]]
-    elif "$ref" in schema.get("items", {}):
-        schema = {**schema, "items": components[schema["items"]["$ref"].rpartition("/")[2]]}
-    return {200: {"description": "OK", "content": {"application/json": {"schema": schema}}}}
+@dataclass(frozen=True)
+class _Answer:
+    """A path, what it answers with, and where that comes from."""
 
-
-def _json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+    path: str
+    kind: Any
+    summary: str
+    read: Callable[[], object]
 
 
 def create_api(view: PlatformView) -> FastAPI:
     """Return the ASGI application that shows a running platform."""
     api = FastAPI(title="Backfeed", version=__version__, docs_url=None, redoc_url=None)
+    answers = (
+        _Answer("/healthz", Health, "Whether the service can do its work; 503 with the reasons if not", view.health),
+        _Answer("/api/v1/stations", list[StationView], "Every station that ever connected", view.stations),
+        _Answer(
+            "/api/v1/sessions", list[SessionView], "Every car that is plugged in, and why it does so", view.sessions
+        ),
+        _Answer("/api/v1/sites", list[SiteView], "Every connection point with its load and limits", view.sites),
+        _Answer("/api/v1/prices", PriceView, "The prices of the coming day", view.prices),
+    )
+    schemas, components = msgspec.json.schema_components(
+        [*(answer.kind for answer in answers), Problem], ref_template=_REF
+    )
+    for answer, schema in zip(answers, schemas, strict=False):
+        _add(api, answer, schema, schemas[-1])
+    for path, (name, media_type) in PAGE.items():
+        _add_file(api, path, name, media_type)
+    describe = api.openapi
 
-    @api.get("/healthz", responses=_answers(Health), response_class=Response)
-    async def healthz() -> Response:
-        """Return 200 while the service can do its work, 503 with the reasons when it can not."""
-        health = view.health()
-        return _json(health, HTTPStatus.OK if health.status == "ok" else HTTPStatus.SERVICE_UNAVAILABLE)
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        return document
 
-    @api.get("/api/v1/stations", responses=_answers(list[StationView]), response_class=Response)
-    async def stations() -> Response:
-        """Return every station that ever connected."""
-        return _json(view.stations())
-
-    @api.get("/api/v1/sessions", responses=_answers(list[SessionView]), response_class=Response)
-    async def sessions() -> Response:
-        """Return every car that is plugged in, with what it was told and why."""
-        return _json(view.sessions())
-
-    @api.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> HTMLResponse:
-        return HTMLResponse(resources.files("backfeed.api").joinpath("data", "live.html").read_text("utf-8"))
-
-    @api.get("/live.js", include_in_schema=False)
-    async def script() -> Response:
-        content = resources.files("backfeed.api").joinpath("data", "live.js").read_bytes()
-        return Response(content, media_type="text/javascript")
-
-    @api.exception_handler(HTTPException)
-    async def problem(_request: Request, error: HTTPException) -> Response:
-        body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
-        return Response(msgspec.json.encode(body), error.status_code, media_type="application/problem+json")
+    api.openapi = openapi  # type: ignore[method-assign]
+    _speak_of_errors(api)
 
     @api.middleware("http")
     async def secure(request: Request, call_next: Any) -> Response:  # noqa: ANN401 - starlette's own type
-        answer: Response = await call_next(request)
-        answer.headers["Content-Security-Policy"] = "default-src 'self'; style-src 'self' 'unsafe-inline'"
-        answer.headers["X-Content-Type-Options"] = "nosniff"
-        return answer
+        answered: Response = await call_next(request)
+        answered.headers.update(SECURITY)
+        return answered
 
     return api
+
+
+def _add(api: FastAPI, answer: _Answer, schema: dict[str, Any], problem: dict[str, Any]) -> None:
+    """Serve a value as JSON; a service that is not healthy says so with its status."""
+    content = {"application/json": {"schema": schema}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "OK", "content": content},
+        "default": {"description": "Why there is no answer", "content": {_PROBLEM_JSON: {"schema": problem}}},
+    }
+    if answer.kind is Health:
+        responses[503] = {"description": "Degraded", "content": content}
+
+    async def endpoint() -> Response:
+        value = answer.read()
+        healthy = not isinstance(value, Health) or value.status == "ok"
+        status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+    name = answer.path.rpartition("/")[2]
+    api.get(
+        answer.path, summary=answer.summary, operation_id=name, responses=responses, response_class=Response, name=name
+    )(endpoint)
+
+
+def _add_file(api: FastAPI, path: str, name: str, media_type: str) -> None:
+    content = resources.files("backfeed.api").joinpath("data", name).read_bytes()
+
+    async def endpoint() -> Response:
+        return Response(content, media_type=media_type)
+
+    api.get(path, include_in_schema=False, name=name)(endpoint)
+
+
+def _speak_of_errors(api: FastAPI) -> None:
+    """Answer what went wrong as RFC 9457 says."""
+
+    def answered(status: int, title: str, detail: str, headers: Any = None) -> Response:  # noqa: ANN401 - starlette's
+        body = Problem(type="about:blank", title=title, status=status, detail=detail)
+        return Response(msgspec.json.encode(body), status, headers, media_type=_PROBLEM_JSON)
+
+    @api.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        detail = f"{request.method} {request.url.path}: see /openapi.json for what can be asked"
+        return answered(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers)
+
+    @api.exception_handler(Exception)
+    async def failed(_request: Request, error: Exception) -> Response:
+        return answered(500, HTTPStatus(500).phrase, f"{type(error).__name__}: the service's log says more", SECURITY)

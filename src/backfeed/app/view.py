@@ -1,16 +1,26 @@
-"""What the HTTP interface shows: plain values that the platform fills and nobody can act on."""
+"""What the HTTP interface shows: plain values that the platform fills and nobody can act on.
 
-from typing import Protocol
+The descriptions below are those of the OpenAPI document.
+"""
+
+from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Meta
+
+Instant = Annotated[str, Meta(description="UTC, ISO 8601", extra_json_schema={"format": "date-time"})]
+Power = Annotated[float, Meta(description="kW at the charger or the site's connection, positive taken from the grid")]
+Limit = Annotated[float, Meta(ge=0, description="kW, a magnitude")]
+Share = Annotated[float, Meta(description="State of charge, 0 to 1")]
+Price = Annotated[float, Meta(description="Currency per kWh")]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the service can do its work, and the reasons if not."""
 
-    status: str
+    status: Annotated[str, Meta(description="`ok` or `degraded`")]
     version: str
-    now: str
+    now: Instant
     stations_connected: int
     sessions: int
     log_events: int
@@ -23,30 +33,71 @@ class StationView(msgspec.Struct, frozen=True, kw_only=True):
     station: str
     site: str
     connected: bool
-    since: str
+    since: Instant
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """A car that is plugged in: what it does, what it was told, and why.
 
-    Energies are the platform's belief as a band; `reason` says in words what bounded the power.
+    States of charge are the platform's belief as a band; `reason` says in words what bounded the power.
     """
 
     station: str
     evse: int
+    site: str
     transaction: str
     owner: str
-    since: str
-    power_kw: float
-    ordered_kw: float | None
-    bound_by: str | None
-    reason: str | None
-    soc_low: float
-    soc_high: float
-    reserve_soc: float
-    target_soc: float
-    departure_stated: str | None
-    departure_promised: str | None
+    since: Instant
+    power_kw: Annotated[Power, Meta(description="kW as last metered, positive charges")]
+    ordered_kw: Annotated[Power, Meta(description="kW as last ordered, positive charges")] | None
+    bound_by: Annotated[str, Meta(description="Which authority decided the power")] | None
+    reason: Annotated[str, Meta(description="The same as a sentence for the driver, in English")] | None
+    reason_zh: Annotated[str, Meta(description="The sentence in Simplified Chinese")] | None
+    soc_low: Share
+    soc_high: Share
+    reserve_soc: Share
+    target_soc: Share
+    departure_stated: Annotated[Instant, Meta(description="When the driver said to leave")] | None
+    departure_promised: Annotated[Instant, Meta(description="By when the target is promised")] | None
+    departure_expected: Annotated[Instant, Meta(description="The middle of the forecast")]
+
+
+class SiteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection point: what its cars and its building take now, and what it may."""
+
+    site: str
+    cars: int
+    cars_kw: Power
+    building_kw: Power
+    import_limit_kw: Limit | None
+    export_limit_kw: Limit | None
+
+
+class PriceStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices of a quarter-hour."""
+
+    start: Instant
+    buy_per_kwh: Price
+    sell_per_kwh: Price
+    period: Annotated[str, Meta(description="The tariff's name for this part of the day")]
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices of the running hour and those after it."""
+
+    tariff: str
+    currency: str
+    timezone: str
+    steps: tuple[PriceStep, ...]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request has no answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
 
 
 class PlatformView(Protocol):
@@ -62,4 +113,12 @@ class PlatformView(Protocol):
 
     def sessions(self) -> tuple[SessionView, ...]:
         """Return every car that is plugged in, by station and EVSE."""
+        ...
+
+    def sites(self) -> tuple[SiteView, ...]:
+        """Return every connection point, by name."""
+        ...
+
+    def prices(self) -> PriceView:
+        """Return the prices of a day from the running hour on."""
         ...
