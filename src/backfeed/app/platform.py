@@ -65,6 +65,7 @@ class Platform:
     _changed_sites: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _planned_quarter: int = -1
+    _defaults_kept: bool = False
 
     def on_committed(self, event: AnyEvent) -> None:
         """Learn an event that is safely on disk; called in log order."""
@@ -77,6 +78,8 @@ class Platform:
             self.steering.doubt(event.station)
         if isinstance(event, EvseStatusChanged):
             self._wake.set()
+        if isinstance(event, StationConnected | StationDisconnected | StationBooted | EvseStatusChanged):
+            self._defaults_kept = False
 
     def _note_change(self, event: AnyEvent) -> None:
         if isinstance(event, TransactionChanged | NeedsNotified | StationConnected | StationDisconnected):
@@ -95,7 +98,8 @@ class Platform:
         """Read what is known, plan what has changed, order what follows."""
         now_ms = self.clock.now_ms()
         self.ticks += 1
-        await self._keep_defaults()
+        if not self._defaults_kept:
+            await self._keep_defaults()
         cars = self.knowledge.cars(now_ms)
         quarter = now_ms // _QUARTER_MS
         sites: Sequence[str] = sorted(self._changed_sites)
@@ -140,6 +144,7 @@ class Platform:
 
     async def _keep_defaults(self) -> None:
         """Give every EVSE its share of its site as the safe default, shrinking before growing."""
+        self._defaults_kept = True  # until a station that comes or goes, or a refusal below, says otherwise
         members: dict[str, list[tuple[str, int]]] = {}
         for name in sorted(self.knowledge.state.stations):
             site = self.enrolment.site_of(name)
@@ -152,8 +157,10 @@ class Platform:
             for name, evse in keys:
                 self.steering.expect_at(name, evse, site_id, share_kw)
             for name, evse in sorted(keys, key=lambda key: (share_kw - self.steering.default_kw(*key), key)):
-                if self.knowledge.state.stations[name].connected:
-                    await self.steering.set_default(name, evse, share_kw)
+                if not self.knowledge.state.stations[name].connected:
+                    continue
+                if not await self.steering.set_default(name, evse, share_kw):
+                    self._defaults_kept = False
 
 
 def default_share_kw(site: Site, evses: int, rated_kw: float) -> float:

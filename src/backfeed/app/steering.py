@@ -173,16 +173,17 @@ class Steering:
         self._site_of[station, evse] = site_id
         self._share_kw[station, evse] = share_kw
 
-    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> None:
-        """Set an EVSE's safe default unless it has that already."""
+    async def set_default(self, station: str, evse: int, charge_max_kw: float) -> bool:
+        """Set an EVSE's safe default unless it has that already; return whether it has it now."""
         key = (station, evse)
         if self._default_kw.get(key) == charge_max_kw:
-            return
+            return True
         status = await self.commander.set_default(station, evse, charge_max_kw)
         if status is OrderStatus.ACCEPTED:
             self._default_kw[key] = charge_max_kw
-        else:
-            self.rejected += 1
+            return True
+        self.rejected += 1
+        return False
 
     async def follow(self, wishes: Sequence[Wish]) -> None:
         """Send what has changed or is about to lapse, room before use."""

@@ -58,7 +58,7 @@ def format_instant(at_ms: int) -> str:
     >>> format_instant(0)
     '1970-01-01T00:00:00.000Z'
     """
-    return to_datetime(at_ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % MS_PER_S:03d}Z"
+    return to_datetime(at_ms).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def local_midnight_ms(day: date, zone: ZoneInfo) -> int:

@@ -24,7 +24,7 @@ BOTH_WAYS_KW = 1e-6
 HULL_TOLERANCE = 1e-7
 """HiGHS's own tolerance on rows."""
 
-PRESOLVE_FROM_COLUMNS = 4_000
+PRESOLVE_FROM_COLUMNS = 10_000
 """Below this the simplex is done before presolve would be."""
 
 
