@@ -167,6 +167,7 @@ async def _live(scene: Scene, folder: Path, clock: "_MortalClock", door: "_Door"
             pass
         finally:
             clock.die()
+            watch.end(clock.now_ms())
             door.shut()
 
 
