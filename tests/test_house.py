@@ -27,7 +27,7 @@ LINES_MAX = 400
 """Past this a file is split by noun."""
 LONGER = {
     "src/backfeed/wire/ocpp21/": "generated from the official schemas",
-    "src/backfeed/plan/vehicle.py": "the compiled elimination of a vehicle: its loops share one layout and inline into one kernel",
+    "src/backfeed/plan/vehicle.py": "the compiled elimination of a vehicle: loops that inline into one kernel",
     "tests/settle/test_postings.py": "the laws of one settled day, over one set of strategies and helpers",
 }
 FUNCTION_LINES_MAX = 55

@@ -289,9 +289,11 @@ def _check_sites(pilot: Pilot) -> list[Problem]:
         if site.id in seen:
             found.append(Problem(where, "expected a site id once, found it twice"))
         seen.add(site.id)
-        for key in ("import_limit_kw", "export_limit_kw"):
-            if not getattr(site, key) >= 0:
-                found.append(Problem(f"{where} {key}", f"expected 0 or more, found {getattr(site, key)!r}"))
+        found.extend(
+            Problem(f"{where} {key}", f"expected 0 or more, found {getattr(site, key)!r}")
+            for key in ("import_limit_kw", "export_limit_kw")
+            if not getattr(site, key) >= 0
+        )
         if site.base_load_kw is not None and site.base_load_file is not None:
             found.append(Problem(where, "expected base_load_kw or base_load_file, found both"))
         for location in site.stations:

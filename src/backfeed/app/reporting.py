@@ -161,7 +161,8 @@ def _assumptions(scene: Scene) -> tuple[Assumption, ...]:
         Assumption(
             Words(
                 f"{drivers.statement_share:.0%} of drivers say when they leave, give or take "
-                f"{drivers.statement_sd_min:.0f} min; {drivers.soc_reported_share:.0%} of cars tell their state of charge",
+                f"{drivers.statement_sd_min:.0f} min; {drivers.soc_reported_share:.0%} of cars tell "
+                "their state of charge",
                 f"{drivers.statement_share:.0%} 的车主告知离开时间（误差约 {drivers.statement_sd_min:.0f} 分钟）；"
                 f"{drivers.soc_reported_share:.0%} 的车辆上报荷电状态",
             ),

@@ -10,7 +10,7 @@ from backfeed.app.live import ServiceOptions, serve
 from backfeed.cli.outcome import say
 
 
-def command(  # noqa: PLR0913 -- a command's options
+def command(
     pilot: Annotated[Path, typer.Argument(help="A pilot file (TOML).")],
     *,
     data: Annotated[Path, typer.Option(help="Folder of the event log and the ledger; made if missing.")],

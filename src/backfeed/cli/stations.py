@@ -17,7 +17,7 @@ def stations() -> None:
 
 
 @app.command()
-def add(  # noqa: PLR0913 -- a command's options
+def add(
     station: Annotated[str, typer.Argument(help="The charger's OCPP identity.")],
     *,
     site: Annotated[str, typer.Option(help="The pilot's site at which it stands.")],
