@@ -150,7 +150,8 @@ class Platform:
             site = self.enrolment.site_of(name)
             if site is not None:
                 evses = sorted(evse for evse in self.knowledge.state.stations[name].evses if evse > 0)
-                members.setdefault(site.site_id, []).extend((name, evse) for evse in evses)
+                if evses:
+                    members.setdefault(site.site_id, []).extend((name, evse) for evse in evses)
         for site_id, keys in members.items():
             site = self.enrolment.sites[site_id]
             share_kw = default_share_kw(site, len(keys), self.enrolment.charger_power_kw)

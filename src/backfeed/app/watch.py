@@ -3,8 +3,9 @@
 A breach is written down with its instant and the run goes on, so that one run shows all that a seed breaks.
 
 A site's limit is kept while its stations are known to do what they were told. It may be passed for as long as
-an order has no answer, while no platform lives and until the stations have found the next one, and for a moment
-after a station has come or gone: one that starts anew takes its default before anybody can know.
+an order has no answer or a car's arrival has not been told, while no platform lives and until the stations have
+found the next one, and for a moment after a station has come or gone: one that starts anew takes its default
+before anybody can know.
 """
 
 from bisect import bisect_left, insort
@@ -180,10 +181,22 @@ class Watch:
             self._excuse(station, since_ms, FAR_MS)
         if self._dead_since_ms >= 0:
             self._dead.append((self._dead_since_ms, FAR_MS))
+        self._excuse_unheard(truth)
         sites = tuple(parts.knowledge.enrolment.sites.values())
         for index, site in enumerate(sites):
             at_site = sites_of(truth.sessions, sites)[truth.segments.session] == index
             self._audit_site(parts, site, truth, at_site)
+
+    def _excuse_unheard(self, truth: Truth) -> None:
+        """Excuse a car for as long as the platform has not been told that it is there."""
+        heard_ms: dict[tuple[str, str], int] = {}
+        for (station, transaction, _), event in self._messages.items():
+            key = (station, transaction)
+            heard_ms[key] = min(heard_ms.get(key, FAR_MS), event.at_ms + REACTION_MS)
+        sessions = truth.sessions
+        for index, station in enumerate(sessions.station):
+            key = (station, transaction_id(sessions.session_id[index]))
+            self._excuse(station, int(sessions.arrival_ms[index]), heard_ms.get(key, FAR_MS))
 
     def _audit_site(self, parts: Parts, site: Site, truth: Truth, at_site: NDArray[np.bool_]) -> None:
         """Look for stretches beyond a limit that nothing excuses."""
