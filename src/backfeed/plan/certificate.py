@@ -92,7 +92,7 @@ def constant(layout: Layout) -> float:
     """Return what every plan costs and the pieces do not tell: holding the reference, and unreachable targets."""
     problem, rows = layout.problem, layout.rows
     w = problem.windows
-    steps = np.diff(rows.entry) - 1
+    steps = rows.length
     hours = problem.axis.step_h * (steps - (1 - rows.first_share) - np.where(steps > 1, 1 - rows.last_share, 0.0))
     missed = np.maximum(w.energy_target_kwh - w.energy_max_kwh, 0.0)
     held = float((rows.hold * hours * rows.floor_kwh).sum())

@@ -19,10 +19,9 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, solve_matrix, solve_vector
-from backfeed.plan.layout import Money, Rows
+from backfeed.plan.layout import LANES, Money, Rows
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.vehicle import (
-    LANES,
     State,
     add_compliance,
     add_power_step,
@@ -90,14 +89,16 @@ def ascend(
 ) -> None:
     """Eliminate some nodes of a level, their vehicles first; children's levels must be done."""
     size = work.hd.shape[1]
+    unit = new_unit()
+    g, x = np.empty(size), np.empty(size)
+    matrix = np.empty((size if refactor else 1, size + 2 * LANES))
     for k in level:
-        g = np.zeros(size)
-        matrix = np.zeros((size if refactor else 1, size + 2 * LANES))
-        unit = new_unit()
+        g[:] = 0.0
+        matrix[:] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
-            load(unit, n, state, fleet.rows.entry[first])
+            load(unit, n, state, fleet.rows.entry[first], second)
             eliminate(unit, n, tau, second)
             solve_values(unit, n, g, 0.0)
             add_response(unit, n, g)
@@ -106,7 +107,6 @@ def ascend(
         _add_children(fleet, work, k, g, matrix)
         if refactor:
             _factor_node(work, k, matrix, fleet.parent[k] >= 0)
-        x = np.empty(size)
         _times_inverse(work, k, work.own[k], x)
         for t in range(size):
             work.free[k, t] = g[t] + work.right[k, t] + x[t]
@@ -170,24 +170,24 @@ def descend(
     `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
     """
     size = work.hd.shape[1]
+    unit = new_unit()
+    x = np.empty(size)
     for k in level:
         above = fleet.parent[k]
         if above >= 0:
-            x = np.empty(size)
             _times_inverse(work, k, work.price_step[above], x)
             solve_vector(work.root[k], x)
             for t in range(size):
                 work.price_step[k, t] = work.free[k, t] + x[t]
         else:
             work.price_step[k, :] = work.free[k, :]
-        unit = new_unit()
         work.power_step[k, :] = 0.0
         primal = dual = s1 = s2 = s3 = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.rows.entry[first]
             n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
-            load(unit, n, state, o)
+            load(unit, n, state, o, second)
             eliminate(unit, n, tau, second)
             solve_values(unit, n, work.price_step[k], 1.0)
             one = step_unit(unit, n, state, o, second)
@@ -205,15 +205,15 @@ def advance(
 
     `power` `(node, step)` receives the vehicles' sum at each node, `found` `(node, 3)` what `measure_unit` returns.
     """
+    unit = new_unit()
     for k in level:
-        unit = new_unit()
         power[k, :] = 0.0
         products = cost = worst = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.rows.entry[first]
             n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
-            load(unit, n, state, o)
+            load(unit, n, state, o, steps[1])
             if steps[2] > 0 or steps[3] > 0:
                 advance_unit(unit, n, state, o, (steps[0], steps[1]), steps[2], steps[3])
             one = measure_unit(unit, n, power[k])

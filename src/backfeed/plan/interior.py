@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from backfeed.plan.elimination import Fleet, Work, advance, ascend, descend
-from backfeed.plan.layout import Layout
+from backfeed.plan.layout import LANES, Layout
 from backfeed.plan.node import NodeTerms
 from backfeed.plan.problem import Floats
 from backfeed.plan.start import new_state, start
 from backfeed.plan.threads import Threads
-from backfeed.plan.vehicle import LANES, State
+from backfeed.plan.vehicle import State
 
 ITERATIONS_MAX = 200
 STEP_SHARE_MIN = 0.99
@@ -55,7 +55,6 @@ class InteriorPoint:
     def __init__(self, layout: Layout, threads: int = 1) -> None:
         self.layout, self.threads = layout, Threads(threads)
         rows = layout.rows
-        entries = np.diff(rows.entry)
         forest = layout.forest
         self.fleet = Fleet(
             rows,
@@ -69,7 +68,7 @@ class InteriorPoint:
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * layout.money.step_h
         product = START_SHARE * delta * max(float(rows.charge_kw.mean()), 1.0)
-        self.state: State = new_state(int(rows.entry[-1]))
+        self.state: State = new_state(layout.entries)
         self.everything = np.arange(len(forest.parent))
         self.threads.share(start, self.everything, self.fleet, self.state, price / 0.95, delta, product)
         self.nodes_count, self.count = len(forest.parent), layout.problem.axis.count
@@ -79,15 +78,14 @@ class InteriorPoint:
         self.nodes = NodeTerms(layout, self.power, product)
         self.work = _new_work(self.nodes_count, self.count)
         self.found = np.zeros((self.nodes_count, 5))
-        self.barriers = self._count_barriers(entries)
+        self.barriers = self._count_barriers()
 
-    def _count_barriers(self, entries: Floats) -> int:
+    def _count_barriers(self) -> int:
         """Return the number of products of slack and dual."""
         rows = self.layout.rows
-        steps = entries - 1
         wide = (rows.capacity_kwh > rows.floor_kwh).astype(int) + (rows.floor_kwh > rows.empty_kwh)
         ends = (rows.capacity_kwh > rows.target_kwh).astype(int) + (rows.target_kwh > rows.empty_kwh)
-        vehicles = int((steps * (3 + 2 * wide)).sum() + 2 * ends.sum())
+        vehicles = int((rows.length * (3 + 2 * wide)).sum() + 2 * ends.sum())
         return vehicles + sum(slack.size for slack, _, _, _ in self.nodes.pairs())
 
     def progress(self, iteration: int) -> Progress:

@@ -30,6 +30,9 @@ FREE_UNITS_PER_NODE = 64
 ENTRIES_MAX = 512
 """The most entries of a unit: a horizon of 400 steps, and its departures."""
 
+LANES = 8
+"""Entries of a unit are padded to whole vectors of so many."""
+
 DOMAIN_MARGIN_KW = 1.0
 """How far a node's curve goes on beyond what its subtree can reach."""
 
@@ -39,13 +42,15 @@ class NotStructuredError(Exception):
 
 
 class Rows(NamedTuple):
-    """Columns of the rows in the solver's order; `entry` has one place more than there are rows.
+    """Columns of the rows in the solver's order.
 
+    A row has `length` steps and, from place `entry` on, one entry more than that; units begin at whole vectors.
     `start_kwh` is the arrival energy, or minus the drain of a linked row; `gain` and `loss` are hours times or
     over the efficiency; `wear` is per kW and step.
     """
 
     entry: Ints
+    length: Ints
     arrive: Ints
     charge_kw: Floats
     discharge_kw: Floats
@@ -105,13 +110,14 @@ class NodePieces:
 class Layout:
     """A problem laid out for the structured solver.
 
-    `order[i]` is the table's row at the solver's row i; `unit_ptr` the first row of every unit and
+    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i; `unit_ptr` the first row of every unit and
     `node_ptr` the first unit of every kept node; `node_of` the table's node of each kept node, -1 for
     gathering nodes; `holder` the kept node at or above each node of the table, -1 for none.
     """
 
     problem: PlanProblem
     rows: Rows
+    entries: int
     money: Money
     order: Ints
     unit_ptr: Ints
@@ -138,8 +144,10 @@ def lay_out(problem: PlanProblem) -> Layout:
     order, unit_ptr, unit_node, gathered = _sorted_units(problem, holder, int(kept.sum()))
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
-    rows = _rows(problem, order)
-    if np.any(rows.entry[unit_ptr[1:]] - rows.entry[unit_ptr[:-1]] > ENTRIES_MAX):
+    length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
+    entry, entries = _places(length, unit_ptr)
+    rows = _rows(problem, order, entry, length)
+    if entries > ENTRIES_MAX * (len(unit_ptr) - 1) or np.any(_unit_sizes(length, unit_ptr) > ENTRIES_MAX):
         message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
         raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
@@ -149,6 +157,7 @@ def lay_out(problem: PlanProblem) -> Layout:
     return Layout(
         problem=problem,
         rows=rows,
+        entries=entries,
         money=_money(problem),
         order=order,
         unit_ptr=unit_ptr,
@@ -359,14 +368,30 @@ def _open_gathering_nodes(problem: PlanProblem, pieces: NodePieces, at: tuple[In
         pieces.width_kw[node, :, 0] = charge[rows].sum() + discharge[rows].sum() + 2 * DOMAIN_MARGIN_KW
 
 
-def _rows(problem: PlanProblem, order: Ints) -> Rows:
+def _unit_sizes(length: Ints, unit_ptr: Ints) -> Ints:
+    """Return how many entries every unit has."""
+    total = np.concatenate(([0], np.cumsum(length + 1)))
+    return np.diff(total[unit_ptr])
+
+
+def _places(length: Ints, unit_ptr: Ints) -> tuple[Ints, int]:
+    """Return where every row's entries begin, units at whole vectors, and how many places there are."""
+    sizes = _unit_sizes(length, unit_ptr)
+    whole = -(-sizes // LANES) * LANES
+    unit_start = np.cumsum(whole) - whole
+    packed = np.cumsum(length + 1) - (length + 1)
+    unit_of = np.repeat(np.arange(len(sizes)), np.diff(unit_ptr))
+    return packed - packed[unit_ptr[:-1]][unit_of] + unit_start[unit_of], int(whole.sum())
+
+
+def _rows(problem: PlanProblem, order: Ints, entry: Ints, length: Ints) -> Rows:
     """Return the rows' columns in the solver's order."""
     w, step_h = problem.windows, problem.axis.step_h
-    length = (w.depart_step - w.arrive_step)[order] + 1
     first, last = _shares(problem)
     arrival = np.minimum(w.energy_arrival_kwh, w.energy_max_kwh)
     return Rows(
-        entry=np.concatenate(([0], np.cumsum(length))),
+        entry=entry,
+        length=length,
         arrive=w.arrive_step[order],
         charge_kw=w.charge_max_kw[order],
         discharge_kw=w.discharge_max_kw[order],

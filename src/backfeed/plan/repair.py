@@ -71,7 +71,7 @@ def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floa
             power[k, t] = charging * keep_in - discharging * keep_out
             for i in range(stop - first):
                 at = t - fleet.rows.arrive[first + i]
-                if 0 <= at < fleet.rows.entry[first + i + 1] - fleet.rows.entry[first + i] - 1:
+                if 0 <= at < fleet.rows.length[first + i]:
                     energy[i] += change[i] * (keep_in if change[i] > 0 else keep_out)
                     wanted[fleet.rows.entry[first + i] + at] = energy[i]
 
@@ -80,7 +80,7 @@ def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floa
 def _wanted_change(fleet: Fleet, r: int, t: int, energy: Floats, i: int, wanted: Floats) -> float:
     """Return by how much a row's energy wants to change in a step, within its power limits; 0 when it is away."""
     rows = fleet.rows
-    at, length = t - rows.arrive[r], rows.entry[r + 1] - rows.entry[r] - 1
+    at, length = t - rows.arrive[r], rows.length[r]
     if at < 0 or at >= length:
         return 0.0
     if at == 0:
@@ -135,20 +135,27 @@ def _copy_units(point: InteriorPoint, nodes: Ints, source: Floats, target: Float
     fleet = point.fleet
     for k in nodes:
         first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
-        at = slice(int(fleet.rows.entry[first]), int(fleet.rows.entry[stop]))
+        if first == stop:
+            continue
+        last = stop - 1
+        at = slice(int(fleet.rows.entry[first]), int(fleet.rows.entry[last] + fleet.rows.length[last] + 1))
         target[at] = source[at]
 
 
 def _energies(point: InteriorPoint) -> Floats:
     """Return the iterates' energies, within capacity and empty, of all entries."""
     rows = point.layout.rows
-    row = np.repeat(np.arange(len(rows.arrive)), np.diff(rows.entry))
+    row = np.repeat(np.arange(len(rows.arrive)), rows.length + 1)
+    packed = np.cumsum(rows.length + 1) - (rows.length + 1)
+    at = np.arange(len(row)) + (rows.entry - packed)[row]
     reference = rows.floor_kwh[row]
-    reference[rows.entry[1:] - 1] = rows.target_kwh
+    reference[packed + rows.length] = rows.target_kwh
     empty, capacity = rows.empty_kwh[row], rows.capacity_kwh[row]
-    energy = reference + np.where(capacity - reference < WIDTH_MIN_KWH, 0.0, point.state.up)
-    energy -= np.where(reference - empty < WIDTH_MIN_KWH, 0.0, point.state.down)
-    return np.clip(energy, empty, capacity)
+    energy = reference + np.where(capacity - reference < WIDTH_MIN_KWH, 0.0, point.state.up[at])
+    energy -= np.where(reference - empty < WIDTH_MIN_KWH, 0.0, point.state.down[at])
+    entries = np.zeros(point.layout.entries)
+    entries[at] = np.clip(energy, empty, capacity)
+    return entries
 
 
 def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Floats, Floats]:

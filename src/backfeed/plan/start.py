@@ -29,6 +29,7 @@ from backfeed.plan.vehicle import (
     Unit,
     expand,
     new_unit,
+    padded,
 )
 
 EDGE = 0.05
@@ -65,7 +66,7 @@ def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float, p
             at = 0
             energy = 0.0
             for r in range(first, stop):
-                length = fleet.rows.entry[r + 1] - fleet.rows.entry[r]
+                length = fleet.rows.length[r] + 1
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, state, fleet.rows.entry[r], energy)
                 at += length
@@ -100,6 +101,11 @@ def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, sizes: tupl
     """Split the reduced costs into duals and draw the pieces inside their widths."""
     u = unit.u
     delta, product = sizes
+    for t in range(n, padded(n)):
+        j = o + t
+        s.a[j] = s.b[j] = 1.0 / 3.0
+        s.za[j] = s.zb[j] = s.zj[j] = s.zul[j] = s.zuu[j] = s.zdl[j] = s.zdu[j] = 1.0
+        s.up[j] = s.down[j] = 0.5
     for t in range(n):
         j = o + t
         s.y[j] = value

@@ -33,14 +33,11 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import ENTRIES_MAX, Money, Rows
+from backfeed.plan.layout import ENTRIES_MAX, LANES, Money, Rows
 from backfeed.plan.problem import Floats, Ints
 
 WIDTH_MIN_KWH = 1e-9
 """A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
-
-LANES = 8
-"""Rows of M are updated in whole vectors; its width is padded by as many."""
 
 STRIDE = ENTRIES_MAX + LANES
 """Distance of quantities in a unit's buffer; not a power of two, which would map them all to the same cache lines."""
@@ -104,7 +101,7 @@ def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit:
     u, step = unit.u, unit.step
     p = 0
     for r in range(first, stop):
-        length = rows.entry[r + 1] - rows.entry[r] - 1
+        length = rows.length[r]
         zone, priced, wear, arrive = rows.zone[r], rows.priced[r], rows.wear[r], rows.arrive[r]
         charge, discharge = rows.charge_kw[r], rows.discharge_kw[r]
         floor, capacity, empty = rows.floor_kwh[r], rows.capacity_kwh[r], rows.empty_kwh[r]
@@ -135,13 +132,31 @@ def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit:
         _depart(u, p, rows, r)
         step[p] = -1
         p += 1
-    for q in range(p):
+    for q in range(p, padded(p)):
+        _pad(u, q)
+        step[q] = -1
+    for q in range(padded(p)):
         up, down = u[UP_WIDTH + q], u[DOWN_WIDTH + q]
         u[UP_THERE + q] = 1.0 if up >= WIDTH_MIN_KWH else 0.0
         u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
         u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
         u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
     return p
+
+
+@compiled
+def padded(n: int) -> int:
+    """Return a number of entries rounded up to whole vectors; what is added counts for nothing and never moves."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@compiled
+def _pad(u: Floats, q: int) -> None:
+    """Write an entry that counts for nothing."""
+    for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP, REFERENCE):
+        u[place + q] = 0.0
+    for place in (UP_WIDTH, UP_COST, DOWN_WIDTH, DOWN_COST):
+        u[place + q] = 0.0
 
 
 @compiled
@@ -163,9 +178,10 @@ def _depart(u: Floats, q: int, rows: Rows, r: int) -> None:
 
 
 @compiled
-def load(unit: Unit, n: int, s: State, o: int) -> None:
-    """Copy a unit's iterates into its buffer."""
+def load(unit: Unit, n: int, s: State, o: int, second: float) -> None:
+    """Copy a unit's iterates into its buffer, the predictor's steps only where they weigh."""
     u = unit.u
+    n = padded(n)
     _take(u, A, n, s.a, o)
     _take(u, B, n, s.b, o)
     _take(u, UP, n, s.up, o)
@@ -179,24 +195,27 @@ def load(unit: Unit, n: int, s: State, o: int) -> None:
     _take(u, ZUU, n, s.zuu, o)
     _take(u, ZDL, n, s.zdl, o)
     _take(u, ZDU, n, s.zdu, o)
-    _take(u, PA, n, s.pa, o)
-    _take(u, PB, n, s.pb, o)
-    _take(u, PU, n, s.pu, o)
-    _take(u, PD, n, s.pd, o)
+    if second > 0:
+        _take(u, PA, n, s.pa, o)
+        _take(u, PB, n, s.pb, o)
+        _take(u, PU, n, s.pu, o)
+        _take(u, PD, n, s.pd, o)
 
 
 @compiled
 def _take(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
     """Copy iterates of one kind into the buffer."""
-    for t in range(n):
-        u[place + t] = values[o + t]
+    for t in range(0, n, LANES):
+        for lane in range(LANES):
+            u[place + t + lane] = values[o + t + lane]
 
 
 @compiled
 def _give(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
     """Copy one kind of quantity out of the buffer."""
-    for t in range(n):
-        values[o + t] = u[place + t]
+    for t in range(0, n, LANES):
+        for lane in range(LANES):
+            values[o + t + lane] = u[place + t + lane]
 
 
 @compiled
@@ -213,8 +232,8 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
         Weight of the predictor's second-order terms, 0 for the predictor itself.
     """
     u = unit.u
-    _eliminate_powers(u, n, tau, second)
-    _eliminate_pieces(u, n, tau, second)
+    _eliminate_powers(u, padded(n), tau, second)
+    _eliminate_pieces(u, padded(n), tau, second)
     u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
     for t in range(1, n):
         u[H + t] += u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[E_PULL + t] + u[E_PULL + t - 1]
@@ -292,8 +311,10 @@ def _factor(u: Floats, n: int) -> None:
         if t % LANES == LANES - 1:
             scale = 1.0 / q
             p, q = p * scale, 1.0
+    for t in range(n, padded(n)):
+        u[F + t] = 0.0
     u[M] = 0.0
-    for t in range(n):
+    for t in range(padded(n)):
         pivot = u[IE + t] + u[F + t]
         inverse = 1.0 / pivot if pivot > 1e-200 else 0.0  # noqa: PLR2004 an entry that nothing can move
         u[INVERSE + t] = inverse
@@ -304,6 +325,7 @@ def _factor(u: Floats, n: int) -> None:
 def solve_values(unit: Unit, n: int, price_step: Floats, use: float) -> None:
     """Solve `K dy = h + use w dp`."""
     u, step = unit.u, unit.step
+    n = padded(n)
     for t in range(n):
         u[DP + t] = use * price_step[max(step[t], 0)] * u[POWERED + t]
     x = 0.0
@@ -334,7 +356,7 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     """
     u, step = unit.u, unit.step
     straight = step[n - 2] == step[0] + n - 2
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = padded(n)
     for q in range(whole):
         u[ROW + q] = 0.0
     k = m = 0.0
@@ -377,6 +399,7 @@ def step_unit(unit: Unit, n: int, s: State, o: int, second: float) -> tuple[floa
     and product of both steps, which tell the predictor's gap.
     """
     u = unit.u
+    n = padded(n)
     s1, s2, s3 = _step_powers(u, n)
     primal, dual = _greatest(u, MOST, n), _greatest(u, LEAST, n)
     t1, t2, t3 = _step_pieces(u, n)
@@ -460,10 +483,7 @@ def _step_pieces(u: Floats, n: int) -> tuple[float, float, float]:
 @compiled
 def _greatest(u: Floats, place: int, n: int) -> float:
     """Return the greatest of a quantity over all entries, at least 0; by lanes, for there is no vector reduction."""
-    whole = (n + LANES - 1) // LANES * LANES
-    for t in range(n, whole):
-        u[place + t] = 0.0
-    for t in range(LANES, whole, LANES):
+    for t in range(LANES, n, LANES):
         for lane in range(LANES):
             u[place + lane] = max(u[place + lane], u[place + t + lane])
     greatest = 0.0
@@ -476,6 +496,7 @@ def _greatest(u: Floats, place: int, n: int) -> float:
 def advance_unit(unit: Unit, n: int, s: State, o: int, aim: tuple[float, float], primal: float, dual: float) -> None:
     """Move a unit's iterates, which are loaded, along the corrector's step; `aim` is its `(tau, second)`."""
     u = unit.u
+    n = padded(n)
     _take(u, DA, n, s.da, o)
     _take(u, DB, n, s.db, o)
     _take(u, DU, n, s.du, o)
@@ -537,7 +558,7 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
     """Add a loaded unit's power to its node's; return its complementarity, its cost and its worst broken dynamics."""
     u, step = unit.u, unit.step
     products = cost = 0.0
-    for t in range(n):
+    for t in range(padded(n)):
         a, b = u[A + t], u[B + t]
         up, down = u[UP + t], u[DOWN + t]
         products += u[POWERED + t] * (a * u[ZA + t] + b * u[ZB + t] + (1.0 - a - b) * u[ZJ + t])
