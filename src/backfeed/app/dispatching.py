@@ -21,6 +21,7 @@ from backfeed.dispatch.allocate import allocate
 from backfeed.dispatch.authority import Authority
 from backfeed.dispatch.columns import EvseColumns, Floats, SiteColumns
 from backfeed.dispatch.guard import GuardLimits, Place, guard
+from backfeed.dispatch.limit import MORE
 from backfeed.fleet.order import Mode
 
 POWER_MIN_KW = 0.02
@@ -140,7 +141,7 @@ class Dispatching:
         for key, site_id in self.steering.known_evses():
             away = not up.get(key[0], False) or not self.steering.is_confirmed(*key)
             if away and key not in steered:
-                taken[:, names.index(site_id)] += self.steering.exposure_kw(*key)
+                taken[:, names.index(site_id)] += MORE * np.array(self.steering.exposure_kw(*key))
         return SiteColumns(
             import_limit_kw=np.array([site.import_limit_kw for site in sites]) - taken[0],
             export_limit_kw=np.array([site.export_limit_kw for site in sites]) - taken[1],
