@@ -176,14 +176,17 @@ class Knowledge:
             self.meter_keys.append(MeterKey(plug.transaction, owner.owner_id, site.site_id, plug.station, plug.evse))
 
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
-        """Turn a session that is over into a row of history."""
+        """Turn a session that is over into a row of history; without length (a station's wrong clock) it is none."""
+        departure_ms = min(event.measured_ms, event.at_ms)
+        if departure_ms <= plug.since_ms:
+            return
         taken_wh = self._net_wh(plug, event)
         self.outlook.learn(
             PastSession(
                 user_id=plug.token,
                 location=self.enrolment.location_of(plug.station),
                 arrival_ms=plug.since_ms,
-                departure_ms=event.measured_ms,
+                departure_ms=departure_ms,
                 energy_kwh=max(taken_wh, 0) / WH_PER_KWH,
                 departure_stated_ms=plug.departure_stated_ms,
                 known_at_ms=event.at_ms,

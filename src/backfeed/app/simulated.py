@@ -16,6 +16,7 @@ from backfeed.app.dispatching import Policy
 from backfeed.app.judging import judge_run
 from backfeed.app.reporting import write_report
 from backfeed.app.scene import load_scene
+from backfeed.app.workers import worker_context
 from backfeed.app.world import LinkKind, WorldRun, WorldSpec, run_world
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 from backfeed.report.run_report import RunReport
@@ -113,24 +114,30 @@ def _check_worlds(worlds: Sequence[WorldName], *, has_events: bool) -> None:
 
 
 def _folder(out: Path, policy: Policy) -> Path:
-    """The V2G world is the run itself; the worlds it is compared with lie below it."""
+    """Return a world's folder: the V2G world is the run itself, the worlds it is compared with lie below it."""
     return out if policy is Policy.V2G else out / WORLDS_FOLDER / policy.value
 
 
 def _run_worlds(specs: Sequence[WorldSpec], progress: Progress) -> list[WorldRun]:
     """Run worlds in processes of their own, showing how far each is."""
-    context = multiprocessing.get_context("forkserver")
+    context = worker_context()
     shares = context.Array("d", max(len(specs), 1))
     with ProcessPoolExecutor(AT_ONCE, context, _take_shares, (shares,)) as pool:
         futures: list[Future[WorldRun]] = [pool.submit(_run_one, spec, number) for number, spec in enumerate(specs)]
         left = set(futures)
-        while left:
-            done, left = wait(left, timeout=POLL_S)
-            for number, spec in enumerate(specs):
-                progress(spec.policy.value, shares[number])
-            if any(future.exception() is not None for future in done):
-                for future in left:
-                    future.cancel()
+        try:
+            while left:
+                done, left = wait(left, timeout=POLL_S)
+                for number, spec in enumerate(specs):
+                    progress(spec.policy.value, shares[number])
+                if any(future.exception() is not None for future in done):
+                    for future in left:
+                        future.cancel()
+        except BaseException:
+            # Interrupted: a world takes minutes, and nobody waits for it any more.
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
         return [future.result() for future in futures]
 
 

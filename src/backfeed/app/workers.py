@@ -7,8 +7,12 @@ latency, since a thread that works while virtual time runs would let hours go by
 
 import asyncio
 import multiprocessing
+import signal
+import threading
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from backfeed.core.clock import Clock
@@ -36,6 +40,21 @@ class Workers(Protocol):
     def close(self) -> None:
         """Stop the workers."""
         ...
+
+
+def worker_context() -> ForkServerContext:
+    """Return where child processes come from: they leave Ctrl-C to their parent, which ends them itself.
+
+    A terminal sends the interrupt to every process of the command. Children inherit from the server of
+    forks that it is ignored, and that server from the moment in which it is started.
+    """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return multiprocessing.get_context("forkserver")
 
 
 class InlineWorkers:
@@ -69,7 +88,7 @@ class KillableWorkers:
 
     def __init__(self) -> None:
         """Start no process yet: the first job does."""
-        self._context = multiprocessing.get_context("forkserver")
+        self._context = worker_context()
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._turn = asyncio.Lock()

@@ -5,6 +5,7 @@ help. That keeps `backfeed --help` quick and lets a command import whatever it n
 """
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -107,9 +108,8 @@ def end(command: Callable[[], object], *, as_json: bool) -> int:
     except QualityMissedError as error:
         say(f"backfeed: {error}")
         return ExitCode.QUALITY
-    except KeyboardInterrupt:
-        say("backfeed: interrupted")
-        return ExitCode.INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(as_json=as_json)
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -120,7 +120,14 @@ def end(command: Callable[[], object], *, as_json: bool) -> int:
             traceback.print_exc()
         _tell(kind, problems, as_json=as_json)
         return code
+    if value == ExitCode.INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        return _interrupted(as_json=as_json)
     return value if isinstance(value, int) else ExitCode.DONE
+
+
+def _interrupted(*, as_json: bool) -> int:
+    _tell("interrupted", [Problem("", "interrupted")], as_json=as_json)
+    return ExitCode.INTERRUPTED
 
 
 def run(words: Sequence[str]) -> int:
@@ -133,6 +140,11 @@ def run(words: Sequence[str]) -> int:
     return end(command, as_json="--json" in words)
 
 
+def _terminated(number: int, _frame: object) -> None:
+    sys.exit(ExitCode.SIGNALLED + number)
+
+
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process; terminated, it ends its own children before it goes."""
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))

@@ -12,6 +12,7 @@ code  meaning                                                     raised as
 3     done and written, but the asked quality was not reached     `QualityMissedError`
 4     environment: port, disk, database                           `EnvironmentProblemError`
 130   interrupted                                                 `KeyboardInterrupt`
+143   terminated; a service that stops in good order ends with 0  `SystemExit`
 ====  ==========================================================  =========================
 """
 
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
     INPUT = 2
     QUALITY = 3
     ENVIRONMENT = 4
+    SIGNALLED = 128
     INTERRUPTED = 130
 
 

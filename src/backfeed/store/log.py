@@ -241,9 +241,16 @@ class EventLog:
             raise
 
     def _announce(self, window: list[_Waiting]) -> None:
-        for waiting in window:
-            for on_committed in self._subscribers:
-                on_committed(waiting.event)
+        try:
+            for waiting in window:
+                for on_committed in self._subscribers:
+                    on_committed(waiting.event)
+        except Exception as broken:
+            # The event is on disk, but nobody may go on as if it had been understood: whoever waits is told.
+            for waiting in window:
+                if waiting.written is not None and not waiting.written.done():
+                    waiting.written.set_exception(broken)
+            raise
         for waiting in window:
             if waiting.written is not None and not waiting.written.done():
                 waiting.written.set_result(None)

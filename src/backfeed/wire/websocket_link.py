@@ -40,6 +40,10 @@ FRAME_MAX_BYTES = 65_536
 _QUEUE_FRAMES = 16
 
 
+CLOSE_TIMEOUT_S = 3.0
+"""How long the other end may take to agree to a close: a service that stops does not wait for the dead."""
+
+
 class WebsocketOptions(TypedDict):
     """Options that `websockets.connect` and `websockets.serve` share."""
 
@@ -47,6 +51,7 @@ class WebsocketOptions(TypedDict):
     max_size: int
     max_queue: int | None
     ping_interval: float | None
+    close_timeout: float
 
 
 def websocket_options(traffic: Traffic | None, ping_interval_s: float | None) -> WebsocketOptions:
@@ -61,6 +66,7 @@ def websocket_options(traffic: Traffic | None, ping_interval_s: float | None) ->
         max_size=FRAME_MAX_BYTES,
         max_queue=_QUEUE_FRAMES if live else None,
         ping_interval=ping_interval_s if live else None,
+        close_timeout=CLOSE_TIMEOUT_S,
     )
 
 

@@ -24,6 +24,7 @@ const WORDS = {
     building: "楼宇", carsWord: "车辆", noLimit: "不限", more: "个无限制且无车辆的接入点", takes: "从电网取电", gives: "向电网送电", sellFor: "每放电一度收入", none: "暂无",
   },
 };
+const PERIODS_ZH = { peak: "峰段", flat: "平段", valley: "谷段", critical: "尖峰", sharp: "尖峰", deep_valley: "深谷" };
 const LOCALE = { en: "en-GB", zh: "zh-CN" };
 const REFRESH_MS = 5000;
 const IDLE_KW = 0.02;
@@ -119,7 +120,7 @@ function showFigures({ health, sessions, stations, prices }) {
   tell("station-note", `${stations.length} ${say("known")}`);
   const now = prices.steps.findLast((step) => step.start <= health.now) ?? prices.steps[0];
   tell("price-now", `${now.buy_per_kwh.toFixed(3)} ${prices.currency}/kWh`);
-  tell("price-note", `${now.period} · ${say("sellFor")} ${now.sell_per_kwh.toFixed(3)}`);
+  tell("price-note", `${language === "zh" ? (PERIODS_ZH[now.period] ?? now.period) : now.period} · ${say("sellFor")} ${now.sell_per_kwh.toFixed(3)}`);
 }
 
 function showPrices({ steps }) {
