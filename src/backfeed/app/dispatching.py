@@ -157,6 +157,8 @@ class Dispatching:
         commitments: Sequence[Commitment],
     ) -> float | None:
         """Return the sum that the steered cars must have, None if the plan alone keeps every promise."""
+        if not commitments:
+            return None
         alone = {car.key for car in cars} - {car.key for car in steered}
         others_kw = sum(car.plug.power_kw for car in cars if car.key in alone)
         planned_kw = float(np.nan_to_num(evses.planned_kw).sum()) + others_kw

@@ -264,10 +264,8 @@ def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
 
 def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return a site's base load at the steps of an axis, given the local time's offset at each of them."""
-    profile = np.asarray(site.base_load_kw)
-    quarter = (axis.starts_ms + offset_ms) // _QUARTER_MS % len(profile)
-    load: NDArray[np.float64] = profile[quarter]
-    return load
+    quarter = (axis.starts_ms + offset_ms) // _QUARTER_MS % len(site.base_load_kw)
+    return np.array([site.base_load_kw[k] for k in quarter.tolist()])
 
 
 _QUARTER_MS = 900_000
