@@ -9,7 +9,7 @@ import hashlib
 import math
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -221,12 +221,35 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _convert(path: Path, where: str, table: object, kind: type[_T], problems: list[Problem]) -> _T | None:
-    """Convert one table; on failure append its problem and return None."""
-    try:
-        return msgspec.convert(table, kind, strict=False)
-    except msgspec.ValidationError as error:
-        problems.append(Problem(f"{path} {where}", str(error).replace(" - at `$.", ", key `")))
+    """Convert one table, key by key; on failure append its problems and return None."""
+    if not isinstance(table, dict):
+        problems.append(Problem(f"{path} {where}", f"expected a table, found {table!r}"))
         return None
+    fields = {each.name: each for each in msgspec.structs.fields(kind)}
+    found = [
+        Problem(f"{path} {where} {key}", f"unknown key; expected one of {', '.join(fields)}")
+        for key in table
+        if key not in fields
+    ]
+    for name, each in fields.items():
+        if name not in table:
+            if each.required:
+                found.append(Problem(f"{path} {where} {name}", "expected a value, found none: this key is required"))
+            continue
+        try:
+            msgspec.convert(table[name], each.type, strict=False)
+        except msgspec.ValidationError as error:
+            found.append(Problem(f"{path} {where} {name}", f"{_expected(each.type, error)}, found {table[name]!r}"))
+    problems.extend(found)
+    return None if found else msgspec.convert(table, kind, strict=False)
+
+
+def _expected(kind: object, error: msgspec.ValidationError) -> str:
+    """Return what a key of a type takes, in words."""
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(get_args(kind))}"
+    said = str(error).replace("`", "")
+    return said.lower() if said.startswith("Expected") else f"expected a value of its type ({said})"
 
 
 def _check(pilot: Pilot) -> list[Problem]:
