@@ -35,11 +35,13 @@ def test_at_arrival_the_band_holds_a_car_that_needs_what_its_driver_usually_need
 
 
 @given(st.integers(0, 30_000), st.integers(0, 30_000))
-def test_the_band_moves_with_the_meter_and_loses_energy_both_ways(import_wh, export_wh):
+def test_the_band_moves_with_the_meter_and_widens_by_what_efficiencies_may_hide(import_wh, export_wh):
     belief = prior_belief(plugged(), OWNER, 5, 10)
     low, high = energy_now(belief, plugged(import_wh=1_000 + import_wh, export_wh=export_wh), OWNER)
     moved = (import_wh * 0.9 - export_wh / 0.9) / 1_000
-    assert low == pytest.approx(min(max(belief.low_kwh + moved, 0), 60))
+    drift = 0.03 * (import_wh * 0.9 + export_wh / 0.9) / 1_000
+    assert low == pytest.approx(min(max(belief.low_kwh + moved - drift, 0), 60))
+    assert high == pytest.approx(min(max(belief.high_kwh + moved + drift, 0), 60))
     assert 0 <= low <= high <= 60
 
 
@@ -61,7 +63,7 @@ def test_a_state_of_charge_older_than_the_registers_is_moved_on_by_them():
     at_report = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5), OWNER, STOOD, just_stopped=False)
     later = plugged(soc=0.5, soc_ms=0, metered_ms=9, import_wh=3_000)
     moved = revise(at_report, later, OWNER, STOOD, just_stopped=False)
-    assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9)
+    assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9 * 0.97)
 
 
 @pytest.mark.parametrize(("mode", "stands_at_kwh"), [(Mode.CHARGING_ONLY, 51.0), (Mode.SETPOINT, 60.0)])
@@ -106,7 +108,7 @@ def test_a_car_that_took_more_than_its_target_lacks_is_promised_where_it_stopped
     assert promised_kwh(belief, shown, OWNER) == pytest.approx(stands_at)
     later = plugged(import_wh=61_000, export_wh=9_000, first_import_wh=1_000, first_export_wh=0)
     discharged = revise(belief, later, OWNER, STOOD, just_stopped=False)
-    assert discharged.low_kwh == pytest.approx(stands_at - 10)
+    assert discharged.low_kwh == pytest.approx(stands_at - 10 - 0.3)
     assert promised_kwh(discharged, later, OWNER) == pytest.approx(stands_at)
 
 

@@ -43,6 +43,7 @@ def fleet_of(left_by_h, *, energy=20.0, reserve=15.0, target=51.0, **changed):
         name=tuple(f"car-{i}" for i in range(count)),
         site=np.zeros(count, np.int64),
         left_by_ms=left_by_ms,
+        care=np.ones(left_by_ms.shape),
         **{name: np.full(count, value) for name, value in columns.items()},
     )
 

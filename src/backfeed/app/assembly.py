@@ -41,9 +41,6 @@ DAY_CLOSES_AFTER_MS = 10 * MS_PER_MIN
 HEARTBEAT_S = 3600
 """Heartbeats only set a station's clock; whether its link lives is found out by pings."""
 
-RISK_AVERSION = 2.0
-"""How many times its price a missing kWh counts in the plan: a promise is worth more than what its breach costs."""
-
 EVENTS_FILE = "events.sqlite"
 LEDGER_FILE = "ledger.sqlite"
 DAYS_FOLDER = "days"
@@ -155,7 +152,7 @@ async def assemble(
         horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
         discharges=discharges,
         terms=Terms(
-            missing_per_kwh=RISK_AVERSION * pilot.plan.shortfall_per_kwh,
+            missing_per_kwh=pilot.plan.shortfall_per_kwh,
             stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
         ),
         end_ms=pilot.end_ms,

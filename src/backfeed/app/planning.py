@@ -21,6 +21,7 @@ from backfeed.battery.linear import linear_coefficients
 from backfeed.battery.wear import WEAR_LAWS
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
+from backfeed.core.instant import MS_PER_MIN
 from backfeed.fleet.event import PlanMade
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
@@ -48,8 +49,20 @@ NEED_MARGIN = 0.06
 """How much more than its nameplate says a car may need to reach its target: true capacity and
 efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
 
-FULL_SOC = 0.97
-"""The most that is planned into a battery: above, a car's taper makes its power a guess."""
+CARE = 3.0
+"""How many times its price a kWh counts that is missing at a departure: a promise is kept or broken, and the last kWh
+that decide it are few."""
+
+CARE_FAR = 1.0
+"""The same for a departure long before the driver's word. It would find much missing or nothing, so there what a kWh is
+priced at is its worth; more care would have every car wait full for a departure that almost never comes."""
+
+FAR_MS = 90 * MS_PER_MIN
+"""How long before the promised departure is long before: several times what honest statements miss by."""
+
+FULL_SOC = 0.99
+"""The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
+target is promised: what is missing of it is not sold, and that is all."""
 
 SITE_MARGIN = 0.015
 """Kept free below every limit for the error of chargers and meters; dispatch keeps the same."""
@@ -191,14 +204,14 @@ class Planning:
             wear_per_kwh=numbers[8],
             hold_per_kwh_h=numbers[9],
             left_by_ms=np.minimum([car.left_by_ms for car in cars], self.end_ms),
+            care=np.stack([_care(car) for car in cars]),
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
         """Return a car's numbers: the pessimistic edge of its energy, with the margin for a larger need."""
         vehicle, owner = car.owner.vehicle, car.owner
-        target = car.target_kwh
-        missing = max(target - car.energy_low_kwh, 0.0)
-        energy = max(car.energy_low_kwh - NEED_MARGIN * missing, 0.0)
+        energy = car.energy_low_kwh
+        target = car.target_kwh + NEED_MARGIN * max(car.target_kwh - energy, 0.0)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear, hold = _wear_prices(owner)
@@ -269,6 +282,12 @@ def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> 
 
 
 _QUARTER_MS = 900_000
+
+
+def _care(car: Car) -> NDArray[np.float64]:
+    """Return how many times its price missing energy counts at each quantile of a car's departure."""
+    is_far = (car.promised_ms >= 0) & (car.left_by_ms < car.promised_ms - FAR_MS)
+    return np.where(is_far, CARE_FAR, CARE)
 
 
 def _by_site(cars: Sequence[Car]) -> list[list[Car]]:

@@ -29,6 +29,10 @@ EMPTY_SOC = 0.02
 CHARGES_KW = 0.5
 """A car that draws this much under a ChargingOnly profile has not reached its driver's limit."""
 
+DRIFT_SHARE = 0.03
+"""How far what a battery gains or loses may lie from what its meter and its nameplate's efficiency say: the band widens
+by this share of all that is moved, so that it holds the truth until the car shows itself again."""
+
 STILL_CHARGING_SOC = 0.05
 """How far below its target such a car is taken to be, so that it is not stopped short of it."""
 
@@ -87,10 +91,12 @@ def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, f
     vehicle = owner.vehicle
     taken = max(plug.import_wh, belief.import_wh) - belief.import_wh
     given = max(plug.export_wh, belief.export_wh) - belief.export_wh
-    moved_kwh = (taken * vehicle.charge_efficiency - given / vehicle.discharge_efficiency) / WH_PER_KWH
+    gained_kwh = taken * vehicle.charge_efficiency / WH_PER_KWH
+    lost_kwh = given / vehicle.discharge_efficiency / WH_PER_KWH
+    moved_kwh, drift_kwh = gained_kwh - lost_kwh, DRIFT_SHARE * (gained_kwh + lost_kwh)
     return (
-        min(max(belief.low_kwh + moved_kwh, 0.0), vehicle.capacity_kwh),
-        min(max(belief.high_kwh + moved_kwh, 0.0), vehicle.capacity_kwh),
+        min(max(belief.low_kwh + moved_kwh - drift_kwh, 0.0), vehicle.capacity_kwh),
+        min(max(belief.high_kwh + moved_kwh + drift_kwh, 0.0), vehicle.capacity_kwh),
     )
 
 

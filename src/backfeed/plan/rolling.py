@@ -53,6 +53,8 @@ class PluggedFleet:
         The linearised wear of each car.
     left_by_ms
         The instants by which it has left with the chances of `LEVELS`, shape `(car, level)`, not decreasing.
+    care
+        How many times its price a kWh counts that is missing when the car leaves about then, shape `(car, level)`.
     """
 
     name: tuple[str, ...]
@@ -68,6 +70,7 @@ class PluggedFleet:
     wear_per_kwh: Floats
     hold_per_kwh_h: Floats
     left_by_ms: Ints
+    care: Floats
 
     def __len__(self) -> int:
         """Return the number of cars."""
@@ -222,7 +225,7 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms
         first_step_h=np.where(first, first_h, np.nan),
         last_step_h=np.full(len(car), np.nan),
         energy_value_per_kwh=left_share * terms.stored_per_kwh,
-        missing_per_kwh=left_share * terms.missing_per_kwh,
+        missing_per_kwh=left_share * fleet.care[car, level] * terms.missing_per_kwh,
     )
 
 
