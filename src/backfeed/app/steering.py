@@ -235,10 +235,17 @@ class Steering:
 
     def _phase(self, order: SetpointOrder) -> int:
         """0: takes less both ways; 1: turns around; 2: takes more."""
-        before_import, before_export = self.exposure_kw(order.station, order.evse)
+        before_import, before_export = self._doing_kw(order.station, order.evse)
         after_import, after_export = _exposure(order)
         less = (after_import <= before_import, after_export <= before_export)
         return 0 if all(less) else (1 if any(less) and order.power_kw * (before_import - before_export) < 0 else 2)
+
+    def _doing_kw(self, station: str, evse: int) -> tuple[float, float]:
+        """Return what an EVSE may be doing: its order if it confirmed that, the worst otherwise."""
+        standing = self._standing.get((station, evse))
+        if standing is not None and standing.confirmed and standing.order.until_ms > self.clock.now_ms():
+            return standing.exposure_kw
+        return self.exposure_kw(station, evse)
 
     def _write_down(self, order: SetpointOrder) -> None:
         self.journal.append_now(
