@@ -11,7 +11,7 @@ from backfeed.plan.compiled import compiled
 from backfeed.plan.elimination import Fleet
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
-from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.vehicle import (
     CHARGE,
     COST_A,
@@ -96,4 +96,4 @@ def constant(layout: Layout) -> float:
     hours = problem.axis.step_h * (steps - (1 - rows.first_share) - np.where(steps > 1, 1 - rows.last_share, 0.0))
     missed = np.maximum(w.energy_target_kwh - w.energy_max_kwh, 0.0)
     held = float((rows.hold * hours * rows.floor_kwh).sum())
-    return held + float(problem.missing_per_kwh @ missed) + layout.curve.hull_constant
+    return held + inner(problem.missing_per_kwh, missed) + layout.curve.hull_constant

@@ -14,10 +14,9 @@ import numpy as np
 from backfeed.plan.elimination import Fleet, Work, advance, ascend, descend
 from backfeed.plan.layout import LANES, Layout
 from backfeed.plan.node import NodeTerms
-from backfeed.plan.problem import Floats
+from backfeed.plan.problem import Floats, inner
 from backfeed.plan.start import new_state, start
 from backfeed.plan.threads import Threads
-from backfeed.plan.vehicle import State
 
 ITERATIONS_MAX = 200
 STEP_SHARE_MIN = 0.99
@@ -68,7 +67,7 @@ class InteriorPoint:
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * layout.money.step_h
         product = START_SHARE * delta * max(float(rows.charge_kw.mean()), 1.0)
-        self.state: State = new_state(layout.entries)
+        self.state = new_state(layout.entries)
         self.everything = np.arange(len(forest.parent))
         self.threads.share(start, self.everything, self.fleet, self.state, price / 0.95, delta, product)
         self.nodes_count, self.count = len(forest.parent), layout.problem.axis.count
@@ -91,7 +90,7 @@ class InteriorPoint:
     def progress(self, iteration: int) -> Progress:
         """Return what the iterates have come to."""
         products = float(self.measured[:, 0].sum())
-        products += sum(float(slack @ dual) for slack, _, dual, _ in map(_flat, self.nodes.pairs()))
+        products += sum(inner(slack, dual) for slack, _, dual, _ in map(_flat, self.nodes.pairs()))
         return Progress(
             iteration=iteration,
             products=products,
@@ -148,7 +147,7 @@ class InteriorPoint:
             if slack.size:
                 primal = max(primal, float((-step / slack).max()))
                 dual = max(dual, float((-dz / z).max()))
-                s1, s2, s3 = s1 + float(z @ step), s2 + float(slack @ dz), s3 + float(step @ dz)
+                s1, s2, s3 = s1 + inner(z, step), s2 + inner(slack, dz), s3 + inner(step, dz)
         return 1.0 / max(primal, 1e-12), 1.0 / max(dual, 1e-12), (s1, s2, s3)
 
 

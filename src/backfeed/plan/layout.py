@@ -110,9 +110,10 @@ class NodePieces:
 class Layout:
     """A problem laid out for the structured solver.
 
-    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i; `unit_ptr` the first row of every unit and
-    `node_ptr` the first unit of every kept node; `node_of` the table's node of each kept node, -1 for
-    gathering nodes; `holder` the kept node at or above each node of the table, -1 for none.
+    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i;
+    `unit_ptr` the first row of every unit and `node_ptr` the first unit of every kept node; `node_of` the table's
+    node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the table, -1 for
+    none.
     """
 
     problem: PlanProblem

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
+from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem, inner
 
 REACH_TOLERANCE_KW = 1e-9
 """A limit that the sum of all powers exceeds by less than this can not bind."""
@@ -144,8 +144,8 @@ def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve
     deep_width[last] = np.where(above, empty[last], np.maximum(empty[last] - gap, 0.0))
     deep_cost[last] = departure + reserve_last - hold[last]
     missed = w.energy_target_kwh - target
-    constant = float(hold @ reference) + float(departure @ missed)
-    constant -= float(value @ (reference[last] - target))
+    constant = inner(hold, reference) + inner(departure, missed)
+    constant -= inner(value, reference[last] - target)
     return EnergyCurve(
         reference_kwh=reference,
         up_width=np.maximum(capacity - reference, 0.0),

@@ -233,7 +233,9 @@ class NodeTerms:
 
     def cost(self) -> float:
         """Return what the nodes' iterates cost."""
-        return self.low_cost + float((self.slope * self.pieces.x * self.pieces.there).sum() + self.charge @ self.peak)
+        return self.low_cost + float(
+            (self.slope * self.pieces.x * self.pieces.there).sum() + (self.charge * self.peak).sum()
+        )
 
 
 def _sum_up(forest: Forest, own: Floats) -> Floats:

@@ -38,6 +38,11 @@ ENERGY_TOLERANCE_KWH = 1e-6
 """How far rounding may lift an arrival energy above the capacity."""
 
 
+def inner(one: Floats, other: Floats) -> float:
+    """Return the inner product of two vectors, the same bits on every machine load: not through threaded BLAS."""
+    return float(np.einsum("i,i->", one, other))
+
+
 @dataclass(frozen=True, slots=True)
 class Penalties:
     """What a broken promise costs.

@@ -12,7 +12,7 @@ import numpy as np
 
 from backfeed.core.axis import TimeAxis
 from backfeed.plan.lowered import Lowered, sum_cells
-from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
+from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem, inner
 
 SLACK_MIN_KWH = 1e-6
 """Breaches below this are rounding and are priced, but not listed."""
@@ -273,12 +273,12 @@ def _vehicle_costs(problem: PlanProblem, average: Floats, energy: Floats) -> tup
     missing = np.maximum(w.energy_target_kwh - energy[last], 0.0)
     above = np.maximum(energy[last] - np.minimum(w.energy_target_kwh, w.energy_max_kwh), 0.0)
     costs = {
-        "vehicle_energy": step_h * float(price @ average),
-        "wear": step_h * float(w.wear_per_kwh[row] @ discharged),
-        "hold": float((w.hold_per_kwh_h[row] * hours) @ energy),
-        "energy_value": -float(w.energy_value_per_kwh @ above),
-        "reserve": penalties.reserve_per_kwh_h * float(hours @ below),
-        "departure": float(problem.missing_per_kwh @ missing),
+        "vehicle_energy": step_h * inner(price, average),
+        "wear": step_h * inner(w.wear_per_kwh[row], discharged),
+        "hold": inner(w.hold_per_kwh_h[row] * hours, energy),
+        "energy_value": -inner(w.energy_value_per_kwh, above),
+        "reserve": penalties.reserve_per_kwh_h * inner(hours, below),
+        "departure": inner(problem.missing_per_kwh, missing),
     }
     slacks = [
         Slack(
@@ -307,7 +307,7 @@ def _node_costs(problem: PlanProblem, net: Floats) -> tuple[dict[str, float], li
     """Price metered energy, peaks and limits that are broken."""
     nodes, step_h, limit = problem.nodes, problem.axis.step_h, problem.penalties.limit_per_kwh
     imported = np.maximum(net, 0.0)
-    costs = {"peak": float(nodes.peak_charge_per_kw @ imported.max(axis=1, initial=0.0))}
+    costs = {"peak": inner(nodes.peak_charge_per_kw, imported.max(axis=1, initial=0.0))}
     costs["node_energy"] = 0.0
     if nodes.metered.any():
         buy = problem.prices.buy_per_kwh[nodes.zone]

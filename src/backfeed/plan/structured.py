@@ -165,11 +165,17 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
         net = pieces.low_kw[k, step] + pieces.width_kw[k, step][pieces.slope[k, step] < asked].sum()
         rest = asked - _slope_without_promises(layout, node, step, net)
         vehicles = net - fixed[node, step]
+        bent = []
         for q in members:
-            sign, cost = (1.0 if promised.up[q] else -1.0), step_h * promised.shortfall_per_kwh[q]
+            sign, cost = (1.0 if promised.up[q] else -1.0), float(step_h * promised.shortfall_per_kwh[q])
             missing = promised.power_kw[q] + sign * vehicles
-            least, most = (cost, cost) if missing > KINK_KW else ((0.0, 0.0) if missing < -KINK_KW else (0.0, cost))
-            shares[q] = min(max(sign * rest, least), most)
+            if abs(missing) <= KINK_KW:
+                bent.append((q, sign, cost))
+            elif missing > 0:
+                shares[q] = cost
+                rest -= sign * cost
+        for q, sign, cost in bent:
+            shares[q] = min(max(sign * rest, 0.0), cost)
             rest -= sign * shares[q]
     return shares
 

@@ -106,15 +106,11 @@ def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit:
         charge, discharge = rows.charge_kw[r], rows.discharge_kw[r]
         floor, capacity, empty = rows.floor_kwh[r], rows.capacity_kwh[r], rows.empty_kwh[r]
         reserve, hold = money.reserve_per_kwh_h * money.step_h, rows.hold[r] * money.step_h
-        buy, sell = money.buy[zone, arrive:], money.sell[zone, arrive:]
         for k in range(length):
-            step[p + k] = arrive + k
-        for k in range(length):
-            u[PRICE + p + k] = price[arrive + k]
-        for k in range(length):
-            u[COST_A + p + k] = priced * buy[k]
-        for k in range(length):
-            u[COST_B + p + k] = wear - priced * sell[k]
+            t = arrive + k
+            step[p + k] = t
+            u[PRICE + p + k] = price[t]
+            u[COST_A + p + k], u[COST_B + p + k] = priced * money.buy[zone, t], wear - priced * money.sell[zone, t]
         for q in range(p, p + length):
             u[CHARGE + q], u[DISCHARGE + q], u[POWERED + q], u[JUMP + q] = charge, discharge, 1.0, 0.0
             u[REFERENCE + q], u[UP_WIDTH + q], u[DOWN_WIDTH + q] = floor, capacity - floor, floor - empty
@@ -132,6 +128,13 @@ def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit:
         _depart(u, p, rows, r)
         step[p] = -1
         p += 1
+    _close(u, step, p)
+    return p
+
+
+@compiled
+def _close(u: Floats, step: Ints, p: int) -> None:
+    """Pad a unit of p entries to whole vectors, and tell which pieces are wide enough to count."""
     for q in range(p, padded(p)):
         _pad(u, q)
         step[q] = -1
@@ -141,7 +144,6 @@ def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit:
         u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
         u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
         u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
-    return p
 
 
 @compiled
