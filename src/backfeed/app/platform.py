@@ -96,10 +96,11 @@ class Platform:
 
     async def tick(self) -> None:
         """Read what is known, plan what has changed, order what follows."""
-        now_ms = self.clock.now_ms()
         self.ticks += 1
         if not self._defaults_kept:
             await self._keep_defaults()
+        # After the stations have answered, which takes a while: cars may have come since the tick began.
+        now_ms = self.clock.now_ms()
         cars = self.knowledge.cars(now_ms)
         quarter = now_ms // _QUARTER_MS
         sites: Sequence[str] = sorted(self._changed_sites)
