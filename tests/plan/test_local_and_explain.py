@@ -1,0 +1,63 @@
+"""Local re-plans never make the plan dearer and say what they may have lost; explanations name what binds."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from backfeed.plan.explain import explain
+from backfeed.plan.local import replan_subtree, replan_vehicle
+from backfeed.plan.solve import solve
+
+
+def changed(problem, row):
+    """Return the problem with one car that wants less and leaves with less."""
+    windows = dataclasses.replace(problem.windows, energy_target_kwh=problem.windows.energy_target_kwh.copy())
+    windows.energy_target_kwh[row] *= 0.6
+    return dataclasses.replace(problem, windows=windows)
+
+
+@pytest.mark.parametrize("seed", range(300, 312))
+def test_a_local_plan_is_no_dearer_than_keeping_and_knows_its_loss(random_problem, seed):
+    problem = random_problem(seed, rows=12, count=24, inverted=False, negative=False)
+    before = solve(problem)
+    now = changed(problem, 3)
+    best = solve(now)
+    size = max(1.0, abs(best.objective))
+    for local in (
+        replan_vehicle(now, before, 3),
+        replan_subtree(now, before, int(problem.windows.node[3]))
+        if not np.any(problem.windows.previous >= 0)
+        else None,
+    ):
+        if local is not None:
+            assert local.lower_bound <= best.objective + 1e-6 * size
+            assert local.objective >= best.lower_bound - 1e-6 * size
+            assert local.objective - best.objective <= local.objective - local.lower_bound + 1e-6 * size
+
+
+def test_a_whole_tree_replanned_locally_is_the_global_plan(random_problem):
+    problem = random_problem(313, rows=12, count=24, tree="flat", drained=False, inverted=False, negative=False)
+    before = solve(problem)
+    now = changed(problem, 3)
+    local = replan_subtree(now, before, 0)
+    assert local.objective == pytest.approx(solve(now).objective, rel=1e-6)
+
+
+def test_an_explanation_names_the_limit_that_binds(random_problem):
+    problem = random_problem(4, tree="single", rows=30, count=24, tight=0.15, base=False, meters=False, promises=0)
+    schedule = solve(problem)
+    full = np.argwhere(schedule.net_kw >= problem.nodes.import_limit_kw - 1e-9)
+    assert len(full), "this problem is meant to be tight"
+    step = int(full[0][1])
+    rows = np.flatnonzero((problem.windows.arrive_step <= step) & (problem.windows.depart_step > step))
+    told = [explain(problem, schedule, int(row), step) for row in rows]
+    assert any(reason.kind == "import_limit" for reason in told[0].reasons)
+    assert all(str(one).startswith("It ") for one in told)
+
+
+def test_a_car_that_is_away_is_not_explained(random_problem):
+    problem = random_problem(4, rows=4, count=24)
+    row = int(np.argmax(problem.windows.arrive_step))
+    with pytest.raises(IndexError):
+        explain(problem, solve(problem), row, int(problem.windows.depart_step[row]))
