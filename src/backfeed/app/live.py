@@ -81,12 +81,21 @@ class ServiceOptions:
     allow_expired: bool = False
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """Where a service listens: for stations, whose identity follows the first, and for people."""
+
+    ocpp: str
+    http: str
+
+
 def serve(
     path: Path,
     data: Path,
     options: ServiceOptions,
     make_api: Callable[[PlatformView], Application],
     say: Callable[[str], None],
+    listening: Callable[[Addresses], None],
 ) -> None:
     """Run a pilot live until it is told to stop: quietly by SIGTERM, with `KeyboardInterrupt` by SIGINT.
 
@@ -101,7 +110,9 @@ def serve(
     make_api
         Makes the HTTP application for a view of the platform.
     say
-        Told where the service listens, once it does, and what an operator should know.
+        Told what an operator should know.
+    listening
+        Told where the service listens, once it does.
 
     Raises
     ------
@@ -114,7 +125,7 @@ def serve(
     """
     pilot = load_pilot(path)
     with sole_use(data):
-        told = asyncio.run(_serve(pilot, data, options, make_api, say))
+        told = asyncio.run(_serve(pilot, data, options, make_api, say, listening))
     if told is signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -193,6 +204,7 @@ async def _serve(
     options: ServiceOptions,
     make_api: Callable[[PlatformView], Application],
     say: Callable[[str], None],
+    listening: Callable[[Addresses], None],
 ) -> signal.Signals:
     """Serve until a signal comes, and return it."""
     loop = asyncio.get_running_loop()
@@ -224,8 +236,7 @@ async def _serve(
         server = _Server(
             uvicorn.Config(make_api(LiveView(parts, scene.tariff.tariff_id)), log_level="warning", lifespan="off")
         )
-        say(f"chargers:  ws://{options.host}:{ocpp_port}/ocpp/STATION")
-        say(f"people:    http://{options.host}:{http.getsockname()[1]}/")
+        listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_persevering(parts.platform.run, clock, say)),

@@ -184,7 +184,13 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     source = table.preset if table.preset is not None else pilot.resolve(table.file or "")
     said = table.base_price_per_kwh
     price = base_price if base_price is not None else (Decimal(str(said)) if said is not None else None)
-    return load_tariff(source, price)
+    try:
+        return load_tariff(source, price)
+    except InputError as error:
+        key = "preset" if table.preset is not None else "file"
+        raise InputError(
+            [replace(each, where=f"{pilot.path} [tariff] {key}: {each.where}") for each in error.problems]
+        ) from error
 
 
 def prices_over(pilot: Pilot, tariff: Tariff) -> PriceSeries:

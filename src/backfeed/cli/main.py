@@ -109,7 +109,7 @@ def end(command: Callable[[], object], *, as_json: bool) -> int:
         say(f"backfeed: {error}")
         return ExitCode.QUALITY
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(as_json=as_json)
+        return _interrupted()
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -121,12 +121,12 @@ def end(command: Callable[[], object], *, as_json: bool) -> int:
         _tell(kind, problems, as_json=as_json)
         return code
     if value == ExitCode.INTERRUPTED:  # what typer makes of a KeyboardInterrupt
-        return _interrupted(as_json=as_json)
+        return _interrupted()
     return value if isinstance(value, int) else ExitCode.DONE
 
 
-def _interrupted(*, as_json: bool) -> int:
-    _tell("interrupted", [Problem("", "interrupted")], as_json=as_json)
+def _interrupted() -> int:
+    say("backfeed: interrupted")
     return ExitCode.INTERRUPTED
 
 
