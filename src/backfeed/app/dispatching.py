@@ -139,8 +139,9 @@ class Dispatching:
         now_kw = load_kw[:, 0]
         taken = np.stack([load_kw.max(axis=1) - now_kw, now_kw - load_kw.min(axis=1)])
         for key, site_id in self.steering.known_evses():
-            away = not up.get(key[0], False) or not self.steering.is_confirmed(*key)
-            if away and key not in steered:
+            followed = self.steering.is_confirmed(*key) and self.steering.has_default(*key)
+            doubtful = not up.get(key[0], False) or not followed
+            if doubtful and key not in steered:
                 taken[:, names.index(site_id)] += MORE * np.array(self.steering.exposure_kw(*key))
         return SiteColumns(
             import_limit_kw=np.array([site.import_limit_kw for site in sites]) - taken[0],

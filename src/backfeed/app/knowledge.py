@@ -164,7 +164,7 @@ class Knowledge:
         if belief is None:
             location = self.enrolment.location_of(plug.station)
             self._open_account(plug, owner)
-            low, high = self.outlook.need_kwh(owner.owner_id, location, plug.since_ms, now_ms)
+            low, high = self.outlook.need_kwh(owner.owner_id, location, min(plug.since_ms, now_ms), now_ms)
             belief = prior_belief(plug, owner, low, high)
         self._owner_of[key] = owner
         told = self.told(plug.station, plug.evse)

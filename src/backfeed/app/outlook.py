@@ -69,7 +69,7 @@ class ForecastOutlook:
         self._catch_up(now_ms)
         stated_ms = plug.departure_stated_ms
         distribution = self._forecaster.distribution(
-            plug.token, location, plug.since_ms, now_ms, stated_ms if stated_ms >= 0 else None
+            plug.token, location, min(plug.since_ms, now_ms), now_ms, stated_ms if stated_ms >= 0 else None
         )
         return _Answer(now_ms + REFRESH_MS, stated_ms, distribution.quantiles_ms(np.array(LEVELS)))
 

@@ -156,6 +156,10 @@ class Steering:
         """Return the share of its site that an EVSE may always take; nothing before that is known."""
         return self._share_kw.get((station, evse), 0.0)
 
+    def has_default(self, station: str, evse: int) -> bool:
+        """Return whether an EVSE has confirmed a safe default; before that a car would start at rated power."""
+        return (station, evse) in self._default_kw
+
     def known_evses(self) -> list[tuple[tuple[str, int], str]]:
         """Return every EVSE that was ever seen, with its site."""
         return [(key, self._site_of[key]) for key in sorted(self._site_of)]
