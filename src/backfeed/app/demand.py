@@ -30,8 +30,9 @@ from backfeed.market.demand_response import (
 from backfeed.meter.baseline import Baseline, History, baseline
 from backfeed.meter.interval import INTERVAL_MS
 
-OFFERED_SHARE = 0.8
-"""Share of the usual flexibility that is offered."""
+OFFERED_SHARE = 1.0
+"""Share of the usual flexibility that is offered: all that the leanest quarter-hours had on days when nobody had
+prepared for it."""
 
 LOOK_BACK_DAYS = 7
 
@@ -79,11 +80,19 @@ class DemandDesk:
     _flexible_kw: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def observe(self, now_ms: int, cars: Sequence[Car]) -> None:
-        """Write down what the fleet could give and take in this quarter-hour, both magnitudes [kW]."""
-        give = sum(max(car.plug.power_kw, 0.0) for car in cars)
-        if self.discharges:
-            give += sum(_gives_kw(car) for car in cars)
-        take = sum(_takes_kw(car) for car in cars)
+        """Write down how much less and how much more the fleet could take in this quarter-hour, magnitudes [kW].
+
+        Both count from what it takes now, since a promise counts from a baseline of such days, and no site can move
+        further than to its limits.
+        """
+        give = take = 0.0
+        for name, site in self.knowledge.enrolment.sites.items():
+            here = [car for car in cars if car.site_id == name]
+            net_kw = sum(car.plug.power_kw for car in here)
+            least_kw = -sum(_gives_kw(car) for car in here) if self.discharges else 0.0
+            most_kw = sum(_takes_kw(car) for car in here)
+            give += max(net_kw - max(least_kw, -site.export_limit_kw - min(site.base_load_kw)), 0.0)
+            take += max(min(most_kw, site.import_limit_kw - max(site.base_load_kw)) - net_kw, 0.0)
         self._flexible_kw[now_ms // INTERVAL_MS * INTERVAL_MS] = (give, take)
 
     def recall(self, event: AnyEvent) -> None:
