@@ -5,6 +5,8 @@ duals; energies run straight from arrival to departure inside their bounds. Agai
 the number of iterations.
 """
 
+from typing import Any
+
 import numpy as np
 
 from backfeed.plan.compiled import compiled
@@ -37,8 +39,10 @@ EDGE = 0.05
 
 
 def new_state(entries: int) -> State:
-    """Return room for all iterates."""
-    return State(*(np.zeros(entries) for _ in State._fields))
+    """Return room for all iterates; the predictor's steps, which only weigh second-order terms, are single."""
+    single = {"pa", "pb", "pu", "pd"}
+    room: list[Any] = [np.zeros(entries, np.float32 if name in single else np.float64) for name in State._fields]
+    return State(*room)
 
 
 @compiled
