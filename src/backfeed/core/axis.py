@@ -66,8 +66,7 @@ class TimeAxis:
         """
         if not self.start_ms <= at_ms < self.end_ms:
             message = (
-                f"{format_instant(at_ms)} lies outside "
-                f"{format_instant(self.start_ms)} .. {format_instant(self.end_ms)}"
+                f"{format_instant(at_ms)} lies outside {format_instant(self.start_ms)} .. {format_instant(self.end_ms)}"
             )
             raise IndexError(message)
         return (at_ms - self.start_ms) // self.step_ms

@@ -181,7 +181,10 @@ def advance_fleet(
     knee_kwh = cars.capacity_kwh - stored_kw * cars.taper_h
     straight = energy_kwh + stored_kw * hours
     to_knee_kwh = np.maximum(knee_kwh - energy_kwh, 0.0)
-    bent_hours = hours - np.divide(to_knee_kwh, stored_kw, out=np.zeros_like(hours), where=stored_kw > 0.0)
+    # A power near nothing never reaches the knee: infinity is the right number of hours.
+    with np.errstate(over="ignore"):
+        straight_hours = np.divide(to_knee_kwh, stored_kw, out=np.zeros_like(hours), where=stored_kw > 0.0)
+    bent_hours = hours - straight_hours
     bent_from = np.maximum(energy_kwh, knee_kwh)
     bent = cars.capacity_kwh - (cars.capacity_kwh - bent_from) * np.exp(-np.maximum(bent_hours, 0.0) / cars.taper_h)
     charged = np.minimum(np.where(straight > knee_kwh, bent, straight), limit_kwh)
