@@ -69,7 +69,8 @@ class Dispatching:
         up = self.stations()
         reached = [car for car in cars if up.get(car.plug.station, False)]
         steered = [car for car in reached if self.steering.is_confirmed(*car.key)]
-        wishes = [self._recovery(car) for car in reached if not self.steering.is_confirmed(*car.key)]
+        doubted = [car for car in reached if not self.steering.is_confirmed(*car.key)]
+        wishes = [self._recovery(car) for car in doubted if not self.steering.is_waiting(*car.key)]
         if not steered:
             return wishes
         names = sorted(self.enrolment.sites)

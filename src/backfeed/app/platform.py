@@ -32,6 +32,9 @@ TICK_OFFSET_MS = 250
 """A tick comes this long after the clock's round instants, when the readings of that instant are in,
 and this long after a change, when the messages that belong to it are."""
 
+DEFAULTS_PATIENCE_S = 0.5
+"""How long a tick waits for new safe defaults to be confirmed; whoever is later is counted at rated power."""
+
 _QUARTER_MS = 900_000
 
 
@@ -65,6 +68,7 @@ class Platform:
     _changed_sites: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _planned_quarter: int = -1
+    _defaults: "asyncio.Future[None] | None" = None
     _defaults_kept: bool = False
 
     def on_committed(self, event: AnyEvent) -> None:
@@ -90,15 +94,21 @@ class Platform:
 
     async def run(self) -> None:
         """Tick for ever."""
-        while True:
-            await self._next_tick()
-            await self.tick()
+        try:
+            while True:
+                await self._next_tick()
+                await self.tick()
+        finally:
+            self.steering.hang_up()
+            if self._defaults is not None:
+                self._defaults.cancel()
 
     async def tick(self) -> None:
         """Read what is known, plan what has changed, order what follows."""
         self.ticks += 1
-        if not self._defaults_kept:
-            await self._keep_defaults()
+        if not self._defaults_kept and (self._defaults is None or self._defaults.done()):
+            self._defaults = asyncio.ensure_future(self._keep_defaults())
+            await asyncio.wait([self._defaults], timeout=DEFAULTS_PATIENCE_S)
         # After the stations have answered, which takes a while: cars may have come since the tick began.
         now_ms = self.clock.now_ms()
         cars = self.knowledge.cars(now_ms)

@@ -24,6 +24,9 @@ DEADBAND_KW = 0.01
 EXPORT_WATCHDOG_INTERVALS = 3
 """An export lapses unless it is renewed this soon: a lost platform must stop exporting by itself."""
 
+PATIENCE_S = 2.0
+"""How long a tick waits for the answers of a phase. Who is later is doubted, and the fleet goes on without."""
+
 WATCHDOG_MIN_MS = MS_PER_MIN
 IMPORT_WATCHDOG_MS = MS_PER_H
 """Idling or charging may go on for longer: its lapse is a matter of money, not of the grid."""
@@ -98,6 +101,7 @@ class Steering:
     _standing: dict[tuple[str, int], _Standing] = field(default_factory=dict)
     _default_kw: dict[tuple[str, int], float] = field(default_factory=dict)
     _share_kw: dict[tuple[str, int], float] = field(default_factory=dict)
+    _waiting: dict[tuple[str, int], asyncio.Task[None] | None] = field(default_factory=dict)
     _site_of: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def told(self, station: str, evse: int) -> Told:
@@ -203,11 +207,33 @@ class Steering:
             allowed = [order for order in phase if site_of[order.station, order.evse] not in blocked]
             for order in allowed:
                 self._write_down(order)
-            statuses = await asyncio.gather(*map(self.commander.apply, allowed))
-            for order, status in zip(allowed, statuses, strict=True):
-                self._settle(order, status)
-                if status is not OrderStatus.ACCEPTED:
+            if allowed:
+                sent = [asyncio.ensure_future(self._send(order)) for order in allowed]
+                await asyncio.wait(sent, timeout=PATIENCE_S)
+            for order in allowed:
+                if not self.is_confirmed(order.station, order.evse):
                     blocked.add(site_of[order.station, order.evse])
+
+    async def _send(self, order: SetpointOrder) -> None:
+        """Send an order; until it is answered its station is doubted, and asked nothing else."""
+        key = (order.station, order.evse)
+        self._stand(order, confirmed=False)
+        self._waiting[key] = asyncio.current_task()
+        try:
+            status = await self.commander.apply(order)
+        finally:
+            del self._waiting[key]
+        self._settle(order, status)
+
+    def is_waiting(self, station: str, evse: int) -> bool:
+        """Return whether an order of an EVSE has no answer yet."""
+        return (station, evse) in self._waiting
+
+    def hang_up(self) -> None:
+        """Wait for no more answers."""
+        for task in self._waiting.values():
+            if task is not None:
+                task.cancel()
 
     def _order(self, wish: Wish) -> SetpointOrder | None:
         """Return the order that a wish needs, None if the standing one will do."""
