@@ -161,6 +161,9 @@ class Gateway:
         if conversation is None:
             return OrderStatus.OFFLINE
         outcome = await conversation.call(request, replaces=about)
+        if outcome is OrderStatus.TIMED_OUT:
+            # An answer that is missing may belong to an order that is still on its way and would overtake the next.
+            conversation.end("no answer")
         if isinstance(outcome, OrderStatus):
             return outcome
         assert isinstance(outcome, SetChargingProfileResponse)
