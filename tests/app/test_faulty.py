@@ -51,10 +51,24 @@ def test_good_luck_is_the_world_itself(day, tmp_path, play):
     assert (run.log_hash, run.ledger_hash) == (plain.log_hash, plain.ledger_hash)
 
 
+@pytest.mark.parametrize("seed", [0, 4])
+def test_a_site_keeps_its_limit_while_nobody_lives_to_enforce_it(two_days, tmp_path, seed):
+    run = run_faulty_world(two_days, tmp_path, seed, Misfortune(CALM, deaths_per_day=4.0, down_mean_min=90.0))
+    assert run.deaths > 3
+    assert not run.breaches
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", NIGHTLY_SEEDS)
 def test_no_invariant_breaks_in_any_night(day, tmp_path, seed):
     run = run_faulty_world(day, tmp_path, seed)
+    assert not run.breaches, f"seed {seed}"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(30))
+def test_a_site_keeps_its_limit_in_any_night_without_a_platform(two_days, tmp_path, seed):
+    run = run_faulty_world(two_days, tmp_path, seed, Misfortune(CALM, deaths_per_day=4.0, down_mean_min=90.0))
     assert not run.breaches, f"seed {seed}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backfeed.app.loop import run_virtual
-from backfeed.app.steering import DEADBAND_KW, IMPORT_WATCHDOG_MS, Steering, Wish
+from backfeed.app.steering import DEADBAND_KW, LONG_WATCHDOG_MS, Steering, Wish
 from backfeed.core.clock import LoopClock
 from backfeed.core.instant import MS_PER_MIN, MS_PER_S
 from backfeed.fleet.event import SetpointAnswered, SetpointOrdered
@@ -17,6 +17,7 @@ from backfeed.fleet.order import Mode, OrderStatus
 INTERVAL_MS = 5 * MS_PER_MIN
 RATED_KW = 7.4
 ANSWER_MS = 100
+ROUND = st.fixed_dictionaries({name: st.floats(-RATED_KW, RATED_KW) for name in "abcd"})
 
 
 @dataclass
@@ -109,7 +110,7 @@ def test_a_silent_station_is_counted_at_its_worst_until_its_order_lapses_and_the
         bench.stations.failing["a"] = OrderStatus.OFFLINE
         await bench.follow(a=4.0)
         early = bench.steering.exposure_kw("a", 1)
-        await bench.clock.sleep_until(bench.clock.now_ms() + IMPORT_WATCHDOG_MS)
+        await bench.clock.sleep_until(bench.clock.now_ms() + LONG_WATCHDOG_MS)
         return early, bench.steering.exposure_kw("a", 1)
 
     assert on_bench(scenario) == ((4.0, 6.0), (2.0, 0.0))
@@ -139,14 +140,40 @@ def test_an_order_is_renewed_before_its_watchdog_lapses():
     assert 10 < renewed < 25
 
 
-def test_an_export_lapses_within_minutes_and_an_import_within_the_hour():
+def test_what_is_above_the_default_lapses_within_minutes_and_the_rest_within_the_hour():
     async def scenario(bench):
-        await bench.follow(a=-3.0, b=3.0)
-        return tuple(bench.stations.orders[name].until_ms for name in ("a", "b"))
+        for station in ("export", "below", "above"):
+            bench.steering.expect_at(station, 1, "home", 4.0)
+        await bench.follow(export=-3.0, below=3.0, above=5.0)
+        return [
+            (order.until_ms, order.end_ms) for order in map(bench.stations.orders.get, ("export", "below", "above"))
+        ]
 
-    exported_ms, imported_ms = on_bench(scenario)
-    assert exported_ms == 3 * INTERVAL_MS
-    assert imported_ms <= IMPORT_WATCHDOG_MS + ANSWER_MS
+    export, below, above = on_bench(scenario)
+    short_ms = 3 * INTERVAL_MS
+    assert export[0] == above[0] == above[1] == short_ms
+    assert export[1] == LONG_WATCHDOG_MS
+    assert below == (LONG_WATCHDOG_MS, LONG_WATCHDOG_MS)
+
+
+@settings(max_examples=25)
+@given(st.lists(ROUND, min_size=1, max_size=9))
+def test_nobody_gets_his_default_back_before_the_others_have_left_what_is_above_theirs(rounds):
+    """Were the platform to die after any tick."""
+    share_kw = 3.0
+
+    async def scenario(bench):
+        for name in "abcd":
+            bench.steering.expect_at(name, 1, "home", share_kw)
+        for powers in rounds:
+            await bench.follow(**powers)
+            orders = bench.stations.orders.values()
+            above_ms = [order.end_ms for order in orders if order.power_kw > share_kw]
+            below_ms = [order.end_ms for order in orders if order.power_kw <= share_kw]
+            assert not above_ms or not below_ms or max(above_ms) + INTERVAL_MS <= min(below_ms)
+            await bench.clock.sleep_until(bench.clock.now_ms() + INTERVAL_MS)
+
+    on_bench(scenario)
 
 
 def test_a_discharge_ends_where_the_reserve_is_reached():
@@ -168,9 +195,6 @@ def test_an_order_is_a_whole_watt_and_never_larger_than_the_wish(power_kw):
     assert abs(ordered_kw) <= abs(power_kw)
     assert abs(ordered_kw - power_kw) < 1e-3
     assert ordered_kw * 1000 == pytest.approx(round(ordered_kw * 1000), abs=1e-6)
-
-
-ROUND = st.fixed_dictionaries({name: st.floats(-RATED_KW, RATED_KW) for name in "abcd"})
 
 
 @settings(max_examples=25)

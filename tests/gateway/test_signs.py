@@ -1,5 +1,6 @@
 """Signs and units at the border, each case written by hand from the words of the OCPP 2.1 documents."""
 
+import dataclasses
 import json
 
 import msgspec
@@ -71,6 +72,15 @@ def test_an_order_lapses_at_its_very_instant(lasts_ms):
     assert start_ms <= NOW_MS
     assert schedule["duration"] >= 1
     assert start_ms + schedule["duration"] * MS_PER_S == NOW_MS + lasts_ms
+
+
+def test_a_rest_follows_an_export_in_the_same_profile():
+    resting = dataclasses.replace(order(-5.0), rest_until_ms=NOW_MS + 3_600_000)
+    [schedule] = wire(order_request(resting, NOW_MS))["chargingProfile"]["chargingSchedule"]
+    export, rest = schedule["chargingSchedulePeriod"]
+    assert export == {"startPeriod": 0, "operationMode": "CentralSetpoint", "setpoint": -5000.0}
+    assert rest == {"startPeriod": 900, "operationMode": "CentralSetpoint", "setpoint": 0.0}
+    assert schedule["duration"] == 3_600
 
 
 def test_an_order_outranks_the_default_and_replaces_the_order_before():

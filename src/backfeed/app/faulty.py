@@ -100,7 +100,7 @@ async def _play(scene: Scene, folder: Path, streams: Streams, misfortune: Misfor
     clock = LoopClock(asyncio.get_running_loop(), scene.pilot.start_ms - LEAD_MS)
     door = _Door()
     city = City(scene.sessions, scene.world, clock, door.connect, Faults(misfortune.rates, streams), streams)
-    watch = Watch()
+    watch = Watch(excuses_death=misfortune.rates != FaultRates())
     deaths = _deaths(scene, streams, misfortune)
     async with asyncio.TaskGroup() as group:
         living = group.create_task(city.run())

@@ -5,11 +5,16 @@ first whoever takes less, then whoever turns around, at last whoever takes more,
 only at sites where everybody before has confirmed. A station that did not confirm, or can not be
 reached, is counted at the worst it may be doing: its last order until that lapses, then its safe
 default.
+
+The safe defaults of a site fit under its limit together; orders above them are made of room that others
+leave. So when the platform is gone for good, whoever has more than his default must lose it before anybody
+who has less gets his back: orders above the default and exports lapse soon, and whoever takes less than his
+default goes on so, or rests after an export, for longer than any of these.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from backfeed.core.clock import Clock
@@ -21,15 +26,15 @@ from backfeed.fleet.order import Mode, OrderStatus, SetpointOrder
 DEADBAND_KW = 0.01
 """A change below this is not worth a message: less than any charger's power resolution."""
 
-EXPORT_WATCHDOG_INTERVALS = 3
-"""An export lapses unless it is renewed this soon: a lost platform must stop exporting by itself."""
+SHORT_WATCHDOG_INTERVALS = 3
+"""An export, and a power above the safe default, lapse unless renewed this soon: a lost platform must let go."""
 
 PATIENCE_S = 2.0
 """How long a tick waits for the answers of a phase. Who is later is doubted, and the fleet goes on without."""
 
 WATCHDOG_MIN_MS = MS_PER_MIN
-IMPORT_WATCHDOG_MS = MS_PER_H
-"""Idling or charging may go on for longer: its lapse is a matter of money, not of the grid."""
+LONG_WATCHDOG_MS = MS_PER_H
+"""Idling or charging within the safe default may go on for longer: its lapse is a matter of money, not of the grid."""
 
 
 class Commander(Protocol):
@@ -132,6 +137,7 @@ class Steering:
                 mode=Mode(event.mode),
                 until_ms=event.until_ms,
                 bound_by=event.bound_by,
+                rest_until_ms=event.rest_until_ms,
             )
             self._stand(order, confirmed=False)
         elif isinstance(event, SetpointAnswered):
@@ -238,30 +244,49 @@ class Steering:
     def _order(self, wish: Wish) -> SetpointOrder | None:
         """Return the order that a wish needs, None if the standing one will do."""
         now_ms = self.clock.now_ms()
-        power_kw = _toward_zero(wish.power_kw)
-        lasts_ms = max(WATCHDOG_MIN_MS, EXPORT_WATCHDOG_INTERVALS * self.control_interval_ms)
-        if power_kw >= 0:
-            lasts_ms = max(lasts_ms, IMPORT_WATCHDOG_MS)
+        order = self._fresh(wish, now_ms)
         standing = self._standing.get((wish.station, wish.evse))
-        if standing is not None and standing.confirmed:
-            same = (
-                standing.order.transaction == wish.transaction
-                and standing.order.mode is wish.mode
-                and abs(standing.order.power_kw - power_kw) < DEADBAND_KW
-            )
-            renews_ms = min(2 * self.control_interval_ms, lasts_ms // 2)
-            if same and standing.order.until_ms - now_ms > renews_ms:
-                return None
-        return SetpointOrder(
+        if standing is None or not standing.confirmed:
+            return order
+        held = standing.order
+        same = (
+            held.transaction == order.transaction
+            and held.mode is order.mode
+            and abs(held.power_kw - order.power_kw) < DEADBAND_KW
+        )
+        soon_ms = min(2 * self.control_interval_ms, (order.until_ms - now_ms) // 2)
+        lasts = held.until_ms - now_ms > soon_ms
+        # Whoever leaves room to others must leave it for longer than they may use it.
+        yields = self._is_above(order) or held.end_ms - now_ms > self._short_ms + 2 * self.control_interval_ms
+        return None if same and lasts and yields else order
+
+    def _fresh(self, wish: Wish, now_ms: int) -> SetpointOrder:
+        power_kw = _toward_zero(wish.power_kw)
+        order = SetpointOrder(
             station=wish.station,
             evse=wish.evse,
             transaction=wish.transaction,
             profile=_PROFILE_BASE + wish.evse,
             power_kw=power_kw,
             mode=wish.mode,
-            until_ms=now_ms + lasts_ms if wish.lapses_ms < 0 else min(now_ms + lasts_ms, wish.lapses_ms),
+            until_ms=now_ms + self._short_ms,
             bound_by=wish.bound_by,
         )
+        if self._is_above(order):
+            return order
+        yields_until_ms = now_ms + max(LONG_WATCHDOG_MS, 2 * self._short_ms)
+        if power_kw >= 0:
+            return replace(order, until_ms=yields_until_ms)
+        until_ms = order.until_ms if wish.lapses_ms < 0 else min(order.until_ms, wish.lapses_ms)
+        return replace(order, until_ms=until_ms, rest_until_ms=yields_until_ms)
+
+    @property
+    def _short_ms(self) -> int:
+        return max(WATCHDOG_MIN_MS, SHORT_WATCHDOG_INTERVALS * self.control_interval_ms)
+
+    def _is_above(self, order: SetpointOrder) -> bool:
+        """Return whether an order takes more than the EVSE may always take."""
+        return order.power_kw > self.safe_kw(order.station, order.evse)
 
     def _phase(self, order: SetpointOrder) -> int:
         """0: takes less both ways; 1: turns around; 2: takes more."""
@@ -288,6 +313,7 @@ class Steering:
                 mode=order.mode.value,
                 until_ms=order.until_ms,
                 bound_by=order.bound_by,
+                rest_until_ms=order.rest_until_ms,
             )
         )
 

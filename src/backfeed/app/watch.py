@@ -3,9 +3,10 @@
 A breach is written down with its instant and the run goes on, so that one run shows all that a seed breaks.
 
 A site's limit is kept while its stations are known to do what they were told. It may be passed for as long as
-an order has no answer or a car's arrival has not been told, while no platform lives and until the stations have
-found the next one, and for a moment after a station has come or gone: one that starts anew takes its default
-before anybody can know.
+an order has no answer or a car's arrival has not been told, and for a moment after a station has come or gone: one
+that starts anew takes its default before anybody can know. Where links and stations fail, it may also be passed
+while no platform lives to hear of that, and until the stations have found the next one; where only the platform
+fails, its death excuses nothing.
 """
 
 from bisect import bisect_left, insort
@@ -51,8 +52,15 @@ REGISTER_TOLERANCE_WH = 2
 
 @dataclass
 class Watch:
-    """Looks at every event of a platform, and of its successors over the same files."""
+    """Looks at every event of a platform, and of its successors over the same files.
 
+    Parameters
+    ----------
+    excuses_death
+        Whether a limit may be passed while no platform lives.
+    """
+
+    excuses_death: bool = True
     breaches: list[str] = field(default_factory=list)
     ledger_hash: str = ""
     _parts: Parts | None = None
@@ -207,7 +215,7 @@ class Watch:
         net_kw = fleet.power_kw + base_kw[np.clip(step, 0, axis.count - 1)]
         over = (net_kw > site.import_limit_kw + POWER_TOLERANCE_KW) & (fleet.power_kw > POWER_TOLERANCE_KW)
         under = (-net_kw > site.export_limit_kw + POWER_TOLERANCE_KW) & (fleet.power_kw < -POWER_TOLERANCE_KW)
-        excused = self._excused.get(site.site_id, []) + self._dead
+        excused = self._excused.get(site.site_id, []) + (self._dead if self.excuses_death else [])
         for at in np.flatnonzero(over | under):
             from_ms, until_ms = int(fleet.at_ms[at]), int(fleet.at_ms[at + 1])
             if not _covered(from_ms, until_ms, excused):

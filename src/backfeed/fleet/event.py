@@ -120,7 +120,10 @@ class StationReported(StationEvent, frozen=True, tag="station_reported"):
 
 
 class SetpointOrdered(StationEvent, frozen=True, tag="setpoint_ordered"):
-    """The platform has decided a setpoint; `bound_by` names the authority that bounded it."""
+    """The platform has decided a setpoint; `bound_by` names the authority that bounded it.
+
+    Until `rest_until_ms` nothing flows after it; -1 for no rest.
+    """
 
     evse: int
     profile: int
@@ -128,6 +131,7 @@ class SetpointOrdered(StationEvent, frozen=True, tag="setpoint_ordered"):
     mode: Literal["setpoint", "charging_only"]
     until_ms: int
     bound_by: str
+    rest_until_ms: int = -1
 
 
 class SetpointAnswered(StationEvent, frozen=True, tag="setpoint_answered"):

@@ -33,6 +33,8 @@ class SetpointOrder:
         When it lapses by itself and the safe default takes over: the watchdog.
     bound_by
         The authority that bounded the power, for the screen that explains it.
+    rest_until_ms
+        From `until_ms` to here nothing flows; only then the safe default takes over. -1 for no rest.
     """
 
     station: str
@@ -43,6 +45,12 @@ class SetpointOrder:
     mode: Mode
     until_ms: int
     bound_by: str
+    rest_until_ms: int = -1
+
+    @property
+    def end_ms(self) -> int:
+        """When the safe default takes over."""
+        return max(self.until_ms, self.rest_until_ms)
 
 
 class OrderStatus(StrEnum):

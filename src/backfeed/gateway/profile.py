@@ -3,7 +3,7 @@
 Two profiles stand on every EVSE. At the bottom lies a TxDefaultProfile that only lets the car charge: it has
 no end, so whatever happens to the platform, nothing flows back into the grid and the site's cap is kept. Above
 it lies the present order, a TxProfile with a `duration`: the watchdog. When no newer order comes, it lapses by
-itself and the default rules again.
+itself and the default rules again. An order may end with a rest, a second period in which nothing flows.
 
 A profile with a new id on a stack level that another holds for the same transaction must be rejected
 (Part 2, K01), so orders of one EVSE all carry one id and each replaces the last. The ids are positive; negative
@@ -34,16 +34,18 @@ def order_request(order: SetpointOrder, now_ms: int) -> SetChargingProfileReques
     """Return the message that puts an order in force until exactly `order.until_ms`.
 
     A schedule lasts whole seconds, so it starts up to a second in the past rather than end at another
-    instant than was ordered.
+    instant than was ordered; a rest after it may end up to a second early.
     """
     assert order.until_ms > now_ms, f"the order lapsed at {format_instant(order.until_ms)}"
     duration_s = -(-(order.until_ms - now_ms) // MS_PER_S)
+    rest_s = max(order.rest_until_ms - order.until_ms, 0) // MS_PER_S
+    rest = (ChargingSchedulePeriod(start_period=duration_s, operation_mode="CentralSetpoint", setpoint=0.0),)
     schedule = ChargingSchedule(
         id=ORDER_PROFILE_BASE + order.evse,
         start_schedule=format_instant(order.until_ms - duration_s * MS_PER_S),
-        duration=duration_s,
+        duration=duration_s + rest_s,
         charging_rate_unit="W",
-        charging_schedule_period=(_period(order),),
+        charging_schedule_period=(_period(order), *(rest if rest_s else ())),
     )
     profile = ChargingProfile(
         id=ORDER_PROFILE_BASE + order.evse,
