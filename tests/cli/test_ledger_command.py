@@ -43,6 +43,21 @@ def test_a_sound_ledger_verifies_and_a_flipped_byte_exits_with_3(folder, capfdbi
     assert "not sound" in err
 
 
+def test_a_sealed_ledger_lies_alone_and_reading_it_or_failing_at_it_changes_nothing(folder, capfdbinary):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(before) == ["ledger.sqlite", "ledger.sqlite.seal"]
+    for words in (
+        ("verify", folder),
+        ("balances", folder),
+        ("statement", folder, "ann"),
+        ("close-month", folder, "2026-06", "--at", AT),
+        ("reopen-month", folder, "2026-07", "--reason", "x", "--at", AT),
+        ("backup", folder, folder.parent / f"{folder.name}.copy"),
+    ):
+        asked(capfdbinary, "ledger", *words)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_month_is_closed_once_and_the_seal_follows(folder, capfdbinary):
     assert asked(capfdbinary, "ledger", "close-month", folder, "2026-07", "--at", AT)[0] == 0
     assert asked(capfdbinary, "ledger", "verify", folder)[0] == 0

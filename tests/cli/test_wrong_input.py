@@ -111,6 +111,7 @@ def newer(path, application):
         ("battery health empty --chemistry lfp --capacity-kwh -1", 2, "--capacity-kwh: expected 1 to 2000, found -1"),
         ("ledger verify none", 2, "none: expected a run folder"),
         ("ledger balances newer.sqlite", 4, "newer.sqlite has schema 99, this version knows up to"),
+        ("ledger verify newer.sqlite", 4, "newer.sqlite has schema 99, this version knows up to .*: use a newer one"),
         ("ledger balances syntax.toml", 4, "syntax.toml can not be opened: file is not a database"),
         ("stations add CP/1 --site s --data d", 2, "station: expected 1 to 48 of the characters.*'CP/1'"),
         ("stations add CP-1 --site s --data d --password short", 2, "--password: expected 16 to 40"),

@@ -247,3 +247,13 @@ def test_a_writer_killed_in_the_middle_loses_nothing_and_posts_nothing_twice(tmp
         assert found.transfers >= 20 * (acknowledged + 1)
     with open_ledger(path) as ledger:
         assert len({transfer.id for transfer in ledger.transfers()}) == ledger.count()
+
+
+def test_a_ledger_of_a_newer_version_is_nobodys_fault_unless_its_seal_is_broken(books):
+    database = pysqlite3.connect(books)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(EnvironmentProblemError, match="use a newer one"):
+        verify_file(books)
+    seal_path(books).write_text(json.dumps({"head": "", "transfers": 0, "file_sha256": ""}))
+    assert "the file is not the one that was sealed" in [problem.what for problem in verify_file(books).problems]

@@ -12,7 +12,7 @@ from backfeed.core.instant import local_midnight_ms
 from backfeed.market.tariff import load_tariff, price_axis
 from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
 from backfeed.settle.postings import Parties, SettlementDay, settle_day
-from backfeed.settle.transfer import corrections, net_effect
+from backfeed.settle.transfer import corrections, detail_mark, net_effect
 from backfeed.store.ledger_detail import verify_details, write_detail
 
 DAY = "2026-07-20"
@@ -69,3 +69,11 @@ def test_a_corrected_day_fits_its_new_detail(books, tmp_path, booked_on):
     assert verify_details(tmp_path, books)
     made = corrections(net_effect(books), again, 1, booked_on=booked_on)
     assert verify_details(tmp_path, [*books, *made]) == []
+
+
+def test_energy_that_only_moves_between_quarter_hours_is_named_by_a_mark(books, tmp_path):
+    again = settled(tmp_path, [(0, 4, 500, 0), *ROWS[1:]])
+    assert "not the one that the books name" in verify_details(tmp_path, books)[0].what
+    assert corrections(net_effect(books), again, 1) == []
+    mark = detail_mark(DAY, again[0].evidence, AXIS.end_ms, ("grid:grid:Wh", "aggregator:backfeed:Wh"))
+    assert verify_details(tmp_path, [*books, mark]) == []

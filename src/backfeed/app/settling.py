@@ -9,7 +9,7 @@ the books themselves say what has been posted already.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,7 @@ from backfeed.core.instant import local_midnight_ms
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.market.price import PriceSeries
 from backfeed.meter.interval import IntervalTable, MeterKey
+from backfeed.settle.account import ENERGY_UNIT, Role, account_id
 from backfeed.settle.month import month_of
 from backfeed.settle.postings import (
     DaySettlement,
@@ -36,7 +37,16 @@ from backfeed.settle.postings import (
     award_transfer,
     settle_day,
 )
-from backfeed.settle.transfer import Transfer, corrections, net_effect, original_id
+from backfeed.settle.transfer import (
+    Transfer,
+    corrections,
+    detail_hash,
+    detail_mark,
+    is_of_settled_day,
+    net_effect,
+    original_id,
+    revision_prefix,
+)
 from backfeed.store.ledger_detail import write_detail
 
 _DAY = timedelta(days=1)
@@ -134,14 +144,21 @@ class Settling:
 
     def _due(self, day: str, settlement: DaySettlement, evidence: str, today: str) -> Sequence[Transfer]:
         """Return what is still to be posted of a settled day."""
-        posted = [transfer for transfer in self.book.transfers() if original_id(transfer.id).startswith(f"{day}/")]
+        posted = [transfer for transfer in self.book.transfers() if is_of_settled_day(transfer, day)]
         if not posted:
             return settlement.transfers
-        if any(transfer.evidence.endswith(evidence) for transfer in posted):
+        if [named for named in map(detail_hash, posted) if named][-1:] == [evidence]:
             return ()
         revisions = {transfer.id.partition("|")[0] for transfer in posted if original_id(transfer.id) != transfer.id}
         booked_on = today if month_of(posted[0]) in self.book.closed_months() else ""
-        return corrections(net_effect(posted), settlement.transfers, len(revisions) + 1, booked_on)
+        number = len(revisions) + 1
+        accounts = (
+            account_id(Role.GRID, self.parties.grid, ENERGY_UNIT),
+            account_id(Role.AGGREGATOR, self.parties.aggregator, ENERGY_UNIT),
+        )
+        mark = detail_mark(day, evidence, posted[0].at_ms, accounts)
+        mark = replace(mark, id=revision_prefix(number, booked_on) + mark.id)
+        return [*corrections(net_effect(posted), settlement.transfers, number, booked_on), mark]
 
     def _events(self, from_ms: int, until_ms: int) -> tuple[DeliveredEvent, ...]:
         return tuple(

@@ -51,6 +51,7 @@ class Code(StrEnum):
     REDEMPTION = "redemption"
     EXPIRY = "expiry"
     ROUNDING = "rounding"
+    DETAIL = "detail"
     BANK_PAYMENT = "bank_payment"
     MONTH_CLOSE = "month_close"
     MONTH_REOPEN = "month_reopen"
@@ -157,7 +158,13 @@ def reservations(transfers: Iterable[Transfer]) -> dict[str, int]:
 
 
 _REVISION = re.compile(r"r\d+(?:@(\d{4}-\d\d-\d\d))?\|(.*)", re.DOTALL)
+_HASH = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)/.*", re.DOTALL)
+
+
+def revision_prefix(revision: int, booked_on: str = "") -> str:
+    """Return what the ids of a correction begin with; see `corrections`."""
+    return f"r{revision}@{booked_on}|" if booked_on else f"r{revision}|"
 
 
 def corrections(
@@ -181,7 +188,7 @@ def corrections(
         The local day that the corrections belong to, where the corrected day's month is closed; by default they
         belong to the corrected day.
     """
-    prefix = f"r{revision}@{booked_on}|" if booked_on else f"r{revision}|"
+    prefix = revision_prefix(revision, booked_on)
     made: list[Transfer] = []
     wanted = {transfer.id: _as_single(transfer) for transfer in settled_again if transfer.phase in _MOVING}
     for transfer_id in sorted(posted.keys() | wanted.keys()):
@@ -243,6 +250,45 @@ def transfer_day(transfer: Transfer) -> str:
         return correction.group(1)
     day = _DAY.fullmatch(original_id(transfer.id))
     return day.group(1) if day else to_datetime(transfer.at_ms).date().isoformat()
+
+
+SETTLED_BESIDE: frozenset[str] = frozenset({Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY})
+"""What belongs to a day and is not made by settling it, so that settling it again does not take it back."""
+
+
+def is_of_settled_day(transfer: Transfer, day: str) -> bool:
+    """Return whether a transfer was made by settling a local day, or corrects one that was.
+
+    >>> made = Transfer("r1|2026-07-06/payout/a", "owner:a:CNY", "owner:b:CNY", 1, "CNY", Code.PAYOUT, 0)
+    >>> is_of_settled_day(made, "2026-07-06")
+    True
+    """
+    of_day, _, rest = original_id(transfer.id).partition("/")
+    return of_day == day and rest.partition("/")[0] not in SETTLED_BESIDE
+
+
+def detail_hash(transfer: Transfer) -> str:
+    """Return the hash of the interval detail that a transfer's evidence ends with, empty if it names none."""
+    last = transfer.evidence.rpartition("; ")[2]
+    return last if _HASH.fullmatch(last) else ""
+
+
+def detail_mark(day: str, evidence: str, at_ms: int, accounts: tuple[str, str]) -> Transfer:
+    """Return the transfer, of nothing, that names a day's new detail where readings changed after it was settled.
+
+    It is posted beside the corrections, and alone where energy only moved from one quarter-hour to another and no
+    amount has changed. `accounts` are any two of the same unit.
+    """
+    return Transfer(
+        id=f"{day}/{Code.DETAIL}",
+        debit=accounts[0],
+        credit=accounts[1],
+        amount=0,
+        unit=accounts[0].rpartition(":")[2],
+        code=Code.DETAIL,
+        at_ms=at_ms,
+        evidence=evidence,
+    )
 
 
 def _along(like: Transfer, other: Transfer) -> int:

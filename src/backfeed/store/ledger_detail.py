@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from backfeed.core.problem import Problem
 from backfeed.meter.interval import IntervalTable
-from backfeed.settle.transfer import Code, Phase, Transfer, net_effect, original_id, transfer_day
+from backfeed.settle.transfer import Code, Phase, Transfer, detail_hash, net_effect, original_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,21 +62,18 @@ def verify_details(folder: Path, transfers: Iterable[Transfer]) -> list[Problem]
     Every settled day with energy needs its file, the file's hash has to be the one that the books name last, and
     its watt-hours have to be those that were posted for every owner at every site.
     """
-    energy = [t for t in transfers if t.code in _ENERGY_CODES and t.phase is Phase.SINGLE]
+    energy: list[Transfer] = []
     named: dict[str, str] = {}
     posted: dict[tuple[str, str, Code], int] = {}
-    for transfer in energy:
-        named[_settled_day(transfer)] = transfer.evidence.rpartition("; ")[2]
+    for transfer in transfers:
+        if transfer.code in _ENERGY_CODES and transfer.phase is Phase.SINGLE:
+            energy.append(transfer)
+        if named_hash := detail_hash(transfer):
+            named[original_id(transfer.id).partition("/")[0]] = named_hash
     for identity, transfer in net_effect(energy).items():
         day, _, rest = identity.partition("/")
         posted[day, rest.partition("/")[2], transfer.code] = transfer.amount
     return [problem for day in sorted(named) for problem in _day_problems(folder, day, named[day], posted)]
-
-
-def _settled_day(transfer: Transfer) -> str:
-    """Return the day whose energy it is, which for a correction may be before the day it is booked on."""
-    day = original_id(transfer.id).partition("/")[0]
-    return day or transfer_day(transfer)
 
 
 def _day_problems(folder: Path, day: str, named: str, posted: dict[tuple[str, str, Code], int]) -> list[Problem]:

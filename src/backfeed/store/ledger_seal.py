@@ -12,7 +12,7 @@ import msgspec
 
 from backfeed.core.problem import EnvironmentProblemError, Problem
 from backfeed.store.ledger import Ledger, Verification
-from backfeed.store.ledger_sqlite import SqliteTables
+from backfeed.store.ledger_sqlite import NewerSchemaError, SqliteTables
 
 
 class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +61,9 @@ def seal_ledger(path: Path, key: bytes = b"") -> Seal:
     EnvironmentProblemError
         If the file can not be read or the seal not written.
     """
-    with open_ledger(path) as ledger:
+    tables = SqliteTables(path)
+    with Ledger(tables) as ledger:
+        tables.lie_alone()
         head, transfers = ledger.hash(), ledger.count()
     seal = Seal(head, transfers, _file_sha256(path))
     if key:
@@ -82,7 +84,7 @@ def verify_file(path: Path, key: bytes = b"") -> Verification:
     Raises
     ------
     EnvironmentProblemError
-        If there is no such file.
+        If there is no such file, or a newer version wrote it and nothing else is wrong with it.
     """
     if not path.is_file():
         message = f"there is no ledger {path}"
@@ -94,6 +96,8 @@ def verify_file(path: Path, key: bytes = b"") -> Verification:
         with open_ledger(path, readonly=True) as ledger:
             found = ledger.verify()
     except EnvironmentProblemError as error:
+        if isinstance(error, NewerSchemaError) and not problems:
+            raise
         return Verification(0, "", {}, (*problems, Problem(str(path), str(error))))
     if seal is not None and (seal.head, seal.transfers) != (found.head, found.transfers):
         sealed = f"sealed with {seal.transfers} transfers and head {seal.head[:16]}"

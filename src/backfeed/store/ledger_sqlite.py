@@ -1,4 +1,8 @@
-"""The ledger's tables in one SQLite file: WAL, one writer, rows that triggers keep from ever changing."""
+"""The ledger's tables in one SQLite file: one writer, rows that triggers keep from ever changing.
+
+A new file keeps a write-ahead log, so that a service can write while somebody reads. A file that is sealed gives
+that up: it then lies alone, and opening it to read changes nothing beside it either.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +46,10 @@ _FAILURES = (pysqlite3.Error, UnicodeDecodeError)
 """What the driver raises; a damaged file can break even the text of an error message."""
 
 
+class NewerSchemaError(EnvironmentProblemError):
+    """The file was written by a newer version: nothing is wrong with it, and this version can not judge it."""
+
+
 class SqliteTables:
     """A connection to the ledger's tables in a SQLite file.
 
@@ -57,7 +65,7 @@ class SqliteTables:
     Raises
     ------
     EnvironmentProblemError
-        If the file can not be opened, is no ledger or was written by a newer version.
+        If the file can not be opened, is no ledger or was written by a newer version (`NewerSchemaError`).
     """
 
     def __init__(self, path: Path, *, durable: bool = True, readonly: bool = False) -> None:
@@ -68,10 +76,12 @@ class SqliteTables:
             self._db = pysqlite3.connect(address, isolation_level=None, timeout=30, uri=True)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
-                message = f"ledger {path} has schema {version}, this version knows up to {SCHEMA_VERSION}"
-                raise EnvironmentProblemError(message)
+                known = f"this version knows up to {SCHEMA_VERSION}: use a newer one"
+                message = f"ledger {path} has schema {version}, {known}"
+                raise NewerSchemaError(message)
             if not readonly:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                if version == 0:
+                    self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
                 self._upgrade(version)
         except _FAILURES as error:
@@ -118,6 +128,10 @@ class SqliteTables:
         except EnvironmentProblemError as error:
             return [str(error)]
         return [fault for fault in found if fault != "ok"]
+
+    def lie_alone(self) -> None:
+        """Give up the write-ahead log: the file holds everything, and readers leave no other beside it."""
+        self.run("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
         """Move everything from the write-ahead log into the file and close it."""
