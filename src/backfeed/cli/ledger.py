@@ -226,7 +226,10 @@ def backup(
     from backfeed.store.ledger_backup import copy_ledger  # noqa: PLC0415
     from backfeed.store.ledger_seal import open_ledger, seal_ledger  # noqa: PLC0415
 
-    with _open(run, readonly=True) as source, _open(target) if _is_server(target) else open_ledger(Path(target)) as copy:
+    with (
+        _open(run, readonly=True) as source,
+        _open(target) if _is_server(target) else open_ledger(Path(target)) as copy,
+    ):
         copied, head = copy_ledger(source, copy), source.hash()
     if not _is_server(target):
         seal_ledger(Path(target), _key(key_file))
