@@ -12,12 +12,15 @@ def stays(**columns):
         "charged_kwh": [10.0, 20.0],
         "valley_kwh": [5.0, 10.0],
         "discharged_kwh": [0.0, 6.0],
+        "cycled_kwh": [0.0, 4.0],
+        "cycled_valley_kwh": [0.0, 4.0],
         "need_kwh": [10.0, 14.0],
         "stay_h": [10.0, 12.0],
         "stay_valley_h": [8.0, 1.0],
         "charge_max_kw": [7.0, 7.0],
         "discharge_max_kw": [7.0, 7.0],
         "cycle_kwh": [30.0, 30.0],
+        "arrival_spare_kwh": [0.0, 0.0],
         "round_trip_efficiency": [0.81, 0.81],
         "private": [True, False],
     }
@@ -30,7 +33,7 @@ def targets(table=None, **changes):
 
 
 def test_the_gap_of_the_offpeak_share_is_split_at_what_the_stays_allow():
-    share = targets()["offpeak_share"]
+    share = targets(stays(discharge_max_kw=[0.0, 0.0]))["offpeak_share"]
     assert share.achieved == 0.5
     assert share.reachable == 17 / 24  # 10 of 10 kWh, 7 of 14 kWh
     assert not share.met
@@ -38,9 +41,24 @@ def test_the_gap_of_the_offpeak_share_is_split_at_what_the_stays_allow():
     assert share.structural == 0.0
 
 
+def test_what_is_bought_again_in_the_valley_is_within_reach_gross_and_not_net():
+    found = targets()
+    # The first car has time to discharge and to buy again within its 8 valley hours; the second has one valley hour.
+    again = reachable_discharge_kwh(stays())[0] / 0.81
+    assert abs(found["offpeak_share"].reachable - (10 + again + 7) / (10 + again + 14)) < 1e-12
+    assert found["offpeak_share_net"].reachable == 17 / 24
+    assert found["offpeak_share_net"].achieved == (15 - 4) / (30 - 4)
+
+
+def test_energy_that_came_with_the_car_may_be_sold_and_bought_again_net():
+    found = targets(stays(arrival_spare_kwh=[8.1, 0.0]))
+    assert abs(found["offpeak_share_net"].reachable - (10 + 10 + 7) / (10 + 10 + 14)) < 1e-12
+
+
 def test_only_private_piles_count_for_the_private_share():
     share = targets()["offpeak_share_private"]
     assert (share.achieved, share.reachable) == (0.5, 1.0)
+    assert targets()["offpeak_share_private_net"].reachable == 1.0
     assert targets(stays(private=[False, False]))["offpeak_share_private"].achieved is None
 
 
@@ -66,7 +84,12 @@ def test_a_stay_without_bidirectional_charger_or_without_spare_time_can_not_disc
 )
 def test_controllable_and_structural_always_make_up_the_gap(need, stay_h, achieved, required):
     table = stays(
-        charged_kwh=[need, need], valley_kwh=[achieved * need] * 2, need_kwh=[need] * 2, stay_h=[stay_h, stay_h / 2]
+        charged_kwh=[need, need],
+        valley_kwh=[achieved * need] * 2,
+        need_kwh=[need] * 2,
+        stay_h=[stay_h, stay_h / 2],
+        cycled_kwh=[0.0] * 2,
+        cycled_valley_kwh=[0.0] * 2,
     )
     for target in targets(table, requirements=Requirements(required, required, 500.0, 1e5)).values():
         assert target.controllable >= 0

@@ -27,7 +27,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class PilotTable(_Table, frozen=True):
-    """`[pilot]`: what the pilot is called, where and when it runs."""
+    """`[pilot]`: what the pilot is called, where and when it runs; project, city and province for the regulator."""
 
     name: str
     timezone: str
@@ -35,6 +35,9 @@ class PilotTable(_Table, frozen=True):
     days: int
     seed: int = 1
     currency: str = "CNY"
+    project: str = ""
+    city: str = ""
+    province: str = ""
 
 
 class SessionsTable(_Table, frozen=True):
@@ -81,6 +84,7 @@ class SiteTable(_Table, frozen=True):
     export_limit_kw: float = math.inf
     base_load_kw: float | None = None
     base_load_file: str | None = None
+    private: bool = True
 
 
 class TariffTable(_Table, frozen=True):

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backfeed import __version__
 from backfeed.app.assembly import LEDGER_FILE
@@ -219,7 +220,7 @@ def _summary(
     targets = {}
     if v2g is not None:
         targets = regulator_targets(
-            target_stays(truths["v2g"], worlds["v2g"].sessions, prices, scene.world),
+            target_stays(truths["v2g"], worlds["v2g"].sessions, prices, scene.world, _private(scene)),
             days=scene.pilot.pilot.days,
             discharge_power_kw=worlds["v2g"].result.discharge_power_max_kw,
             discharge_rated_kw=discharge_rated_kw(truths["v2g"]),
@@ -233,6 +234,13 @@ def _summary(
         ledger=_ledger(_shown(runs).folder / LEDGER_FILE),
         run=_facts(scene, _shown(runs)),
     )
+
+
+def _private(scene: Scene) -> NDArray[np.bool_]:
+    """Return which sessions stand at private piles, shape `(session,)`."""
+    public = {site.id for site in scene.pilot.sites if not site.private}
+    site_of = scene.enrolment.site_of_location
+    return np.array([site_of[location] not in public for location in scene.sessions.location], dtype=np.bool_)
 
 
 def _ledger(ledger: Path) -> dict[str, LedgerUnit | bool]:

@@ -25,6 +25,7 @@ from backfeed.app.config import Pilot, load_pilot
 from backfeed.app.dispatching import Policy
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.live_view import LiveView
+from backfeed.app.project import write_project
 from backfeed.app.resume import first_open_day, sole_use
 from backfeed.app.scene import Scene, prices_over, set_scene, tariff_of
 from backfeed.app.stations import StationRegister
@@ -224,6 +225,7 @@ async def _serve(
         say(f"note: tariff {scene.tariff.tariff_id} is valid until {scene.tariff.provenance.valid_until}")
     for problem in register.strangers(scene.enrolment.sites):
         say(f"warning: {problem}")
+    write_project(scene, data, simulated=options.simulate)
     door = Door(register, scene.enrolment, say)
     async with AsyncExitStack() as stack:
         http = bound_socket(options.host, options.http_port)

@@ -9,6 +9,7 @@ their truth.
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.session import PastSession, SessionTable
 from backfeed.fleet.site import Site
 from backfeed.market.demand_response import Direction, Invitation
-from backfeed.market.price import PriceSeries
+from backfeed.market.price import PriceSeries, validity_problems
 from backfeed.market.tariff import Tariff, load_tariff, price_axis
 from backfeed.meter.baseline import METHODS
 from backfeed.meter.interval import INTERVAL_MS
@@ -85,6 +86,12 @@ class Scene:
     prices: PriceSeries
     tariff: Tariff
     invitations: tuple[Invitation, ...]
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What a reader has to know of the tariff: rules that do not hold on all days of the window."""
+        table = self.pilot.pilot
+        return validity_problems(self.tariff, table.start, table.start + timedelta(days=table.days - 1))
 
     @property
     def window_axis(self) -> TimeAxis:

@@ -14,6 +14,7 @@ from pathlib import Path
 from backfeed.app.assembly import DAYS_FOLDER, EVENTS_FILE, LEDGER_FILE
 from backfeed.app.dispatching import Policy
 from backfeed.app.judging import judge_run
+from backfeed.app.project import PROJECT_FILE
 from backfeed.app.reporting import write_report
 from backfeed.app.scene import load_scene
 from backfeed.app.workers import worker_context
@@ -88,7 +89,7 @@ def clear_run(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         # The summary goes first: a folder without one holds no whole run.
-        for name in (SUMMARY_FILE, "report.html"):
+        for name in (SUMMARY_FILE, "report.html", PROJECT_FILE):
             (out / name).unlink(missing_ok=True)
         for name in (EVENTS_FILE, LEDGER_FILE):
             for file in out.glob(f"{name}*"):

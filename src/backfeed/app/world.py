@@ -17,6 +17,7 @@ from backfeed.app.assembly import LEDGER_FILE, Parts, assemble
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.loop import run_virtual
+from backfeed.app.project import write_project
 from backfeed.app.scene import Scene, load_scene
 from backfeed.app.workers import InlineWorkers
 from backfeed.core.clock import Clock, LoopClock
@@ -91,6 +92,7 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
     scene = load_scene(spec.pilot, spec.seed)
     traffic = Traffic()
     spec.folder.mkdir(parents=True, exist_ok=True)
+    write_project(scene, spec.folder, simulated=True)
     parts, truth, ledger_hash = run_virtual(_play(scene, spec, traffic, progress), traffic)
     seal_ledger(spec.folder / LEDGER_FILE)
     return WorldRun(

@@ -28,6 +28,7 @@ COMMANDS = {
     "tariff": "Show tariffs and what they charge.",
     "battery": "Car models, and what a day does to a battery.",
     "ledger": "Verify and read a ledger.",
+    "report": "Report runs to the regulator.",
 }
 """Sub-commands and their line of help, in the order of `--help`.
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from backfeed.report.chart import Scale, dot, figure, legend, line, number, percent, rect, text, ticks
+from backfeed.report.chart import Scale, dot, figure, legend, line, number, rect, text, ticks
+from backfeed.report.key_rows import is_share, target_amount
 from backfeed.report.run_report import GapCause, OwnerRow
 from backfeed.report.summary import Target, TargetName, WorldName, WorldResult
 from backfeed.report.words import has_words, svg, words
@@ -13,8 +14,6 @@ WIDTH: Final = 1080
 _NAMES: Final = 190
 _RIGHT: Final = WIDTH - 24
 _BAR: Final = 24
-_SHARE_TARGETS: Final = ("offpeak_share", "offpeak_share_private")
-_UNITS: Final = {"discharge_power_kw": "kW", "discharged_kwh_per_year": "kWh"}
 
 _PARTS: Final = (
     ("energy_cost", -1.0, "fill-energy"),
@@ -100,7 +99,7 @@ def targets_figure(targets: Mapping[TargetName, Target]) -> str:
     for row, (name, target) in enumerate(targets.items()):
         y = 52 + 62 * row
         parts.append(text(x0 - 14, y + 17, svg(words(name)), "name", "end"))
-        top = 1.0 if name in _SHARE_TARGETS else 1.3 * max(target.required, target.achieved or 0.0)
+        top = 1.0 if is_share(name) else 1.3 * max(target.required, target.achieved or 0.0)
         x = Scale(0, top, x0, x1)
         parts.append(rect(x0, y, x1 - x0, _BAR, "fill-track"))
         if target.achieved is None or target.reachable is None:
@@ -108,7 +107,14 @@ def targets_figure(targets: Mapping[TargetName, Target]) -> str:
             continue
         reach = x.at(min(target.reachable, top))
         parts.append(
-            rect(x0, y, reach - x0, _BAR, "fill-reach", f"{words('reachable').en}: {_amount(name, target.reachable)}")
+            rect(
+                x0,
+                y,
+                reach - x0,
+                _BAR,
+                "fill-reach",
+                f"{words('reachable').en}: {target_amount(name, target.reachable)}",
+            )
         )
         parts.append(
             rect(x0, y + 5, x.at(target.achieved) - x0, _BAR - 10, "fill-met" if target.met else "fill-missed")
@@ -116,15 +122,21 @@ def targets_figure(targets: Mapping[TargetName, Target]) -> str:
         need = x.at(target.required)
         parts += [line(need, y - 5, need, y + _BAR + 5, "mark")]
         parts.append(
-            text(need, y + _BAR + 18, svg(words("required", value=_amount(name, target.required))), "tick", "middle")
+            text(
+                need,
+                y + _BAR + 18,
+                svg(words("required", value=target_amount(name, target.required))),
+                "tick",
+                "middle",
+            )
         )
         verdict = svg(words("met" if target.met else "missed"))
-        parts.append(text(x1 + 20, y + 8, f"{_amount(name, target.achieved)} \u00b7 {verdict}", "value"))
+        parts.append(text(x1 + 20, y + 8, f"{target_amount(name, target.achieved)} \u00b7 {verdict}", "value"))
         if not target.met:
             split = words(
                 "gap_split",
-                controllable=_amount(name, target.controllable),
-                structural=_amount(name, target.structural),
+                controllable=target_amount(name, target.controllable),
+                structural=target_amount(name, target.structural),
             )
             parts.append(text(x1 + 20, y + 27, svg(split), "tick"))
     entries = [
@@ -151,10 +163,6 @@ def gap_figure(amounts: Mapping[GapCause, float], currency: str, title: str, kin
     bottom = 36 + 34 * len(amounts)
     parts.append(line(x.at(0), 30, x.at(0), bottom - 8, "zero"))
     return figure(width, bottom, "".join(parts), words(title).en)
-
-
-def _amount(name: str, value: float) -> str:
-    return percent(value) if name in _SHARE_TARGETS else f"{number(value)} {_UNITS[name]}"
 
 
 def _instrument(name: str) -> str:

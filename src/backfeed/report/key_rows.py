@@ -6,7 +6,7 @@ from typing import Final
 
 from backfeed.report.chart import number, percent
 from backfeed.report.run_report import RunReport, Words
-from backfeed.report.summary import WORLD_NAMES, WorldName, WorldResult
+from backfeed.report.summary import WORLD_NAMES, TargetName, WorldName, WorldResult
 from backfeed.report.words import words
 
 
@@ -100,6 +100,18 @@ def figures_of(report: RunReport) -> list[KeyFigure]:
         told = words("ledger_ok" if verified else "ledger_bad")
         figures.append(KeyFigure("\u2713" if verified else "\u2717", told, words("ledger_note"), verified))
     return figures
+
+
+def is_share(name: TargetName) -> bool:
+    """Return whether a target of the regulator is a share, and not a power or an energy."""
+    return name.startswith("offpeak_share")
+
+
+def target_amount(name: TargetName, value: float) -> str:
+    """Return an amount of a target of the regulator in its unit."""
+    if is_share(name):
+        return percent(value)
+    return f"{number(value)} {'kW' if name == 'discharge_power_kw' else 'kWh'}"
 
 
 def _captured(report: RunReport) -> list[KeyFigure]:

@@ -29,7 +29,7 @@ from backfeed.report.run_report import RunReport
 from backfeed.report.words import html, html_of
 
 _PAGE: Final = """<!doctype html>
-<html lang="en" data-lang="en" data-theme="light">
+<html lang="{lang}" data-lang="{lang}"{asked} data-theme="light">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -65,19 +65,43 @@ def render_page(report: RunReport) -> str:
         run_section(report),
         next_section(report),
     ]
+    return whole_page(f"{report.title} \u2013 Backfeed", report.timezone, body)
+
+
+def whole_page(title: str, timezone: str, body: Iterable[str], language: str = "") -> str:
+    """Return a page with the report's style and script around its sections.
+
+    Parameters
+    ----------
+    title
+        Of the document.
+    timezone
+        Whose clock pointers read instants on.
+    body
+        Sections; those without content are left out.
+    language
+        `en` or `zh` to open in that language; by default the reader's own.
+    """
     return _PAGE.format(
-        title=escape(f"{report.title} \u2013 Backfeed"),
+        lang=language or "en",
+        asked=f' data-asked="{language}"' if language else "",
+        title=escape(title),
         style=_asset("report.css"),
         script=_asset("report.js"),
-        zone=escape(report.timezone),
+        zone=escape(timezone),
         body=_joined(body),
     )
 
 
 def write_page(report: RunReport, path: Path) -> None:
-    """Write the page in one piece: a reader sees the old file or the new one, never half."""
+    """Write the page of a run; see `write_text`."""
+    write_text(render_page(report), path)
+
+
+def write_text(content: str, path: Path) -> None:
+    """Write a text in one piece: a reader sees the old file or the new one, never half."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(render_page(report), encoding="utf-8")
+    partial.write_text(content, encoding="utf-8")
     partial.replace(path)
 
 

@@ -25,7 +25,14 @@ WORLD_NAMES: Final[tuple[WorldName, ...]] = get_args(WorldName)
 StatementKind = Literal["kept", "broken", "none"]
 STATEMENT_KINDS: Final[tuple[StatementKind, ...]] = get_args(StatementKind)
 
-TargetName = Literal["offpeak_share", "offpeak_share_private", "discharge_power_kw", "discharged_kwh_per_year"]
+TargetName = Literal[
+    "offpeak_share",
+    "offpeak_share_net",
+    "offpeak_share_private",
+    "offpeak_share_private_net",
+    "discharge_power_kw",
+    "discharged_kwh_per_year",
+]
 TARGET_NAMES: Final[tuple[TargetName, ...]] = get_args(TargetName)
 
 SCHEMA_FILE: Final = "summary.schema.json"

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backfeed.report.chart import number, percent
-from backfeed.report.key_rows import figures_of, world_rows
+from backfeed.report.key_rows import figures_of, target_amount, world_rows
 from backfeed.report.run_report import RunReport
 from backfeed.report.summary import WORLD_NAMES, Target, TargetName
 from backfeed.report.words import words
@@ -72,16 +72,9 @@ def _target_line(name: TargetName, target: Target) -> Text:
         return Text(f"{words(name).en}: nothing to measure", style="dim")
     verdict = ("met", "green") if target.met else ("missed", "yellow")
     line = Text.assemble(
-        f"{words(name).en}: {_amount(name, target.achieved)} of {_amount(name, target.required)}, ", verdict
+        f"{words(name).en}: {target_amount(name, target.achieved)} of {target_amount(name, target.required)}, ", verdict
     )
     if not target.met:
-        line.append(
-            f" (controllable {_amount(name, target.controllable)}, structural {_amount(name, target.structural)})"
-        )
+        parts = (target_amount(name, part) for part in (target.controllable, target.structural))
+        line.append(" (controllable {}, structural {})".format(*parts))
     return line
-
-
-def _amount(name: TargetName, value: float) -> str:
-    if name in ("offpeak_share", "offpeak_share_private"):
-        return percent(value)
-    return f"{number(value)} {'kW' if name == 'discharge_power_kw' else 'kWh'}"

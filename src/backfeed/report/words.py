@@ -4,14 +4,22 @@ import tomllib
 from functools import cache
 from html import escape
 from importlib import resources
+from typing import Final
 
 from backfeed.report.run_report import Words
+
+_FILES: Final = ("words.toml", "words-regulator.toml")
 
 
 @cache
 def _all_words() -> dict[str, Words]:
-    text = resources.files("backfeed.report").joinpath("data", "words.toml").read_text(encoding="utf-8")
-    return {key: Words(entry["en"], entry["zh"]) for key, entry in tomllib.loads(text).items()}
+    found: dict[str, Words] = {}
+    for name in _FILES:
+        text = resources.files("backfeed.report").joinpath("data", name).read_text(encoding="utf-8")
+        told = {key: Words(entry["en"], entry["zh"]) for key, entry in tomllib.loads(text).items()}
+        assert not found.keys() & told.keys(), f"{name} names words that another file has"
+        found |= told
+    return found
 
 
 def words(key: str, **values: str) -> Words:

@@ -42,7 +42,7 @@ def write_detail(folder: Path, day: str, intervals: IntervalTable) -> str:
     )
     folder.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(folder / f"{day}.parquet")
-    return _content_hash(frame)
+    return content_hash(frame)
 
 
 def has_rows(detail: Path) -> bool:
@@ -88,7 +88,7 @@ def _day_problems(folder: Path, day: str, named: str, posted: dict[tuple[str, st
     except (pl.exceptions.PolarsError, OSError) as error:
         return [Problem(str(path), f"can not be read: {error}")]
     problems = []
-    if _content_hash(frame) != named:
+    if content_hash(frame) != named:
         problems.append(Problem(str(path), "its content is not the one that the books name"))
     metered = {
         (day, f"{owner}@{site}", code): int(energy)
@@ -103,5 +103,6 @@ def _day_problems(folder: Path, day: str, named: str, posted: dict[tuple[str, st
     return problems
 
 
-def _content_hash(frame: "pl.DataFrame") -> str:
+def content_hash(frame: "pl.DataFrame") -> str:
+    """Return the hash of a day's rows as CSV, which the books name."""
     return hashlib.sha256(frame.write_csv().encode()).hexdigest()

@@ -56,7 +56,7 @@ CREATE TABLE event (
     chain BLOB NOT NULL
 )
 """
-_GENESIS = bytes(hashlib.sha256().digest_size)
+GENESIS = bytes(hashlib.sha256().digest_size)
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
@@ -163,7 +163,7 @@ class EventLog:
         """Return the sequence number of the first row that the chain contradicts, if any."""
         reader = sqlite3.connect(self._path)
         try:
-            chain, expected = _GENESIS, 1
+            chain, expected = GENESIS, 1
             for seq, body, link in reader.execute("SELECT seq, body, chain FROM event ORDER BY seq"):
                 chain = hashlib.sha256(chain + body).digest()
                 if seq != expected or link != chain:
@@ -305,4 +305,4 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _end_of(connection: sqlite3.Connection) -> tuple[int, bytes]:
     last = connection.execute("SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-    return (0, _GENESIS) if last is None else (int(last[0]), bytes(last[1]))
+    return (0, GENESIS) if last is None else (int(last[0]), bytes(last[1]))

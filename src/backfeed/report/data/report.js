@@ -7,7 +7,7 @@
   };
   const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = memory.get("backfeed-theme") || (dark ? "dark" : "light");
-  root.dataset.lang = memory.get("backfeed-lang") || ((navigator.language || "en").startsWith("zh") ? "zh" : "en");
+  root.dataset.lang = root.dataset.asked || memory.get("backfeed-lang") || ((navigator.language || "en").startsWith("zh") ? "zh" : "en");
   const toggle = (id, key, first, second) => document.getElementById(id).addEventListener("click", () => {
     root.dataset[key] = root.dataset[key] === first ? second : first;
     memory.set("backfeed-" + key, root.dataset[key]);
