@@ -20,6 +20,7 @@ from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterBook, Meter
 from backfeed.settle.account import Instrument, Role, holder_of
 from backfeed.settle.offer import Offer
 from backfeed.settle.postings import DeliveredEvent, Parties, SettlementDay, award_transfer, settle_day
+from backfeed.settle.retail import lots
 from backfeed.settle.statement import make_statements
 from backfeed.settle.transfer import Code, Phase, balances, corrections, faults, net_effect, reservations
 from backfeed.settle.waterfall import Shares
@@ -75,7 +76,7 @@ def test_one_car_pays_for_what_it_took_and_earns_what_it_gave():
     assert held["owner:ann:CNY"] == owner - bill
     assert held["retailer:retailer:CNY"] == bill
     assert held["grid:grid:CNY"] == -7_701_000
-    assert held["subsidy:subsidy:CNY"] == -5_600_000
+    assert held["subsidy:guangzhou-v2g:CNY"] == -5_600_000
     assert held["site:garage:CNY"] == round((revenue - floor) * 0.1)
     assert held["owner:ann:Wh"] == 2_000
     assert held["owner:ann:CNY-wear"] == -1_000_000
@@ -147,7 +148,9 @@ def test_money_agrees_with_a_recomputation_in_fractions(rows):
         v for a, v in held.items() if a.endswith(":CNY") and holder_of(a)[0] in (Role.OWNER, Role.SITE, Role.AGGREGATOR)
     )
     assert abs(inside - net * 1000) <= 2 * len(rows) + 2
-    outside = held.get("retailer:retailer:CNY", 0) + held.get("grid:grid:CNY", 0) + held.get("subsidy:subsidy:CNY", 0)
+    outside = (
+        held.get("retailer:retailer:CNY", 0) + held.get("grid:grid:CNY", 0) + held.get("subsidy:guangzhou-v2g:CNY", 0)
+    )
     assert outside + inside + held.get("rounding:backfeed:CNY", 0) == 0
 
 
@@ -228,9 +231,42 @@ def test_energy_driven_in_a_circle_behind_one_meter_earns_nothing():
     held = balances(circle.transfers)
     assert still == {}
     assert (
-        held.get("grid:grid:CNY", 0) == held.get("subsidy:subsidy:CNY", 0) == held.get("retailer:retailer:CNY", 0) == 0
+        held.get("grid:grid:CNY", 0)
+        == held.get("subsidy:guangzhou-v2g:CNY", 0)
+        == held.get("retailer:retailer:CNY", 0)
+        == 0
     )
     assert held["owner:bob:CNY"] < 0
+
+
+def test_fixed_prices_and_points_are_for_energy_that_reaches_the_grid():
+    offer = Offer("f", Shares(Decimal(0), Decimal(0)), of_spread=False, per_kwh=Decimal(1), points_per_kwh=Decimal(1))
+    circle = [("ann", "garage", 60, 0, 5_000), ("bob", "garage", 60, 5_000, 0), ("ann", "garage", 61, 0, 1_000)]
+    day = settled(circle, Parties(default_offer=offer))
+    assert [o.split.owner_floor_micro for o in day.owners] == [1_000_000, 0]
+    assert balances(day.transfers)["owner:ann:points"] == 1_000_000
+
+
+def test_two_subsidies_are_paid_from_their_own_accounts_each_to_its_cap():
+    part = PRICES.subsidies[0]
+    both = (part, replace(part, name="city", per_kwh=(Decimal("0.1"),) * 96))
+    prices = replace(PRICES, subsidies=both)
+    rows = [("ann", "garage", 60, 0, 10_000)]
+    left = {"guangzhou-v2g": 6_000_000, "city": 5_000_000}
+    day = settle_day(SettlementDay("d", AXIS.end_ms, table(rows), prices, {}, subsidies_left_micro=left), Parties())
+    held = balances(day.transfers)
+    assert (held["subsidy:guangzhou-v2g:CNY"], held["subsidy:city:CNY"]) == (-6_000_000, -1_000_000)
+
+
+def test_a_site_has_an_offer_for_those_without_one_of_their_own():
+    site, own = (
+        Offer(name, Shares(Decimal(0), Decimal(0)), of_spread=False, per_kwh=Decimal(n))
+        for n, name in enumerate("so", 1)
+    )
+    parties = Parties(offers={"ann": own}, site_offers={"garage": site})
+    rows = [(who, where, 60, 0, 1_000) for who in ("ann", "bob") for where in ("garage", "office")]
+    day = settled(rows, parties)
+    assert [o.split.owner_floor_micro for o in day.owners][:3] == [2_000_000, 2_000_000, 1_000_000]
 
 
 def test_the_same_energy_at_two_sites_is_sold_and_bought():
@@ -248,9 +284,12 @@ def test_wear_beyond_the_revenue_is_topped_up_from_the_aggregators_own_funds():
 
 def test_a_subsidy_stops_at_its_cap():
     rows = [("ann", "garage", 60, 0, 10_000), ("bob", "office", 60, 0, 30_000)]
-    day = settled(rows, subsidy_left_micro=4_000_000)
+    day = settled(rows, subsidies_left_micro={"guangzhou-v2g": 4_000_000})
     assert [o.subsidy_micro for o in day.owners] == [1_000_000, 3_000_000]
-    assert balances(settled(rows, subsidy_left_micro=0).transfers).get("subsidy:subsidy:CNY", 0) == 0
+    assert (
+        balances(settled(rows, subsidies_left_micro={"guangzhou-v2g": 0}).transfers).get("subsidy:guangzhou-v2g:CNY", 0)
+        == 0
+    )
 
 
 def event(delivered, kind=Direction.PEAK_SHAVE, **more):
@@ -360,7 +399,7 @@ def test_fixed_parts_of_an_offer_are_owed_whatever_the_market_paid():
         [("ann", "garage", 60, 0, 10_000)],
         Parties(offers={"ann": offer}),
         events=(happened,),
-        plugged_h={"ann": Decimal(9)},
+        plugged_h={("ann", "garage"): Decimal(9), ("ann", "office"): Decimal(50)},
     )
     assert balances(with_promise(day, happened))["owner:ann:CNY"] == 5_000_000 + 900_000 + 3_000_000
 
@@ -461,6 +500,7 @@ def test_the_cheapest_price_is_that_of_the_day_and_not_of_the_whole_axis(yesterd
         axis=TimeAxis(AXIS.start_ms - 96 * INTERVAL_MS, INTERVAL_MS, 288),
         buy=tuple(price + shift for shift in (yesterday, 1, tomorrow) for price in PRICES.buy),
         **{name: getattr(PRICES, name) * 3 for name in ("sell", "subsidy")},
+        subsidies=tuple(replace(each, per_kwh=each.per_kwh * 3) for each in PRICES.subsidies),
     )
     day = SettlementDay("2026-07-20", AXIS.end_ms, table([("ann", "garage", 60, 0, 10_000)]), long, {})
     assert settle_day(day, Parties()).owners[0].split.owner_floor_micro == 12_356_000
@@ -481,3 +521,16 @@ def test_wear_is_divided_by_what_was_given_at_each_site_or_evenly():
     assert [o.wear_micro for o in settled(given_wh, wear_micro={"ann": 400}).owners] == [300, 100]
     taken = [("ann", "garage", 60, 3_000, 0), ("ann", "office", 70, 1_000, 0)]
     assert [o.wear_micro for o in settled(taken, wear_micro={"ann": 400, "nobody": 0}).owners] == [200, 200]
+
+
+def test_a_reminder_of_when_it_lapses_stands_in_every_payout_of_an_instrument():
+    offer = Offer(
+        "c",
+        Shares(Decimal(1), Decimal(0)),
+        of_spread=False,
+        paid_in=((Instrument.COUPON, Decimal(1)),),
+        expires_after_days=9,
+    )
+    made = settled([("ann", "garage", 60, 0, 1_000)], Parties(default_offer=offer)).transfers
+    [lot] = lots(made, "CNY-coupon")
+    assert (lot.day, lot.lapses) == ("2026-07-20", date(2026, 7, 29))

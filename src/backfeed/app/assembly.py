@@ -88,6 +88,7 @@ class Parts:
         """Settle the days that are left."""
         while self._closed < self.days:
             self._close_next()
+        self.settling.close_period(self.first_day + timedelta(days=self.days - 1))
 
     def _close_next(self) -> None:
         self.settling.close_day(self.first_day + timedelta(days=self._closed))
@@ -170,7 +171,16 @@ async def assemble(
         policy, enrolment, knowledge, planning, dispatching, steering, demand, log, clock, control_interval_ms
     )
     log.subscribe(platform.on_committed)
-    settling = Settling(knowledge, demand, scene.prices, ledger, Parties(), folder / DAYS_FOLDER)
+    settling = Settling(
+        knowledge,
+        demand,
+        scene.prices,
+        ledger,
+        Parties(),
+        folder / DAYS_FOLDER,
+        scene.contracts,
+        keeps_whole=pilot.offers.guarantee and policy is not Policy.UNMANAGED,
+    )
     for event in log.read():
         platform.on_committed(event)
         steering.recall(event)

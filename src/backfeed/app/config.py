@@ -108,6 +108,32 @@ class EventTable(_Table, frozen=True):
     baseline: str = "mean-5-workdays"
 
 
+class SubsidyTable(_Table, frozen=True):
+    """`[[subsidies]]`: an amount granted of one of the tariff's subsidies, and its cap if it has another one."""
+
+    name: str
+    per_kwh: float
+    cap_per_year: float | None = None
+
+
+class OffersTable(_Table, frozen=True):
+    """`[offers]`: what may be promised, what is promised unless agreed otherwise, whether owners are kept whole."""
+
+    file: str | None = None
+    default: str = "share-of-spread"
+    guarantee: bool = True
+
+
+class ContractTable(_Table, frozen=True):
+    """`[[contracts]]`: owners or sites that have agreed to an offer from a day on; an empty offer is a no."""
+
+    offer: str
+    since: dt.date
+    owners: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    holder: str = ""
+
+
 class PlanTable(_Table, frozen=True):
     """`[plan]`: how the rolling plan looks ahead, and what breaking a promise costs."""
 
@@ -128,6 +154,9 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[SiteTable, ...]
     tariff: TariffTable
     events: tuple[EventTable, ...]
+    subsidies: tuple[SubsidyTable, ...]
+    offers: OffersTable
+    contracts: tuple[ContractTable, ...]
     plan: PlanTable
     config_hash: str
 
@@ -158,9 +187,10 @@ _SINGLE = {
     "drivers": DriversTable,
     "owner_defaults": OwnerDefaultsTable,
     "tariff": TariffTable,
+    "offers": OffersTable,
     "plan": PlanTable,
 }
-_REPEATED = {"sites": SiteTable, "events": EventTable}
+_REPEATED = {"sites": SiteTable, "events": EventTable, "subsidies": SubsidyTable, "contracts": ContractTable}
 _REQUIRED = ("pilot", "sessions", "tariff")
 
 _T = TypeVar("_T", bound=_Table)
@@ -304,6 +334,12 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
+    found.extend(
+        Problem(f"{pilot.path} [[subsidies]] {subsidy.name} {key}", f"expected 0 or more, found {value!r}")
+        for subsidy in pilot.subsidies
+        for key, value in (("per_kwh", subsidy.per_kwh), ("cap_per_year", subsidy.cap_per_year))
+        if value is not None and not (math.isfinite(value) and value >= 0)
+    )
     return found
 
 

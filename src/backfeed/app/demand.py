@@ -28,6 +28,7 @@ from backfeed.market.demand_response import (
     settle_delivery,
 )
 from backfeed.meter.baseline import Baseline, History, baseline
+from backfeed.meter.gaming import Finding, raised_baseline
 from backfeed.meter.interval import INTERVAL_MS
 
 OFFERED_SHARE = 1.0
@@ -35,6 +36,9 @@ OFFERED_SHARE = 1.0
 prepared for it."""
 
 LOOK_BACK_DAYS = 7
+
+EXPECTED_BEFORE_MS = 7 * MS_PER_DAY
+"""How long before an invitation it can be expected: hot days are forecast a week ahead."""
 
 SUSTAINED_H = 2.0
 """How long offered power must last: what a battery can give is spread over this."""
@@ -161,6 +165,12 @@ class DemandDesk:
             payment = settle_delivery(self.programme, given.promised_wh, moved, given.price_per_kwh)
             found.append(Delivery(commitment, given, frozen, metered, payment))
         return found
+
+    def raised(self, invitation: Invitation) -> tuple[Finding, ...]:
+        """Return whether the baseline of an invitation was driven up by who could expect it."""
+        _, used = self._awards[invitation.id]
+        history = self._history(invitation.invited_at_ms)
+        return raised_baseline(invitation.id, history, used, invitation.invited_at_ms, EXPECTED_BEFORE_MS)
 
     def _history(self, now_ms: int) -> History:
         table = self.knowledge.meter.table(self.knowledge.meter_keys)

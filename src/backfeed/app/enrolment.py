@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -35,6 +35,8 @@ class Enrolment:
         The time zone of the sites.
     registered
         The site of a station from outside, None for a station that is not registered.
+    consents
+        Whether an owner's car may be discharged at a site on a local day.
     """
 
     sites: Mapping[str, Site]
@@ -44,6 +46,11 @@ class Enrolment:
     charger_power_kw: float
     zone: ZoneInfo
     registered: Callable[[str], str | None] = lambda _station: None
+    consents: Callable[[str, str, date], bool] | None = None
+
+    def may_discharge(self, owner_id: str, site_id: str, now_ms: int) -> bool:
+        """Return whether an owner's car may be discharged at a site now: unless the owner, or the site, has said no."""
+        return self.consents is None or self.consents(owner_id, site_id, local_datetime(now_ms, self.zone).date())
 
     def utc_offset_ms(self, axis: TimeAxis) -> NDArray[np.int64]:
         """Return how far the sites' wall clock is ahead of UTC at the steps of an axis."""

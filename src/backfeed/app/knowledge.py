@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.app.enrolment import Enrolment
+from backfeed.app.stays import StayBook
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise
@@ -113,11 +114,13 @@ class Knowledge:
     state: FleetState = field(default_factory=FleetState)
     repeated: int = 0
     meter_keys: list[MeterKey] = field(default_factory=list)
+    stays: StayBook = field(default_factory=StayBook)
     _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
     _owner_of: dict[tuple[str, str], Owner] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
         """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
+        self.stays.learn(event)
         match event:
             case TransactionChanged():
                 return self._learn_transaction(event)
@@ -251,6 +254,8 @@ class Knowledge:
         low, high = energy_now(belief, plug, owner)
         rated_kw = self.enrolment.charger_power_kw
         said_charge, said_discharge = plug.charge_max_kw, plug.discharge_max_kw
+        if not self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms):
+            said_discharge = 0.0
         return Car(
             plug=plug,
             owner=owner,

@@ -167,7 +167,9 @@ def live_scene(pilot: Pilot, first_day: date, now_ms: int, register: StationRegi
     scene = set_scene(moved, needs_sessions=options.simulate)
     service = _replaced(moved, start=first_day, days=(today - first_day).days + LIVE_DAYS)
     enrolment = replace(scene.enrolment, registered=register.site_of)
-    scene = replace(scene, pilot=service, prices=prices_over(service, tariff), enrolment=enrolment)
+    # From the first of the month on: its end looks back at what charging at once would have cost.
+    month = _replaced(service, start=first_day.replace(day=1), days=service.pilot.days + first_day.day - 1)
+    scene = replace(scene, pilot=service, prices=prices_over(month, tariff), enrolment=enrolment)
     if not options.simulate:
         return scene
     world = replace(

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from backfeed.app.config import EventTable, Pilot, SiteTable, load_pilot
+from backfeed.app.contracting import contracts_of
 from backfeed.app.enrolment import Enrolment
 from backfeed.battery.catalogue import CAR_MODELS
 from backfeed.battery.chemistry import Chemistry
@@ -32,9 +33,10 @@ from backfeed.fleet.session import PastSession, SessionTable
 from backfeed.fleet.site import Site
 from backfeed.market.demand_response import Direction, Invitation
 from backfeed.market.price import PriceSeries, validity_problems
-from backfeed.market.tariff import Tariff, load_tariff, price_axis
+from backfeed.market.tariff import Tariff, grant_subsidy, load_tariff, price_axis
 from backfeed.meter.baseline import METHODS
 from backfeed.meter.interval import INTERVAL_MS
+from backfeed.settle.contract import Contracts
 from backfeed.sim.columns import Rejection, Visits, WorldConfig, WorldSessions
 from backfeed.sim.world import draw_world
 
@@ -73,6 +75,8 @@ class Scene:
         The rules the prices come from.
     invitations
         Of the demand-response programme, by the instant of the invitation.
+    contracts
+        What owners have agreed to.
     """
 
     pilot: Pilot
@@ -86,6 +90,7 @@ class Scene:
     prices: PriceSeries
     tariff: Tariff
     invitations: tuple[Invitation, ...]
+    contracts: Contracts
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -129,6 +134,10 @@ def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
     visits = visits_of(inside)
     sessions, rejections = draw_world(visits, config, Streams(pilot.pilot.seed))
     tariff = tariff_of(pilot)
+    enrolment = _enrol(pilot, sessions, table)
+    contracts = contracts_of(pilot, frozenset(enrolment.sites))
+    if contracts.has_opted_out:
+        enrolment = replace(enrolment, consents=contracts.consents)
     return Scene(
         pilot=pilot,
         visits=visits,
@@ -136,11 +145,12 @@ def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
         rejections=(*_rejected_rows(file, {row.row for row in refused}), *rejections),
         rows_total=len(inside) + len(refused),
         history=_history(pilot, table),
-        enrolment=_enrol(pilot, sessions, table),
+        enrolment=enrolment,
         world=config,
         prices=prices_over(pilot, tariff),
         tariff=tariff,
         invitations=_invitations(pilot),
+        contracts=contracts,
     )
 
 
@@ -192,12 +202,16 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     said = table.base_price_per_kwh
     price = base_price if base_price is not None else (Decimal(str(said)) if said is not None else None)
     try:
-        return load_tariff(source, price)
+        tariff = load_tariff(source, price)
+        for granted in pilot.subsidies:
+            cap = None if granted.cap_per_year is None else Decimal(str(granted.cap_per_year))
+            tariff = grant_subsidy(tariff, granted.name, Decimal(str(granted.per_kwh)), cap)
     except InputError as error:
         key = "preset" if table.preset is not None else "file"
         raise InputError(
             [replace(each, where=f"{pilot.path} [tariff] {key}: {each.where}") for each in error.problems]
         ) from error
+    return tariff
 
 
 def prices_over(pilot: Pilot, tariff: Tariff) -> PriceSeries:

@@ -28,6 +28,15 @@ _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
+class SubsidySeries:
+    """One granted subsidy on an axis: what it pays per discharged kWh in every step, and its cap in a year."""
+
+    name: str
+    per_kwh: tuple[Decimal, ...]
+    cap_per_year: Decimal | None
+
+
+@dataclass(frozen=True)
 class PriceSeries:
     """Prices on an axis, exact and as floats.
 
@@ -46,6 +55,8 @@ class PriceSeries:
         The same prices as float64, for the optimiser.
     warnings
         What a reader has to know: rules that do not hold on days of this axis.
+    subsidies
+        The granted subsidies one by one; `subsidy` is their sum.
     """
 
     axis: TimeAxis
@@ -59,11 +70,12 @@ class PriceSeries:
     sell_per_kwh: NDArray[np.float64]
     subsidy_per_kwh: NDArray[np.float64]
     warnings: tuple[Problem, ...]
+    subsidies: tuple[SubsidySeries, ...] = ()
 
     def without_subsidy(self) -> "PriceSeries":
         """Return the same prices without subsidies, since these end."""
         nothing = (_ZERO,) * self.axis.count
-        return replace(self, subsidy=nothing, subsidy_per_kwh=np.zeros(self.axis.count))
+        return replace(self, subsidy=nothing, subsidy_per_kwh=np.zeros(self.axis.count), subsidies=())
 
 
 def validity_problems(tariff: Tariff, first: date, last: date) -> tuple[Problem, ...]:
@@ -133,8 +145,8 @@ def price_axis(
         for step, name in enumerate(sell_period)
     )
     buy = tuple(buy_of[name] for name in period)
-    subsidy_of = {day: _subsidy(tariff.subsidies, day) for day in dict.fromkeys(day for day, _ in steps)}
-    subsidy = tuple(subsidy_of[day] for day, _ in steps)
+    subsidies = _subsidies(tariff.subsidies, [day for day, _ in steps])
+    subsidy = tuple(sum((each.per_kwh[step] for each in subsidies), _ZERO) for step in range(axis.count))
     return PriceSeries(
         axis=axis,
         currency=tariff.currency,
@@ -147,6 +159,7 @@ def price_axis(
         sell_per_kwh=np.array([float(price) for price in sell]),
         subsidy_per_kwh=np.array([float(price) for price in subsidy]),
         warnings=validity_problems(tariff, steps[0][0], steps[-1][0]) if steps else (),
+        subsidies=subsidies,
     )
 
 
@@ -266,5 +279,11 @@ def _fees(tariff: Tariff, direction: str, period: str) -> Decimal:
     )
 
 
-def _subsidy(subsidies: Sequence[Subsidy], day: date) -> Decimal:
-    return sum((s.per_kwh for s in subsidies if not s.up_to and s.provenance.holds_on(day)), _ZERO)
+def _subsidies(subsidies: Sequence[Subsidy], days: Sequence[date]) -> tuple[SubsidySeries, ...]:
+    """Return every granted subsidy over the steps' local days."""
+    series = []
+    for each in subsidies:
+        if not each.up_to:
+            on = {day: each.per_kwh if each.provenance.holds_on(day) else _ZERO for day in dict.fromkeys(days)}
+            series.append(SubsidySeries(each.name, tuple(on[day] for day in days), each.cap_per_year))
+    return tuple(series)

@@ -62,8 +62,8 @@ def load_tariff(preset_or_path: str | Path, base_price: Decimal | str | None = N
     return replace(tariff, charge=replace(tariff.charge, base_per_kwh=Decimal(base_price)))
 
 
-def grant_subsidy(tariff: Tariff, name: str, per_kwh: Decimal) -> Tariff:
-    """Return the tariff with the granted amount of one of its up-to subsidies.
+def grant_subsidy(tariff: Tariff, name: str, per_kwh: Decimal, cap_per_year: Decimal | None = None) -> Tariff:
+    """Return the tariff with the granted amount of one of its up-to subsidies, and the grant's own cap if any.
 
     Raises
     ------
@@ -75,7 +75,9 @@ def grant_subsidy(tariff: Tariff, name: str, per_kwh: Decimal) -> Tariff:
         if subsidy.name == name and per_kwh > subsidy.per_kwh:
             what = f"{name} pays at most {subsidy.per_kwh}, found {per_kwh}"
             raise InputError([Problem(tariff.tariff_id, what)])
-        granted.append(replace(subsidy, per_kwh=per_kwh, up_to=False) if subsidy.name == name else subsidy)
+        cap = subsidy.cap_per_year if cap_per_year is None else cap_per_year
+        mine = replace(subsidy, per_kwh=per_kwh, up_to=False, cap_per_year=cap)
+        granted.append(mine if subsidy.name == name else subsidy)
     if not any(subsidy.name == name for subsidy in tariff.subsidies):
         raise InputError([Problem(tariff.tariff_id, f"has no subsidy named {name!r}")])
     return replace(tariff, subsidies=tuple(granted))

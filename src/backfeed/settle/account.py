@@ -24,6 +24,7 @@ class Role(StrEnum):
     CLEARING = "clearing"
     RETAILER = "retailer"
     GRID = "grid"
+    QUARANTINE = "quarantine"
     WEAR = "wear"
     SUBSIDY = "subsidy"
     ROUNDING = "rounding"

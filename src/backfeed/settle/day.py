@@ -24,23 +24,22 @@ class Parties:
         Names of the holders.
     programme_payer
         Who pays for demand response.
-    subsidy
-        Name of the account that granted subsidies are paid from.
-    offers, default_offer
-        What owners were promised, by owner, and the offer of those who have none of their own.
+    offers, site_offers, default_offer
+        What owners were promised, by owner; what those without an offer of their own are promised at a site, by site;
+        and the offer of all others.
     """
 
     aggregator: str = "backfeed"
     retailer: str = "retailer"
     grid: str = "grid"
     programme_payer: str = "demand-response"
-    subsidy: str = "subsidy"
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    site_offers: Mapping[str, Offer] = field(default_factory=dict)
     default_offer: Offer = SHARE_OF_SPREAD
 
-    def offer(self, owner: str) -> Offer:
-        """Return an owner's offer."""
-        return self.offers.get(owner, self.default_offer)
+    def offer(self, owner: str, site: str) -> Offer:
+        """Return an owner's offer at a site."""
+        return self.offers.get(owner) or self.site_offers.get(site, self.default_offer)
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ class SettlementDay:
     events
         Invitations that were delivered on the day.
     plugged_h
-        Hours at the charger by owner, for offers that pay by the hour.
-    subsidy_left_micro
-        What the subsidy's cap still allows; absent means no cap.
+        Hours at the charger by owner and site, for offers that pay by the hour.
+    subsidies_left_micro
+        What each subsidy's cap still allows, by name; absent means no cap.
     evidence
         Hash of the interval detail; stands in every transfer of the day.
     """
@@ -95,14 +94,14 @@ class SettlementDay:
     prices: PriceSeries
     wear_micro: Mapping[str, int]
     events: tuple[DeliveredEvent, ...] = ()
-    plugged_h: Mapping[str, Decimal] = field(default_factory=dict)
-    subsidy_left_micro: int | None = None
+    plugged_h: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    subsidies_left_micro: Mapping[str, int] = field(default_factory=dict)
     evidence: str = ""
 
 
 @dataclass(frozen=True)
 class OwnerDay:
-    """An owner's settled day at one site, in 1e-6 of the currency."""
+    """An owner's settled day at one site, in 1e-6 of the currency; `subsidies` by name, those that paid nothing too."""
 
     owner: str
     site: str
@@ -112,10 +111,15 @@ class OwnerDay:
     shared_bill_micro: int
     discharge_revenue_micro: int
     shared_revenue_micro: int
-    subsidy_micro: int
+    subsidies: tuple[tuple[str, int], ...]
     dr_revenue_micro: int
     wear_micro: int
     split: Split
+
+    @property
+    def subsidy_micro(self) -> int:
+        """What all subsidies paid together."""
+        return sum(amount for _, amount in self.subsidies)
 
 
 @dataclass(frozen=True)

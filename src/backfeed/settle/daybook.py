@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 from backfeed.core.money import MICRO, WH_PER_KWH, round_micro
@@ -9,6 +10,7 @@ from backfeed.settle.account import ENERGY_UNIT, Instrument, Role, account_id, i
 from backfeed.settle.day import DeliveredEvent, OwnerDay, Parties, SettlementDay, award_transfer
 from backfeed.settle.energy import OwnerEnergy
 from backfeed.settle.offer import CASH_ONLY, Offer
+from backfeed.settle.retail import expiry_words
 from backfeed.settle.transfer import Code, Phase, Transfer
 from backfeed.settle.waterfall import allocate
 
@@ -27,7 +29,6 @@ class DayBook:
         self._retailer = self._cash(Role.RETAILER, parties.retailer)
         self._grid = self._cash(Role.GRID, parties.grid)
         self._grid_energy = account_id(Role.GRID, parties.grid, ENERGY_UNIT)
-        self._subsidy = self._cash(Role.SUBSIDY, parties.subsidy)
         self._wear_unit = wear_unit(self._currency)
         self._battery = account_id(Role.WEAR, "battery", self._wear_unit)
         self.transfers: list[Transfer] = []
@@ -35,8 +36,11 @@ class DayBook:
     def _cash(self, role: Role, holder: str) -> str:
         return account_id(role, holder, self._currency)
 
-    def _move(self, code: Code, what: str, giver: str, taker: str, amount: int) -> None:
-        """Write a transfer down; a negative amount flows the other way, nothing is not written."""
+    def _move(self, code: Code, what: str, giver: str, taker: str, amount: int, told: str = "") -> None:
+        """Write a transfer down; a negative amount flows the other way, nothing is not written.
+
+        What is told stands in the evidence before the hash of the day's detail.
+        """
         if amount:
             debit, credit = (giver, taker) if amount > 0 else (taker, giver)
             unit = giver.rpartition(":")[2]
@@ -49,7 +53,7 @@ class DayBook:
                     unit=unit,
                     code=code,
                     at_ms=self._day.at_ms,
-                    evidence=self._day.evidence,
+                    evidence=f"{told}; {self._day.evidence}" if told else self._day.evidence,
                 )
             )
 
@@ -93,36 +97,38 @@ class DayBook:
         """Post what the grid and the subsidy pay for an owner's discharged energy."""
         who = f"{owner.owner}@{owner.site}"
         self._move(Code.DISCHARGE_REVENUE, who, self._grid, self._clearing, owner.discharge_revenue_micro)
-        self._move(Code.SUBSIDY, who, self._subsidy, self._clearing, owner.subsidy_micro)
+        for name, amount in owner.subsidies:
+            self._move(Code.SUBSIDY, f"{who}/{name}", self._cash(Role.SUBSIDY, name), self._clearing, amount)
         self._move(Code.TOP_UP, who, self._own, self._clearing, owner.split.top_up_micro)
 
-    def post_payout(self, owner: OwnerDay) -> None:
+    def post_payout(self, energy: OwnerEnergy, owner: OwnerDay) -> None:
         """Pay the owner, the site and the aggregator their parts, and note the wear."""
         who = f"{owner.owner}@{owner.site}"
         worn = account_id(Role.OWNER, owner.owner, self._wear_unit)
         self._move(Code.WEAR, who, worn, self._battery, owner.wear_micro)
-        offer = self._parties.offer(owner.owner)
+        offer = self._parties.offer(owner.owner, owner.site)
         for instrument, amount in _instruments(owner, offer):
-            self._pay(owner, instrument, amount)
+            self._pay(owner, offer, instrument, amount)
         if offer.points_per_kwh:
-            points = round_micro(offer.points_per_kwh * owner.export_wh / WH_PER_KWH)
-            self._issue(f"{who}/bonus-points", owner.owner, Instrument.POINTS, points)
+            points = round_micro(offer.points_per_kwh * (energy.export_wh - energy.shared_out_wh) / WH_PER_KWH)
+            self._issue(f"{who}/bonus-points", owner.owner, offer, Instrument.POINTS, points)
         self._move(Code.SITE_SHARE, who, self._clearing, self._cash(Role.SITE, owner.site), owner.split.site_micro)
         self._move(Code.AGGREGATOR_SHARE, who, self._clearing, self._own, owner.split.aggregator_micro)
 
-    def _pay(self, owner: OwnerDay, instrument: Instrument, amount: int) -> None:
+    def _pay(self, owner: OwnerDay, offer: Offer, instrument: Instrument, amount: int) -> None:
         who = f"{owner.owner}@{owner.site}"
         if instrument is Instrument.CASH:
             self._move(Code.PAYOUT, who, self._clearing, self._cash(Role.OWNER, owner.owner), amount)
             return
         reserve = self._cash(Role.AGGREGATOR, f"{self._parties.aggregator}/reserve")
         self._move(Code.PAYOUT_BACKING, f"{who}/{instrument.value}", self._clearing, reserve, amount)
-        self._issue(f"{who}/{instrument.value}", owner.owner, instrument, amount)
+        self._issue(f"{who}/{instrument.value}", owner.owner, offer, instrument, amount)
 
-    def _issue(self, what: str, owner: str, instrument: Instrument, amount: int) -> None:
+    def _issue(self, what: str, owner: str, offer: Offer, instrument: Instrument, amount: int) -> None:
         unit = instrument_unit(self._currency, instrument)
         issuer = account_id(Role.AGGREGATOR, self._parties.aggregator, unit)
-        self._move(Code.PAYOUT, what, issuer, account_id(Role.OWNER, owner, unit), amount)
+        lapses = date.fromisoformat(self._day.day) + timedelta(days=offer.expires_after_days)
+        self._move(Code.PAYOUT, what, issuer, account_id(Role.OWNER, owner, unit), amount, told=expiry_words(lapses))
 
     def post_unshared(self, amount: int) -> None:
         """Give the aggregator what events earned and nobody contributed to by meter."""

@@ -60,6 +60,7 @@ CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.REDEMPTION: "权益兑换",
         Code.EXPIRY: "权益到期",
         Code.ROUNDING: "尾差",
+        Code.QUARANTINE: "存疑电量（冻结）",
         Code.DETAIL: "计量明细更新",
         Code.BANK_PAYMENT: "银行支付",
         Code.MONTH_CLOSE: "月结",

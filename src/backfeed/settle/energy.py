@@ -40,8 +40,8 @@ class OwnerEnergy:
         For energy from and to neighbours, at the buy price.
     revenue
         For energy sold to the grid, `export - shared_out`, at the sell price.
-    subsidy
-        For the same energy, at the granted subsidy.
+    subsidies
+        For the same energy, by granted subsidy.
     """
 
     owner: str
@@ -54,7 +54,7 @@ class OwnerEnergy:
     shared_bill: Decimal
     revenue: Decimal
     shared_revenue: Decimal
-    subsidy: Decimal
+    subsidies: tuple[tuple[str, Decimal], ...]
 
 
 def owner_energy(intervals: IntervalTable, prices: PriceSeries) -> tuple[OwnerEnergy, ...]:
@@ -81,7 +81,9 @@ def owner_energy(intervals: IntervalTable, prices: PriceSeries) -> tuple[OwnerEn
     shared_bill = by_price.worth(shared_in, prices.buy)
     shared_revenue = by_price.worth(shared_out, prices.buy)
     revenue = by_price.worth(intervals.export_wh - shared_out, prices.sell)
-    subsidy = by_price.worth(intervals.export_wh - shared_out, prices.subsidy)
+    subsidies = [
+        (each.name, by_price.worth(intervals.export_wh - shared_out, each.per_kwh)) for each in prices.subsidies
+    ]
     imported, exported = by_price.total(intervals.import_wh), by_price.total(intervals.export_wh)
     taken, given = by_price.total(shared_in), by_price.total(shared_out)
     return tuple(
@@ -96,7 +98,7 @@ def owner_energy(intervals: IntervalTable, prices: PriceSeries) -> tuple[OwnerEn
             shared_bill=shared_bill[i],
             revenue=revenue[i],
             shared_revenue=shared_revenue[i],
-            subsidy=subsidy[i],
+            subsidies=tuple((name, worth[i]) for name, worth in subsidies),
         )
         for i, (owner, at) in enumerate(holders)
     )

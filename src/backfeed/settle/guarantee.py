@@ -1,16 +1,22 @@
 """The guarantee: nobody ends worse off than if the car had charged unmanaged, after wear.
 
 Over a period an owner pays bills, is paid out and has a battery that wore. Unmanaged, there would have been a
-bill only, for charging at once. Where bill less payout plus wear is more than that bill, the difference is owed:
-by default the aggregator pays it from its own funds, and the books name it.
+bill only, for charging at once (`settle.unmanaged`). Where bill less payout plus wear is more than that bill, the
+difference is owed: the aggregator pays it from its own funds, and the books name it.
+
+All of it is read from the books. A payout in coupons or charging credit counts at its face value, since cash stands
+behind it; points count nothing. What is held back until a doubt is cleared counts as paid: otherwise the guarantee
+would pay what the doubt holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from backfeed.settle.account import Role, account_id
-from backfeed.settle.day import OwnerDay
-from backfeed.settle.transfer import Code, Transfer
+from backfeed.settle.account import Instrument, Role, account_id, holder_of, instrument_unit, wear_unit
+from backfeed.settle.transfer import Code, Phase, Transfer, original_id
+
+_BILLS = frozenset({Code.CHARGING_BILL, Code.SHARED_ENERGY})
+_NO_PAYOUT = frozenset({Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY, Code.BANK_PAYMENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +31,54 @@ class OwnerPeriod:
 
     @property
     def gain_micro(self) -> int:
-        """What the owner is better off by than unmanaged, after wear."""
+        """What the owner is better off by than unmanaged, after wear, before the guarantee."""
         return self.unmanaged_bill_micro - self.bill_micro + self.payout_micro - self.wear_micro
 
 
 def owner_periods(
-    days: Mapping[str, tuple[OwnerDay, ...]], unmanaged_bill_micro: Mapping[str, int]
+    transfers: Iterable[Transfer], currency: str, days: tuple[str, str], unmanaged_bill_micro: Mapping[str, int]
 ) -> list[OwnerPeriod]:
-    """Add settled days up by owner; owners without an unmanaged bill are left out.
+    """Add the books up by owner; owners without an unmanaged bill are left out.
 
     Parameters
     ----------
+    transfers
+        The books.
+    currency
+        What is added up.
     days
-        The settled days of the period, by day.
+        The first and the last local day of the period, `YYYY-MM-DD`. A correction counts on the day that it corrects.
     unmanaged_bill_micro
         What charging at once would have cost each owner over the same period, for the same energy.
     """
+    paid_units = {instrument_unit(currency, each) for each in Instrument if each is not Instrument.POINTS}
+    worn_unit = wear_unit(currency)
     sums: dict[str, list[int]] = {}
-    for day in sorted(days):
-        for row in days[day]:
-            held = sums.setdefault(row.owner, [0, 0, 0])
-            held[0] += row.bill_micro + row.shared_bill_micro
-            held[1] += row.split.owner_micro
-            held[2] += row.wear_micro
+    for transfer in transfers:
+        day = original_id(transfer.id).partition("/")[0]
+        if not days[0] <= day <= days[1] or not _counts(transfer):
+            continue
+        for side, sign in ((transfer.credit, 1), (transfer.debit, -1)):
+            role, holder, unit = holder_of(side)
+            if role is not Role.OWNER:
+                continue
+            held = sums.setdefault(holder, [0, 0, 0])
+            if unit == worn_unit:
+                held[2] -= sign * transfer.amount
+            elif transfer.code in _BILLS:
+                held[0] -= sign * transfer.amount
+            elif unit in paid_units and transfer.code not in _NO_PAYOUT:
+                held[1] += sign * transfer.amount
     return [
         OwnerPeriod(owner, sums[owner][0], sums[owner][1], sums[owner][2], unmanaged_bill_micro[owner])
         for owner in sorted(sums)
         if owner in unmanaged_bill_micro
     ]
+
+
+def _counts(transfer: Transfer) -> bool:
+    """Return whether a transfer moves something, or will if a doubt is cleared."""
+    return transfer.phase in (Phase.SINGLE, Phase.PENDING)
 
 
 def guarantee_transfers(

@@ -78,7 +78,7 @@ def _paid_in(table: Table) -> tuple[tuple[Instrument, Decimal], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An owner's yes to an offer, from a day on; the empty offer is a no: the car charges and never discharges."""
+    """An owner's or a site's yes to an offer, from a day on; the empty offer is a no: cars charge, never discharge."""
 
     owner: str
     offer_id: str

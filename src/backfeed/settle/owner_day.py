@@ -18,9 +18,9 @@ _ZERO = Decimal(0)
 
 def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEnergy]) -> tuple[OwnerDay, ...]:
     """Return every owner's day at every site, in the order of `energies`."""
-    exported = [energy.export_wh for energy in energies]
+    sold = [energy.export_wh - energy.shared_out_wh for energy in energies]
     wear = _wear_by_row(day.wear_micro, energies)
-    subsidies = _capped([round_micro(energy.subsidy) for energy in energies], day.subsidy_left_micro)
+    subsidies = _subsidies(day, energies)
     dr = [0] * len(energies)
     joined = [0] * len(energies)
     for event in day.events:
@@ -32,14 +32,15 @@ def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEne
     cheapest = _cheapest_buy(day)
     owners = []
     for row, energy in enumerate(energies):
-        offer = parties.offer(energy.owner)
+        offer = parties.offer(energy.owner, energy.site)
         cost = round_micro(cheapest * energy.export_wh / WH_PER_KWH) if offer.of_spread else 0
         fixed = round_micro(
-            offer.per_kwh * exported[row] / WH_PER_KWH
-            + offer.per_plugged_h * day.plugged_h.get(energy.owner, _ZERO)
+            offer.per_kwh * sold[row] / WH_PER_KWH
+            + offer.per_plugged_h * day.plugged_h.get((energy.owner, energy.site), _ZERO)
             + offer.per_event * joined[row]
         )
         revenue, shared = round_micro(energy.revenue), round_micro(energy.shared_revenue)
+        granted = sum(amount for _, amount in subsidies[row])
         owners.append(
             OwnerDay(
                 owner=energy.owner,
@@ -50,12 +51,10 @@ def owner_days(day: SettlementDay, parties: Parties, energies: Sequence[OwnerEne
                 shared_bill_micro=round_micro(energy.shared_bill),
                 discharge_revenue_micro=revenue,
                 shared_revenue_micro=shared,
-                subsidy_micro=subsidies[row],
+                subsidies=subsidies[row],
                 dr_revenue_micro=dr[row],
                 wear_micro=wear[row],
-                split=split_revenue(
-                    revenue + shared + subsidies[row] + dr[row], max(wear[row] + cost, fixed), offer.shares
-                ),
+                split=split_revenue(revenue + shared + granted + dr[row], max(wear[row] + cost, fixed), offer.shares),
             )
         )
     return tuple(owners)
@@ -74,10 +73,17 @@ def event_micro(day: SettlementDay) -> int:
     return sum(max(event.payment.net_micro, 0) for event in day.events)
 
 
-def _capped(amounts: list[int], left: int | None) -> list[int]:
-    if left is None or sum(amounts) <= left:
-        return amounts
-    return allocate(left, amounts)
+def _subsidies(day: SettlementDay, energies: Sequence[OwnerEnergy]) -> list[tuple[tuple[str, int], ...]]:
+    """Return what each subsidy pays every row; a cap that is reached is divided in proportion."""
+    rows: list[list[tuple[str, int]]] = [[] for _ in energies]
+    for number, series in enumerate(day.prices.subsidies):
+        amounts = [round_micro(energy.subsidies[number][1]) for energy in energies]
+        left = day.subsidies_left_micro.get(series.name)
+        if left is not None and sum(amounts) > left:
+            amounts = allocate(left, amounts)
+        for row, amount in zip(rows, amounts, strict=True):
+            row.append((series.name, amount))
+    return [tuple(row) for row in rows]
 
 
 def _wear_by_row(wear_micro: Mapping[str, int], energies: Sequence[OwnerEnergy]) -> list[int]:

@@ -56,7 +56,7 @@ def settle_day(day: SettlementDay, parties: Parties) -> DaySettlement:
         book.post_energy(energy, owner)
         book.post_revenue(owner)
     book.post_rounding(energies, owners)
-    for owner in owners:
-        book.post_payout(owner)
+    for energy, owner in zip(energies, owners, strict=True):
+        book.post_payout(energy, owner)
     book.post_unshared(event_micro(day) - sum(owner.dr_revenue_micro for owner in owners))
     return DaySettlement(tuple(book.transfers), owners)

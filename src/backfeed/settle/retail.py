@@ -6,10 +6,11 @@ What is not redeemed in time lapses: the oldest is used first and lapses first, 
 to the aggregator.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from backfeed.core.problem import InputError, Problem
 from backfeed.settle.account import POINTS_UNIT, Instrument, Role, account_id, holder_of, instrument_unit
@@ -18,12 +19,21 @@ from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What is left of an instrument that was paid out on a day."""
+    """What is left of an instrument that was paid out on a day; `lapses` is the last day on which it is good."""
 
     owner: str
     unit: str
     day: str
     amount: int
+    lapses: date | None = None
+
+
+def expiry_words(lapses: date) -> str:
+    """Return what a payout's evidence says of when it lapses; `lots` reads it there."""
+    return f"good until {lapses.isoformat()}"
+
+
+_LAPSES = re.compile(r"good until (\d{4}-\d\d-\d\d)")
 
 
 def lots(transfers: Iterable[Transfer], unit: str) -> tuple[Lot, ...]:
@@ -34,7 +44,9 @@ def lots(transfers: Iterable[Transfer], unit: str) -> tuple[Lot, ...]:
             continue
         role, holder, _ = holder_of(transfer.credit)
         if role is Role.OWNER:
-            held.setdefault(holder, deque()).append(Lot(holder, unit, transfer_day(transfer), transfer.amount))
+            told = _LAPSES.search(transfer.evidence)
+            lapses = date.fromisoformat(told.group(1)) if told else None
+            held.setdefault(holder, deque()).append(Lot(holder, unit, transfer_day(transfer), transfer.amount, lapses))
             continue
         _, giver, _ = holder_of(transfer.debit)
         _use(held.setdefault(giver, deque()), transfer.amount)
@@ -47,7 +59,7 @@ def _use(own: deque[Lot], amount: int) -> None:
         used = min(amount, oldest.amount)
         amount -= used
         if oldest.amount > used:
-            own.appendleft(Lot(oldest.owner, oldest.unit, oldest.day, oldest.amount - used))
+            own.appendleft(replace(oldest, amount=oldest.amount - used))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +97,46 @@ def redeem(
     return _back(what, Code.REDEMPTION, (wish.owner, unit, wish.amount, wish.at_ms), (currency, aggregator))
 
 
+def redeem_credit(
+    transfers: Iterable[Transfer], day: date, at_ms: int, currency: str, aggregator: str = "backfeed"
+) -> tuple[Transfer, ...]:
+    """Return the transfers by which charging credit pays a day's bills as far as it reaches, owner by owner.
+
+    Credit is there for charging and needs no wish; a coupon waits until its owner redeems it.
+    """
+    books = list(transfers)
+    unit = instrument_unit(currency, Instrument.CREDIT)
+    held: dict[str, int] = {}
+    for lot in lots(books, unit):
+        held[lot.owner] = held.get(lot.owner, 0) + lot.amount
+    bills: dict[str, int] = {}
+    for transfer in books if held else ():
+        if transfer.code in (Code.CHARGING_BILL, Code.SHARED_ENERGY) and transfer_day(transfer) == day.isoformat():
+            for side, sign in ((transfer.debit, 1), (transfer.credit, -1)):
+                role, holder, _ = holder_of(side)
+                if role is Role.OWNER:
+                    bills[holder] = bills.get(holder, 0) + sign * transfer.amount
+    made: list[Transfer] = []
+    for owner in sorted(held):
+        amount = min(held[owner], bills.get(owner, 0))
+        if amount > 0:
+            what = f"{day.isoformat()}/{Code.REDEMPTION}/{owner}/{Instrument.CREDIT}/bill"
+            made += _back(what, Code.REDEMPTION, (owner, unit, amount, at_ms), (currency, aggregator))
+    return tuple(made)
+
+
 def expire(
     transfers: Iterable[Transfer],
     unit: str,
     today: date,
-    after_days: int,
     at_ms: int,
     currency: str,
     aggregator: str = "backfeed",
 ) -> tuple[Transfer, ...]:
-    """Return the transfers by which everything older than `after_days` lapses; one per owner and day of payout."""
-    last = (today - timedelta(days=after_days)).isoformat()
+    """Return the transfers by which everything lapses that is good until today; one per owner and day of payout."""
     made: list[Transfer] = []
     for lot in lots(transfers, unit):
-        if lot.day <= last:
+        if lot.lapses is not None and lot.lapses <= today:
             what = f"{today.isoformat()}/{Code.EXPIRY}/{lot.owner}/{unit}/{lot.day}"
             made += _back(what, Code.EXPIRY, (lot.owner, unit, lot.amount, at_ms), (currency, aggregator))
     return tuple(_numbered(made))

@@ -51,6 +51,7 @@ class Code(StrEnum):
     REDEMPTION = "redemption"
     EXPIRY = "expiry"
     ROUNDING = "rounding"
+    QUARANTINE = "quarantine"
     DETAIL = "detail"
     BANK_PAYMENT = "bank_payment"
     MONTH_CLOSE = "month_close"
@@ -252,7 +253,9 @@ def transfer_day(transfer: Transfer) -> str:
     return day.group(1) if day else to_datetime(transfer.at_ms).date().isoformat()
 
 
-SETTLED_BESIDE: frozenset[str] = frozenset({Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY})
+SETTLED_BESIDE: frozenset[str] = frozenset(
+    {Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY, Code.QUARANTINE, "cleared", "rejected"}
+)
 """What belongs to a day and is not made by settling it, so that settling it again does not take it back."""
 
 

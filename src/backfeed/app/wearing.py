@@ -1,0 +1,45 @@
+"""Wearing: what a transaction's discharging wore its battery, by the closed form of the wear law."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.app.knowledge import Knowledge
+from backfeed.battery.pricing import discharge_wear_floor
+from backfeed.battery.stress import SocPaths
+from backfeed.battery.wear import WEAR_LAWS
+from backfeed.core.money import WH_PER_KWH
+from backfeed.meter.interval import IntervalTable, MeterKey
+
+
+def session_wear(
+    knowledge: Knowledge,
+    key: MeterKey,
+    whole: IntervalTable,
+    rows: NDArray[np.bool_],
+    from_ms: int,
+    until_ms: int,
+    exported_wh: int,
+) -> float:
+    """Return what giving `exported_wh` in `[from_ms, until_ms)` wore a car's battery [currency].
+
+    Parameters
+    ----------
+    knowledge
+        Whose battery it is, and how full it was.
+    key, whole, rows
+        The transaction, all that was metered, and which rows of it are the transaction's, shape `(row,)`.
+    from_ms, until_ms
+        The day.
+    exported_wh
+        What the car gave in it.
+    """
+    vehicle = knowledge.owner_of_transaction(key).vehicle
+    at_ms, energy_kwh = knowledge.energy_path(key, whole.start_ms[rows], whole.import_wh[rows], whole.export_wh[rows])
+    inside = (at_ms >= from_ms) & (at_ms <= until_ms)
+    soc = np.clip(energy_kwh[inside] / vehicle.capacity_kwh, 0.0, 1.0)
+    path = SocPaths.single(at_ms[inside], soc)
+    discharged_kwh = exported_wh / WH_PER_KWH
+    wear = discharge_wear_floor(
+        WEAR_LAWS[vehicle.chemistry], path, vehicle.capacity_kwh, discharged_kwh, day_start_ms=from_ms
+    )
+    return float(wear.floor_per_kwh[0]) * discharged_kwh
