@@ -88,11 +88,16 @@ class SiteTable(_Table, frozen=True):
 
 
 class TariffTable(_Table, frozen=True):
-    """`[tariff]`: a preset or a file of one's own; `base_price_per_kwh` overrides the preset's base."""
+    """`[tariff]`: a preset or a file of one's own; `base_price_per_kwh` overrides the preset's base.
+
+    `grants` says how much of its up-to subsidies was granted per kWh, `grant_caps` what a grant pays in a year at most.
+    """
 
     preset: str | None = None
     file: str | None = None
     base_price_per_kwh: float | None = None
+    grants: dict[str, float] = {}
+    grant_caps: dict[str, float] = {}
 
 
 class EventTable(_Table, frozen=True):
@@ -106,14 +111,6 @@ class EventTable(_Table, frozen=True):
     power_kw: float
     price_per_kwh: float
     baseline: str = "mean-5-workdays"
-
-
-class SubsidyTable(_Table, frozen=True):
-    """`[[subsidies]]`: an amount granted of one of the tariff's subsidies, and its cap if it has another one."""
-
-    name: str
-    per_kwh: float
-    cap_per_year: float | None = None
 
 
 class OffersTable(_Table, frozen=True):
@@ -154,7 +151,6 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[SiteTable, ...]
     tariff: TariffTable
     events: tuple[EventTable, ...]
-    subsidies: tuple[SubsidyTable, ...]
     offers: OffersTable
     contracts: tuple[ContractTable, ...]
     plan: PlanTable
@@ -190,7 +186,7 @@ _SINGLE = {
     "offers": OffersTable,
     "plan": PlanTable,
 }
-_REPEATED = {"sites": SiteTable, "events": EventTable, "subsidies": SubsidyTable, "contracts": ContractTable}
+_REPEATED = {"sites": SiteTable, "events": EventTable, "contracts": ContractTable}
 _REQUIRED = ("pilot", "sessions", "tariff")
 
 _T = TypeVar("_T", bound=_Table)
@@ -335,10 +331,15 @@ def _check(pilot: Pilot) -> list[Problem]:
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
     found.extend(
-        Problem(f"{pilot.path} [[subsidies]] {subsidy.name} {key}", f"expected 0 or more, found {value!r}")
-        for subsidy in pilot.subsidies
-        for key, value in (("per_kwh", subsidy.per_kwh), ("cap_per_year", subsidy.cap_per_year))
-        if value is not None and not (math.isfinite(value) and value >= 0)
+        Problem(f"{pilot.path} [tariff] {key} {name}", f"expected 0 or more, found {value!r}")
+        for key in ("grants", "grant_caps")
+        for name, value in getattr(pilot.tariff, key).items()
+        if not (math.isfinite(value) and value >= 0)
+    )
+    found.extend(
+        Problem(f"{pilot.path} [tariff] grant_caps {name}", "expected a subsidy that is granted")
+        for name in pilot.tariff.grant_caps
+        if name not in pilot.tariff.grants
     )
     return found
 

@@ -203,9 +203,9 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     price = base_price if base_price is not None else (Decimal(str(said)) if said is not None else None)
     try:
         tariff = load_tariff(source, price)
-        for granted in pilot.subsidies:
-            cap = None if granted.cap_per_year is None else Decimal(str(granted.cap_per_year))
-            tariff = grant_subsidy(tariff, granted.name, Decimal(str(granted.per_kwh)), cap)
+        for name, per_kwh in table.grants.items():
+            cap = Decimal(str(table.grant_caps[name])) if name in table.grant_caps else None
+            tariff = grant_subsidy(tariff, name, Decimal(str(per_kwh)), cap)
     except InputError as error:
         key = "preset" if table.preset is not None else "file"
         raise InputError(
