@@ -330,12 +330,17 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
-    found.extend(
+    found.extend(_check_grants(pilot))
+    return found
+
+
+def _check_grants(pilot: Pilot) -> list[Problem]:
+    found = [
         Problem(f"{pilot.path} [tariff] {key} {name}", f"expected 0 or more, found {value!r}")
         for key in ("grants", "grant_caps")
         for name, value in getattr(pilot.tariff, key).items()
         if not (math.isfinite(value) and value >= 0)
-    )
+    ]
     found.extend(
         Problem(f"{pilot.path} [tariff] grant_caps {name}", "expected a subsidy that is granted")
         for name in pilot.tariff.grant_caps
