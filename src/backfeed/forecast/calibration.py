@@ -28,11 +28,11 @@ PROBE_H = (0.0, 2.0, 6.0, 12.0, 20.0, 36.0)
 """Hours after the arrival at which a finished stay is looked back upon."""
 
 SLOW_EDGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-SLOW_PRIOR_COUNT = 100.0
+SLOW_PRIOR_COUNT = 200.0
 SLOW_MEMORY_DAYS = 45.0
 
 FAST_EDGES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-FAST_PRIOR_COUNT = 30.0
+FAST_PRIOR_COUNT = 60.0
 FAST_MEMORY_DAYS = 6.0
 """How many uniform levels a prior is worth, and after how many days a level has faded to 1/e."""
 

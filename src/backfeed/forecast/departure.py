@@ -1,8 +1,9 @@
-"""When will this car leave: history, its calibration and the driver's word, joined.
+"""When will this car leave: history, the record of past forecasts and the driver's word, joined.
 
-`presence` says how much longer cars stood at moments like this one; `calibration` corrects the levels by
-the record of past forecasts; `statement` weighs what the driver has said. `DepartureForecaster` keeps all
-three in step: it learns from departures only, in the order in which they become known.
+`presence` says how much longer cars stood at moments like this one; `hazard` corrects it hour by hour and
+`calibration` level by level, both by the record of past forecasts; `statement` weighs what the driver has
+said. `DepartureForecaster` keeps all in step: it learns from departures only, in the order in which they
+become known.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from backfeed.core.instant import MS_PER_H
 from backfeed.forecast.calibration import PROBE_H, Calibration
 from backfeed.forecast.distribution import DepartureDistribution
+from backfeed.forecast.hazard import HazardRecord, habit_class
 from backfeed.forecast.history import History, Known, PastKnownError, Stay
 from backfeed.forecast.presence import ALL_ROWS, LOCATION_ROWS, USER_ROWS, rest_of_stay
 from backfeed.forecast.statement import StatementRecord, Worth, with_statement
@@ -42,13 +44,25 @@ def departure_by_history(known: Known, user: str, location: str, arrival_ms: int
     return DepartureDistribution(now_ms, cdf)
 
 
+HABIT_ROWS = 30
+"""How many of a driver's latest stays make his habit."""
+
 _ARRIVALS_KEPT = 20_000  # more stays at once than any history forgets in time; then all are asked anew
 
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """The records that correct levels: of forecasts by history alone, and of those that heard a statement."""
+    """The records of past forecasts that correct the next.
 
+    Parameters
+    ----------
+    hazard
+        Of forecasts by history alone, hour by hour.
+    by_history, with_statement
+        Of the levels of forecasts so corrected, and of those that heard a statement.
+    """
+
+    hazard: HazardRecord = field(default_factory=HazardRecord)
     by_history: Calibration = field(default_factory=Calibration)
     with_statement: Calibration = field(default_factory=Calibration)
 
@@ -78,14 +92,30 @@ def departure_distribution(
     stated_ms
         The departure that the driver stated, None if he is silent.
     corrections
-        The records that correct levels; without them they are taken as they are.
+        The records that correct forecasts; without them they are taken as they are.
     """
     known = history.as_of(now_ms)
     forecast = _silent(known, user, location, arrival_ms, now_ms, corrections)
     if stated_ms is None:
         return forecast
-    at_arrival = departure_by_history(history.as_of(arrival_ms), user, location, arrival_ms, arrival_ms)
+    known = history.as_of(arrival_ms)
+    at_arrival = departure_by_history(known, user, location, arrival_ms, arrival_ms)
+    if corrections is not None:
+        at_arrival = _hour_by_hour(corrections, at_arrival, known, arrival_ms, _habit(known, user, arrival_ms))
     return _hearing(forecast, at_arrival, stated_ms, record.worth(user), corrections)
+
+
+def _habit(known: Known, user: str, arrival_ms: int) -> int:
+    """Return a driver's class by the stays that were known at his arrival."""
+    return habit_class(known.as_of(arrival_ms).lengths_of_user_h(user, HABIT_ROWS))
+
+
+def _hour_by_hour(
+    corrections: Corrections, forecast: DepartureDistribution, known: Known, arrival_ms: int, habit: int
+) -> DepartureDistribution:
+    """Return a forecast by history with its hazards corrected."""
+    arrival, now = known.clock.minute(arrival_ms), known.clock.minute(forecast.now_ms)
+    return DepartureDistribution(forecast.now_ms, corrections.hazard.correct(forecast.left_by, arrival, now, habit))
 
 
 def _silent(
@@ -95,8 +125,9 @@ def _silent(
     forecast = departure_by_history(known, user, location, arrival_ms, now_ms)
     if corrections is None:
         return forecast
+    hourly = _hour_by_hour(corrections, forecast, known, arrival_ms, _habit(known, user, arrival_ms))
     elapsed_h = (now_ms - arrival_ms) / MS_PER_H
-    return DepartureDistribution(now_ms, corrections.by_history.correct(elapsed_h, forecast.left_by))
+    return DepartureDistribution(now_ms, corrections.by_history.correct(elapsed_h, hourly.left_by))
 
 
 def _hearing(
@@ -156,25 +187,48 @@ class DepartureForecaster:
         ValueError
             If the stay is not over at `known_at_ms` or a later one is known already.
         """
-        departed = np.array([stay.departure_ms])
-        at_arrival: DepartureDistribution | None = None
-        for probe_h in PROBE_H:
-            probe_ms = stay.arrival_ms + int(probe_h * MS_PER_H)
-            if probe_ms >= stay.departure_ms:
-                break
-            known = self.history.as_of(probe_ms)
-            forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, probe_ms)
-            self.corrections.by_history.observe(probe_h, float(forecast.left_share(departed)[0]), known_at_ms)
-            at_arrival = at_arrival or forecast
-            if stay.stated_ms is not None:
-                corrected = self.corrections.by_history.correct(probe_h, forecast.left_by)
-                silent = DepartureDistribution(probe_ms, corrected)
-                heard = _hearing(silent, at_arrival, stay.stated_ms, self.record.worth(stay.user_id), None)
-                self.corrections.with_statement.observe(probe_h, float(heard.left_share(departed)[0]), known_at_ms)
-        if stay.stated_ms is not None and at_arrival is not None:
-            self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, at_arrival)
+        probes_ms = [stay.arrival_ms + int(hours * MS_PER_H) for hours in PROBE_H]
+        habit = _habit(self.history.as_of(known_at_ms), stay.user_id, stay.arrival_ms)
+        forecasts = [self._looking_back(stay, at_ms, habit) for at_ms in probes_ms if at_ms < stay.departure_ms]
+        for (_, hourly), probe_h in zip(forecasts, PROBE_H, strict=False):
+            self._learn_levels(stay, probe_h, hourly, forecasts[0][1], known_at_ms)
+        if stay.stated_ms is not None:
+            self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, forecasts[0][1])
+        minute = self.history.clock.minute
+        self.corrections.hazard.observe(
+            [(minute(forecast.now_ms), forecast.left_by) for forecast, _ in forecasts],
+            minute(stay.arrival_ms),
+            minute(stay.departure_ms),
+            habit,
+            known_at_ms,
+        )
         self._arrivals.pop((stay.user_id, stay.location, stay.arrival_ms), None)
         self.history.add(stay, known_at_ms)
+
+    def _looking_back(
+        self, stay: Stay, at_ms: int, habit: int
+    ) -> tuple[DepartureDistribution, DepartureDistribution]:
+        """Return what history alone said of a stay at an instant, raw and corrected by what is known of hours now."""
+        known = self.history.as_of(at_ms)
+        forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, at_ms)
+        return forecast, _hour_by_hour(self.corrections, forecast, known, stay.arrival_ms, habit)
+
+    def _learn_levels(
+        self,
+        stay: Stay,
+        probe_h: float,
+        hourly: DepartureDistribution,
+        at_arrival: DepartureDistribution,
+        known_at_ms: int,
+    ) -> None:
+        """Learn at which level the departure fell, without and with the driver's word."""
+        departed = np.array([stay.departure_ms])
+        by_history, with_word = self.corrections.by_history, self.corrections.with_statement
+        by_history.observe(probe_h, float(hourly.left_share(departed)[0]), known_at_ms)
+        if stay.stated_ms is not None:
+            silent = DepartureDistribution(hourly.now_ms, by_history.correct(probe_h, hourly.left_by))
+            heard = _hearing(silent, at_arrival, stay.stated_ms, self.record.worth(stay.user_id), None)
+            with_word.observe(probe_h, float(heard.left_share(departed)[0]), known_at_ms)
 
     def distribution(
         self, user: str, location: str, arrival_ms: int, now_ms: int, stated_ms: int | None = None
@@ -196,4 +250,5 @@ class DepartureForecaster:
                 self._arrivals.clear()
             known = self.history.as_of(arrival_ms)
             found = self._arrivals[key] = departure_by_history(known, user, location, arrival_ms, arrival_ms)
-        return found
+        known = self.history.as_of(arrival_ms)
+        return _hour_by_hour(self.corrections, found, known, arrival_ms, _habit(known, user, arrival_ms))

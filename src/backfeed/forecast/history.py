@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, format_instant, local_datetime
 
+MIN_PER_H = 60.0
+
 _EMPTY_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -169,6 +171,10 @@ class Known:
             raise PastKnownError(message)
         return self._history._stays[row]  # noqa: SLF001 - a view of its own history
 
+    def as_of(self, then_ms: int) -> "Known":
+        """Return the view of an earlier instant; it never knows more than this one."""
+        return self._history.as_of(min(then_ms, self.now_ms))
+
     @property
     def clock(self) -> LocalClock:
         """The clock that the drivers live by."""
@@ -200,6 +206,11 @@ class Known:
     def rows_at(self, location: str, most: int) -> NDArray[np.int64]:
         """Return a location's rows that became known last, oldest first, at most `most`."""
         return self._latest(self._history._rows_at.get(location), most)  # noqa: SLF001
+
+    def lengths_of_user_h(self, user_id: str, most: int) -> NDArray[np.float64]:
+        """Return the lengths of a user's stays that became known last, oldest first, at most `most` [h]."""
+        rows = self.rows_of_user(user_id, most)
+        return (self.departure_min[rows] - self.arrival_min[rows]) / MIN_PER_H
 
     def _latest(self, column: _Column[np.int64] | None, most: int) -> NDArray[np.int64]:
         if column is None:
