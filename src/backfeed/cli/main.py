@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "Run a pilot live: chargers connect over OCPP.",
     "stations": "Register the chargers that may connect.",
     "sessions": "Check session files.",
+    "forecast": "Score forecasts of a session file's departures.",
     "pilot": "Make a pilot file for a session file.",
     "plan": "Solve a planner instance; check a schedule.",
     "tariff": "Show tariffs and what they charge.",

@@ -205,9 +205,7 @@ class DepartureForecaster:
         self._arrivals.pop((stay.user_id, stay.location, stay.arrival_ms), None)
         self.history.add(stay, known_at_ms)
 
-    def _looking_back(
-        self, stay: Stay, at_ms: int, habit: int
-    ) -> tuple[DepartureDistribution, DepartureDistribution]:
+    def _looking_back(self, stay: Stay, at_ms: int, habit: int) -> tuple[DepartureDistribution, DepartureDistribution]:
         """Return what history alone said of a stay at an instant, raw and corrected by what is known of hours now."""
         known = self.history.as_of(at_ms)
         forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, at_ms)

@@ -45,6 +45,8 @@ _DAY_CLASSES, _HOURS = 4, 24
 _HOUR_MIN = 60.0
 _DAYS_ALIKE = 3
 _NOBODY = 1e-9
+_DRIFT_SHARE: NDArray[np.float64] = np.exp(-REST_MIN / (DRIFT_MEMORY_DAYS * DAY_MIN))
+"""How much of the drift holds so far ahead: what was seen in two days says little of the next week."""
 _SHORTEST_H = 0.25
 
 
@@ -100,7 +102,7 @@ def _corrected(
         here = max(1.0 - left_by[k], _NOBODY)
         if here < before:
             middle = now + (REST_MIN[k - 1] + REST_MIN[k]) / 2.0
-            ratio = drift * clock[_clock_cell(middle)] * stood[_stood_cell(middle - arrival, habit)]
+            ratio = drift ** _DRIFT_SHARE[k] * clock[_clock_cell(middle)] * stood[_stood_cell(middle - arrival, habit)]
             still *= (here / before) ** ratio
             before = here
         out[k] = 1.0 - still
@@ -112,14 +114,14 @@ def _count(
     left_by: NDArray[np.float64],
     arrival: float,
     now: float,
-    until: float,
-    left: bool,
+    span: tuple[float, float],
     habit: int,
     ratios: tuple[NDArray[np.float64], NDArray[np.float64], float],
     seen: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     expected: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
 ) -> None:
-    """Add the hours from `now` to `until` to what was seen and expected; `left` says whether the car left at the end."""
+    """Count the hours from `now` to the span's first minute; its second is the departure."""
+    until, departure = span
     clock, stood, drift = ratios
     begin, here = now, 1.0
     while begin < until:
@@ -131,7 +133,7 @@ def _count(
         expected[0][at_clock] += hazard * stood[at_stood] * drift
         expected[1][at_stood] += hazard * clock[at_clock] * drift
         expected[2][0] += hazard * clock[at_clock] * stood[at_stood]
-        if left and end >= until:
+        if end >= departure:
             seen[0][at_clock] += 1.0
             seen[1][at_stood] += 1.0
             seen[2][0] += 1.0
@@ -217,8 +219,7 @@ class HazardRecord:
         expected = (clock.expected, stood.expected, drift.expected)
         ends = [at for at, _ in forecasts[1:]] + [departure_min]
         for (now, left_by), until in zip(forecasts, ends, strict=True):
-            left = until >= departure_min
-            _count(left_by, arrival_min, now, until, left, habit, self._ratios, seen, expected)
+            _count(left_by, arrival_min, now, (until, departure_min), habit, self._ratios, seen, expected)
         self._ratios = self._values()
 
     def _values(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
