@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from backfeed.app.battery_book import BatteryBook
 from backfeed.app.demand import DemandDesk
 from backfeed.app.dispatching import Dispatching, Policy
 from backfeed.app.knowledge import Knowledge
 from backfeed.app.outlook import ForecastOutlook
+from backfeed.app.plan_wear import PlanWear
 from backfeed.app.planning import Planning
 from backfeed.app.platform import Platform
 from backfeed.app.scene import Scene
@@ -143,6 +145,7 @@ async def assemble(
         ForecastOutlook(scene.history, pilot.pilot.timezone),
         MeterBook(),
         steering.told,
+        BatteryBook(enrolment.charger_power_kw, pilot.start_ms),
     )
     planning = Planning(
         enrolment,
@@ -156,6 +159,7 @@ async def assemble(
             missing_per_kwh=pilot.plan.shortfall_per_kwh,
             stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
         ),
+        wear=PlanWear(knowledge.batteries),
         end_ms=pilot.end_ms,
     )
     demand = DemandDesk(load_programme("pilot"), knowledge, pilot.start_ms, pilot.pilot.timezone, discharges)

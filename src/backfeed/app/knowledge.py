@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.app.battery_book import BatteryBook
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.stays import StayBook
 from backfeed.core.instant import MS_PER_MIN
@@ -105,12 +106,15 @@ class Knowledge:
         Registers to quarter-hours.
     told
         What an EVSE was last told to do.
+    batteries
+        What every owner's battery has been through.
     """
 
     enrolment: Enrolment
     outlook: Outlook
     meter: MeterBook
     told: Callable[[str, int], Told]
+    batteries: BatteryBook
     state: FleetState = field(default_factory=FleetState)
     repeated: int = 0
     meter_keys: list[MeterKey] = field(default_factory=list)
@@ -142,6 +146,7 @@ class Knowledge:
         plug = self.state.plugs.get((event.station, event.evse))
         if event.phase == "ended":
             if before is not None and before.transaction == event.transaction:
+                self.batteries.close(before)
                 self._close(before, event)
             return True
         if plug is None or plug.transaction != event.transaction:
@@ -171,7 +176,8 @@ class Knowledge:
             belief = prior_belief(plug, owner, low, high)
         self._owner_of[key] = owner
         told = self.told(plug.station, plug.evse)
-        self._beliefs[key] = revise(belief, plug, owner, told, just_stopped=just_stopped)
+        belief = self._beliefs[key] = revise(belief, plug, owner, told, just_stopped=just_stopped)
+        self.batteries.follow(plug, owner, (belief.low_kwh + belief.high_kwh) / 2)
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)

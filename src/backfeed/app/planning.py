@@ -8,7 +8,6 @@ solver, and a plan that breaks a limit is never adopted.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,13 @@ from numpy.typing import NDArray
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car
+from backfeed.app.plan_path import FleetPlan
+from backfeed.app.plan_wear import PlanWear
 from backfeed.app.workers import WorkerLostError, Workers
-from backfeed.battery.linear import linear_coefficients
-from backfeed.battery.wear import WEAR_LAWS
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.fleet.event import PlanMade
-from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
 from backfeed.plan.check import cost_of
@@ -104,6 +102,8 @@ class Planning:
         Whether cars may discharge at all.
     terms
         What missing and stored energy are worth.
+    wear
+        What wear costs.
     end_ms
         When the pilot ends: every car is planned to have what its owner wants by then, as if it left.
     """
@@ -116,6 +116,7 @@ class Planning:
     horizon_ms: int
     discharges: bool
     terms: Terms
+    wear: PlanWear
     end_ms: int
     plans: int = 0
     fallbacks: int = 0
@@ -157,16 +158,36 @@ class Planning:
         )
 
     async def _plan_group(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> Schedule:
-        problem = self._problem(now_ms, cars, commitments)
+        """Plan cars together, again while their prices of wear move; keep the plan that is best under the true wear."""
+        best: tuple[float, Schedule, FleetPlan] | None = None
+        passes = self.wear.passes(now_ms, cars)
+        for _ in range(passes):
+            problem = self._problem(now_ms, cars, commitments)
+            schedule = await self._solved(problem)
+            plan = _of_cars(cars, problem, schedule)
+            cost, again = self.wear.take(now_ms, plan) if passes > 1 else (0.0, False)
+            if best is None or cost < best[0]:
+                best = cost, schedule, plan
+            if not again:
+                break
+        assert best is not None, "a group is planned at least once"
+        if passes > 1:
+            self.wear.keep(now_ms, cars)
+        _, schedule, plan = best
+        self.fallbacks += schedule.method == "rule"
+        for k, car in enumerate(cars):
+            self._planned[car.key] = (
+                car.plug.transaction,
+                PlannedPower(plan.axis, plan.power_kw[k], plan.energy_kwh[k]),
+            )
+        return schedule
+
+    async def _solved(self, problem: PlanProblem) -> Schedule:
         try:
             schedule = await self.workers.run(solve_plan, problem, deadline_s=SOLVE_DEADLINE_S)
         except WorkerLostError:
-            schedule = solve_by_rule(problem)
-        if schedule.method != "rule" and not is_sound(problem, schedule):
-            schedule = solve_by_rule(problem)
-        self.fallbacks += schedule.method == "rule"
-        self._adopt(cars, problem, schedule)
-        return schedule
+            return solve_by_rule(problem)
+        return schedule if schedule.method == "rule" or is_sound(problem, schedule) else solve_by_rule(problem)
 
     def _problem(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> PlanProblem:
         fleet = self._fleet(cars)
@@ -214,7 +235,7 @@ class Planning:
         target = car.target_kwh + NEED_MARGIN * max(car.target_kwh - energy, 0.0)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
-        wear, hold = _wear_prices(owner)
+        wear = self.wear.prices(car)
         return (
             energy,
             owner.reserve_soc * vehicle.capacity_kwh,
@@ -224,8 +245,8 @@ class Planning:
             car.discharge_max_kw if self.discharges else 0.0,
             vehicle.charge_efficiency,
             vehicle.discharge_efficiency,
-            wear,
-            hold,
+            wear.wear_per_kwh,
+            wear.hold_per_kwh_h,
         )
 
     def _limits(self, axis: TimeAxis, names: list[str]) -> SiteLimits:
@@ -239,21 +260,6 @@ class Planning:
             base_load_kw=np.array([base_load_over(site, axis, self.enrolment.utc_offset_ms(axis)) for site in sites]),
         )
 
-    def _adopt(self, cars: list[Car], problem: PlanProblem, schedule: Schedule) -> None:
-        """Keep what the schedule wants of every car, joining its rows."""
-        rows_of: dict[str, list[int]] = {}
-        for row, name in enumerate(problem.windows.vehicle):
-            rows_of.setdefault(name, []).append(row)
-        for car in cars:
-            power = np.full(schedule.axis.count, np.nan)
-            energy = np.full(schedule.axis.count, np.nan)
-            for row in rows_of[f"{car.plug.station}/{car.plug.evse}"]:
-                begin, end = schedule.offsets[row], schedule.offsets[row + 1]
-                steps = slice(schedule.arrive_step[row], schedule.arrive_step[row] + end - begin)
-                power[steps] = schedule.power_flat_kw[begin:end]
-                energy[steps] = schedule.energy_flat_kwh[begin:end]
-            self._planned[car.key] = (car.plug.transaction, PlannedPower(schedule.axis, power, energy))
-
     def forget(self, station: str, evse: int) -> None:
         """Drop the plan of an EVSE whose car is gone."""
         self._planned.pop((station, evse), None)
@@ -266,6 +272,21 @@ _SOLVER = HighsSolver()
 def solve_plan(problem: PlanProblem) -> Schedule:
     """Solve a plan in whatever process this is; a limit on iterations stands in for one on time."""
     return solve(problem, gap=PLAN_GAP, iteration_limit=ITERATION_LIMIT, solver=_SOLVER)
+
+
+def _of_cars(cars: Sequence[Car], problem: PlanProblem, schedule: Schedule) -> FleetPlan:
+    """Return what a schedule wants of every car, joining its rows."""
+    rows_of: dict[str, list[int]] = {}
+    for row, name in enumerate(problem.windows.vehicle):
+        rows_of.setdefault(name, []).append(row)
+    power, energy = np.full((2, len(cars), schedule.axis.count), np.nan)
+    for k, car in enumerate(cars):
+        for row in rows_of[f"{car.plug.station}/{car.plug.evse}"]:
+            begin, end = schedule.offsets[row], schedule.offsets[row + 1]
+            steps = slice(schedule.arrive_step[row], schedule.arrive_step[row] + end - begin)
+            power[k, steps] = schedule.power_flat_kw[begin:end]
+            energy[k, steps] = schedule.energy_flat_kwh[begin:end]
+    return FleetPlan(cars, schedule.axis, power, energy, schedule.objective)
 
 
 def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
@@ -295,20 +316,3 @@ def _by_site(cars: Sequence[Car]) -> list[list[Car]]:
     for car in cars:
         groups.setdefault(car.site_id, []).append(car)
     return [groups[site] for site in sorted(groups)]
-
-
-@lru_cache(maxsize=4096)
-def _wear_prices(owner: Owner) -> tuple[float, float]:
-    """Return an owner's wear per kWh discharged and per kWh held and hour, at a day around the target."""
-    vehicle = owner.vehicle
-    day = np.full(_QUARTERS_PER_DAY + 1, (owner.target_soc + owner.reserve_soc) / 2)
-    prices = linear_coefficients(
-        WEAR_LAWS[vehicle.chemistry],
-        day,
-        vehicle.capacity_kwh,
-        discharge_efficiency=vehicle.discharge_efficiency,
-    )
-    return float(prices.wear_per_kwh[0]), float(prices.hold_per_kwh_h[0])
-
-
-_QUARTERS_PER_DAY = 96

@@ -30,6 +30,8 @@ _SOC_LIFT = 0.05
 """How far a plan is lifted and lowered to see the slope of the storage cost."""
 _LEAST_SHARE_LOWERED = 0.01
 """A plan that lowers the stored energy by less says nothing about its price."""
+_LEAST_DISCHARGED_KWH = 0.1
+"""A plan that discharges less says nothing about the price of it."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,49 @@ def linear_coefficients(  # noqa: PLR0913 - every option has a default and a nam
     capacity = np.atleast_1d(np.asarray(capacity_kwh, dtype=np.float64))
     soc = np.broadcast_to(np.atleast_2d(soc_reference), (capacity.size, np.shape(soc_reference)[-1]))
     at_ms = np.rint(np.arange(soc.shape[1]) * step_h * MS_PER_H).astype(np.int64)
-    paths = SocPaths.from_matrix(at_ms, soc)
+    return nominal_prices(
+        law,
+        SocPaths.from_matrix(at_ms, soc),
+        capacity,
+        discharge_per_day_kwh=discharge_per_day_kwh,
+        discharge_efficiency=discharge_efficiency,
+        temperature_c=temperature_c,
+        value_per_kwh=value_per_kwh,
+        scale=scale,
+        reference=reference,
+        active_c_rate=active_c_rate,
+    )
+
+
+def nominal_prices(  # noqa: PLR0913 - every option has a default and a name
+    law: WearLaw,
+    paths: SocPaths,
+    capacity_kwh: ArrayLike,
+    *,
+    discharge_per_day_kwh: float = 10.0,
+    discharge_efficiency: ArrayLike = 0.92,
+    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
+    value_per_kwh: float = DEFAULT_VALUE_PER_KWH,
+    scale: ArrayLike = 1.0,
+    reference: ReferenceUse = DEFAULT_REFERENCE,
+    active_c_rate: bool = False,
+    day_start_ms: int = 0,
+) -> LinearWear:
+    """Return the wear prices of paths that discharge nothing; parameters as in `linear_coefficients`.
+
+    A piece of a day gets its share of the day's nominal discharge.
+    """
+    capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(paths),))
     prices = damage_price(law, capacity, value_per_kwh=value_per_kwh, scale=scale, reference=reference)
-    day = day_stress(law, paths, temperature_c)
+    day = day_stress(law, paths, temperature_c, day_start_ms=day_start_ms)
     share = discharge_per_day_kwh / np.asarray(discharge_efficiency, dtype=np.float64) / capacity
     busier = _with_discharge(day, np.broadcast_to(share, capacity.shape))
     added = [day_damage(law, each, active_c_rate=active_c_rate)[1] for each in (busier, day)]
     discharged = discharge_per_day_kwh * np.bincount(day.path, weights=day.hours) / HOURS_PER_DAY
+    worn = np.bincount(day.path, weights=added[0] - added[1])
     return LinearWear(
-        np.maximum(prices[1] * np.bincount(day.path, weights=added[0] - added[1]) / discharged, 0),
-        prices[0] * _holding_damage(law, paths, temperature_c) / capacity,
+        np.maximum(prices[1] * worn / np.where(discharged > 0, discharged, 1), 0),
+        prices[0] * _holding_damage(law, paths, temperature_c, day_start_ms) / capacity,
     )
 
 
@@ -107,7 +142,7 @@ def relinearise(  # noqa: PLR0913 - every option has a default and a name
     discharged_kwh: Floats,
     fallback: LinearWear,
     *,
-    temperature_c: float = DEFAULT_TEMPERATURE_C,
+    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
     value_per_kwh: float = DEFAULT_VALUE_PER_KWH,
     scale: ArrayLike = 1.0,
     reference: ReferenceUse = DEFAULT_REFERENCE,
@@ -140,7 +175,7 @@ def relinearise(  # noqa: PLR0913 - every option has a default and a name
     )
     saved_kwh_h = (_charge_hours(without_discharge) - _charge_hours(plan)) * capacity
     lowers = saved_kwh_h > _LEAST_SHARE_LOWERED * _charge_hours(plan) * capacity
-    discharges = discharged_kwh > 0
+    discharges = discharged_kwh > _LEAST_DISCHARGED_KWH
     wear = prices[1] * (planned[1] - idle[1]) / np.where(discharges, discharged_kwh, 1)
     hold = prices[0] * (idle[0] - planned[0]) / np.where(lowers, saved_kwh_h, 1)
     slope = prices[0] * _holding_damage(law, plan, temperature_c, day_start_ms) / capacity
@@ -169,7 +204,7 @@ def _with_discharge(day: DayStress, share: Floats) -> DayStress:
     )
 
 
-def _holding_damage(law: WearLaw, paths: SocPaths, temperature_c: float, day_start_ms: int = 0) -> Floats:
+def _holding_damage(law: WearLaw, paths: SocPaths, temperature_c: float | Floats, day_start_ms: int = 0) -> Floats:
     """Return the storage damage per unit of SoC and hour, from lifting and lowering the paths."""
     lifted, lowered = (
         path_damage(law, replace(paths, soc=paths.soc + lift), temperature_c, day_start_ms=day_start_ms)[0]

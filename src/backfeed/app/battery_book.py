@@ -1,0 +1,217 @@
+"""The battery book: what the platform has seen every owner's battery go through, stay after stay.
+
+The book is part of the fold of the event log, so it survives a restart by being folded again. Of every stay it keeps
+the path of the battery's energy, from the registers of the meter; of every battery the streaming state of the wear
+law and what it has discharged for others. Hours away from the charger are a straight line from the last energy
+to the next. What a car says anew of its state of charge, without a meter that explains it, is a jump and no cycle.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.battery.law import WEAR_LAWS, Floats
+from backfeed.battery.state import WearState, loss_so_far, observe
+from backfeed.core.instant import MS_PER_H
+from backfeed.core.money import WH_PER_KWH
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.state import Plug
+
+Ints = NDArray[np.int64]
+
+JUMP_SHARE = 0.02
+"""A belief this share of the capacity off the metered path is news, and the path jumps to it; what is nearer is the
+rounding of the car's reports."""
+
+STRAIGHT_KWH = 1e-6
+"""A sample this close to the line between its neighbours says nothing."""
+
+POWER_TOLERANCE = 1.1
+READING_SLACK_WH = 100
+"""A register that shows more than the rated power can move, with these tolerances, is broken and counts nothing."""
+
+
+@dataclass(slots=True)
+class _Stay:
+    """One stay: its path, and the registers up to which it has been followed."""
+
+    owner: Owner
+    import_wh: int
+    export_wh: int
+    metered_ms: int
+    at_ms: list[int]
+    energy_kwh: list[float]
+
+    def add(self, at_ms: int, energy_kwh: float) -> None:
+        """Add a sample; the one before it goes if it lies on the line between its neighbours."""
+        if len(self.at_ms) > 1 and self._is_straight(at_ms, energy_kwh):
+            self.at_ms[-1], self.energy_kwh[-1] = at_ms, energy_kwh
+        else:
+            self.at_ms.append(at_ms)
+            self.energy_kwh.append(energy_kwh)
+
+    def _is_straight(self, at_ms: int, energy_kwh: float) -> bool:
+        (t0, t1), (e0, e1) = self.at_ms[-2:], self.energy_kwh[-2:]
+        return t0 < t1 < at_ms and abs(e0 + (energy_kwh - e0) * (t1 - t0) / (at_ms - t0) - e1) < STRAIGHT_KWH
+
+
+@dataclass(slots=True)
+class _Battery:
+    """One owner's battery, up to its last stay that is over."""
+
+    vehicle: EnrolledVehicle
+    wear: WearState = field(default_factory=WearState)
+    discharged_wh: int = 0
+    discharged_ms: int = 0
+    stays: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryRecord:
+    """What the platform knows of one owner's battery.
+
+    Parameters
+    ----------
+    owner_id, vehicle
+        Whose it is, and its nameplate.
+    wear
+        The streaming state of its wear law, its open stay included.
+    loss_calendar, loss_cycling
+        Capacity lost since enrolment, as fractions of the new capacity.
+    discharged_kwh, discharged_h
+        Discharged for others since enrolment [kWh AC at the EVSE, h].
+    stays
+        Stays that are over.
+    """
+
+    owner_id: str
+    vehicle: EnrolledVehicle
+    wear: WearState
+    loss_calendar: float
+    loss_cycling: float
+    discharged_kwh: float
+    discharged_h: float
+    stays: int
+
+
+@dataclass
+class BatteryBook:
+    """The batteries of all owners, folded from the log.
+
+    Parameters
+    ----------
+    rated_kw
+        Power of the chargers, a magnitude.
+    day_start_ms
+        An instant at which a day of the wear law starts: a local midnight.
+    """
+
+    rated_kw: float
+    day_start_ms: int
+    _batteries: dict[str, _Battery] = field(default_factory=dict)
+    _stays: dict[tuple[str, str], _Stay] = field(default_factory=dict)
+
+    def follow(self, plug: Plug, owner: Owner, energy_kwh: float) -> None:
+        """Go on to a plug's newest registers; `energy_kwh` is the middle of what is believed of the battery."""
+        if plug.metered_ms < 0 or plug.import_wh < 0:
+            return
+        key = (plug.station, plug.transaction)
+        stay = self._stays.get(key)
+        if stay is None:
+            exported_wh = max(plug.export_wh, 0)
+            self._stays[key] = _Stay(
+                owner, plug.import_wh, exported_wh, plug.metered_ms, [plug.metered_ms], [energy_kwh]
+            )
+            return
+        self._meter(stay, plug)
+        if abs(energy_kwh - stay.energy_kwh[-1]) > JUMP_SHARE * owner.vehicle.capacity_kwh:
+            stay.at_ms.append(stay.metered_ms)
+            stay.energy_kwh.append(energy_kwh)
+
+    def close(self, plug: Plug) -> None:
+        """Take the last registers of a stay that is over, and its path into the battery's state."""
+        key = (plug.station, plug.transaction)
+        stay = self._stays.pop(key, None)
+        if stay is not None:
+            self._meter(stay, plug)
+            battery = self._battery(stay.owner)
+            battery.wear = self._observed(battery, stay)
+            battery.stays += 1
+
+    def path_since(self, plug: Plug, from_ms: int) -> tuple[Ints, Floats]:
+        """Return the path of an open stay from an instant on: instants [ms] and energy [kWh]; empty if unknown."""
+        stay = self._stays.get((plug.station, plug.transaction))
+        if stay is None:
+            return np.zeros(0, np.int64), np.zeros(0)
+        at_ms, energy_kwh = np.array(stay.at_ms, dtype=np.int64), np.array(stay.energy_kwh)
+        later = at_ms > from_ms
+        if later.all():
+            return at_ms, energy_kwh
+        border_kwh = np.interp(from_ms, at_ms, energy_kwh)
+        return np.append(from_ms, at_ms[later]), np.append(border_kwh, energy_kwh[later])
+
+    def discharged(self, owner_id: str) -> tuple[float, float]:
+        """Return what an owner's car has discharged for others since enrolment [kWh AC at the EVSE, h]."""
+        battery = self._batteries.get(owner_id)
+        return (battery.discharged_wh / WH_PER_KWH, battery.discharged_ms / MS_PER_H) if battery else (0.0, 0.0)
+
+    def health(self, owner: Owner) -> float:
+        """Return the share of an owner's capacity that is left after the stays that are over."""
+        battery = self._batteries.get(owner.owner_id)
+        if battery is None:
+            return 1.0
+        return 1.0 - sum(loss_so_far(battery.wear, WEAR_LAWS[battery.vehicle.chemistry]))
+
+    def record(self, owner: Owner) -> BatteryRecord:
+        """Return what is known of an owner's battery, the open stay included."""
+        battery = self._batteries.get(owner.owner_id, _Battery(owner.vehicle))
+        wear = battery.wear
+        for stay in self._stays.values():
+            if stay.owner.owner_id == owner.owner_id:
+                wear = self._observed(battery, stay)
+        calendar, cycling = loss_so_far(wear, WEAR_LAWS[battery.vehicle.chemistry])
+        discharged_kwh, discharged_h = self.discharged(owner.owner_id)
+        return BatteryRecord(
+            owner.owner_id,
+            battery.vehicle,
+            wear,
+            calendar,
+            cycling,
+            discharged_kwh,
+            discharged_h,
+            battery.stays,
+        )
+
+    def owners(self) -> list[str]:
+        """Return the owners whose cars have been seen, sorted."""
+        return sorted({*self._batteries, *(stay.owner.owner_id for stay in self._stays.values())})
+
+    def _battery(self, owner: Owner) -> _Battery:
+        return self._batteries.setdefault(owner.owner_id, _Battery(owner.vehicle))
+
+    def _meter(self, stay: _Stay, plug: Plug) -> None:
+        """Move a stay's path by what its registers have gained since."""
+        if plug.metered_ms <= stay.metered_ms:
+            return
+        imported_wh, exported_wh = plug.import_wh - stay.import_wh, max(plug.export_wh, 0) - stay.export_wh
+        passed_ms = plug.metered_ms - stay.metered_ms
+        most_wh = self.rated_kw * WH_PER_KWH * passed_ms / MS_PER_H * POWER_TOLERANCE + READING_SLACK_WH
+        stay.import_wh, stay.export_wh, stay.metered_ms = plug.import_wh, max(plug.export_wh, 0), plug.metered_ms
+        if not (0 <= imported_wh <= most_wh and 0 <= exported_wh <= most_wh):
+            return
+        vehicle = stay.owner.vehicle
+        moved_kwh = (imported_wh * vehicle.charge_efficiency - exported_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+        stay.add(plug.metered_ms, stay.energy_kwh[-1] + moved_kwh)
+        if exported_wh > 0:
+            battery = self._battery(stay.owner)
+            battery.discharged_wh += exported_wh
+            battery.discharged_ms += passed_ms
+
+    def _observed(self, battery: _Battery, stay: _Stay) -> WearState:
+        """Return a battery's state at the end of a stay; what overlaps a stay before it is left out."""
+        vehicle = battery.vehicle
+        at_ms = np.array(stay.at_ms, dtype=np.int64)
+        soc = np.clip(np.array(stay.energy_kwh) / vehicle.capacity_kwh, 0.0, 1.0)
+        new = at_ms >= battery.wear.at_ms
+        return observe(battery.wear, WEAR_LAWS[vehicle.chemistry], at_ms[new], soc[new], day_start_ms=self.day_start_ms)

@@ -1,0 +1,97 @@
+"""The battery book: paths from registers, jumps that are no cycles, discharge counted once."""
+
+from dataclasses import replace
+
+import pytest
+
+from backfeed.app.battery_book import BatteryBook
+from backfeed.battery.chemistry import Chemistry
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.state import Plug
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+OWNER = Owner("ann", 0.25, 0.85, EnrolledVehicle("Model", Chemistry.LFP, 50.0, 7.0, 7.0, 0.9, 0.9))
+
+
+def a_plug(at_h=0.0, import_wh=1_000, export_wh=500, transaction="t1"):
+    return Plug(
+        "S-1", 1, transaction, "ann", 0, import_wh=import_wh, export_wh=export_wh, metered_ms=int(at_h * HOUR_MS)
+    )
+
+
+@pytest.fixture
+def book():
+    return BatteryBook(rated_kw=7.0, day_start_ms=0)
+
+
+def test_a_path_goes_by_the_registers(book):
+    book.follow(a_plug(), OWNER, 20.0)
+    book.follow(a_plug(1, import_wh=6_000), OWNER, 24.5)
+    book.follow(a_plug(2, import_wh=6_000, export_wh=3_200), OWNER, 21.5)
+    at_ms, energy_kwh = book.path_since(a_plug(), -1)
+    assert at_ms.tolist() == [0, HOUR_MS, 2 * HOUR_MS]
+    assert energy_kwh.tolist() == pytest.approx([20.0, 24.5, 21.5])
+    assert book.discharged("ann") == pytest.approx((2.7, 1.0))
+
+
+def test_a_path_can_be_cut_at_midnight(book):
+    book.follow(a_plug(22), OWNER, 20.0)
+    book.follow(a_plug(26, import_wh=11_000), OWNER, 29.0)
+    at_ms, energy_kwh = book.path_since(a_plug(), DAY_MS)
+    assert at_ms.tolist() == [DAY_MS, 26 * HOUR_MS]
+    assert energy_kwh.tolist() == pytest.approx([24.5, 29.0])
+
+
+def test_standing_still_keeps_two_samples(book):
+    for hour in range(50):
+        book.follow(a_plug(hour), OWNER, 20.0)
+    assert len(book.path_since(a_plug(), -1)[0]) == 2
+
+
+def test_what_a_car_says_anew_is_a_jump_and_no_cycle(book):
+    book.follow(a_plug(), OWNER, 20.0)
+    book.follow(a_plug(1), OWNER, 40.0)
+    book.follow(a_plug(2), OWNER, 40.0)
+    book.close(a_plug(2))
+    assert book.record(OWNER).wear.full_cycles == 0
+    assert book.record(OWNER).wear.soc == pytest.approx(0.8)
+    assert book.record(OWNER).loss_calendar > 0
+
+
+def test_an_open_stay_counts_and_its_end_changes_nothing(book):
+    book.follow(a_plug(), OWNER, 40.0)
+    book.follow(a_plug(3, export_wh=18_500), OWNER, 20.0)
+    before = book.record(OWNER)
+    book.close(a_plug(3, export_wh=18_500))
+    after = book.record(OWNER)
+    assert before.wear.today == after.wear.today
+    assert after == replace(before, stays=1)
+    assert after.discharged_kwh == pytest.approx(18.0)
+    assert book.health(OWNER) == pytest.approx(1 - after.loss_calendar - after.loss_cycling)
+
+
+def test_driving_between_two_stays_is_part_of_the_wear(book):
+    book.follow(a_plug(), OWNER, 40.0)
+    book.close(a_plug(1))
+    book.follow(a_plug(9, transaction="t2"), OWNER, 20.0)
+    book.close(a_plug(10, transaction="t2"))
+    wear = book.record(OWNER).wear
+    assert wear.at_ms == 10 * HOUR_MS
+    assert book.record(OWNER).stays == 2
+    assert wear.soc == pytest.approx(0.4)
+
+
+def test_registers_that_can_not_be_true_discharge_nothing(book):
+    book.follow(a_plug(), OWNER, 40.0)
+    book.follow(a_plug(1, export_wh=900_000), OWNER, 40.0)
+    book.follow(a_plug(2, export_wh=901_800), OWNER, 40.0)
+    assert book.discharged("ann") == pytest.approx((1.8, 1.0))
+
+
+def test_a_second_car_on_one_token_does_not_turn_time_back(book):
+    book.follow(a_plug(), OWNER, 40.0)
+    book.follow(replace(a_plug(1, transaction="t2"), station="S-2"), OWNER, 30.0)
+    book.close(a_plug(5))
+    book.close(replace(a_plug(3, transaction="t2"), station="S-2"))
+    assert book.record(OWNER).wear.at_ms == 5 * HOUR_MS
