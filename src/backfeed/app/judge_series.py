@@ -162,12 +162,25 @@ def discharge_rated_kw(truth: Truth) -> float:
 
 
 def owner_rows(
-    truth: Truth, accounts: SessionAccounts, payouts: Mapping[str, Mapping[str, float]]
+    truth: Truth,
+    accounts: SessionAccounts,
+    payouts: Mapping[str, Mapping[str, float]],
+    holders: Mapping[str, str],
 ) -> tuple[OwnerRow, ...]:
-    """Return one row for every owner, most discharged first; `payouts` by token and instrument."""
+    """Return one row for every account holder, most discharged first.
+
+    Parameters
+    ----------
+    truth, accounts
+        What the cars did and what it was worth.
+    payouts
+        By holder and unit.
+    holders
+        Whose account a car settles to where it is not its own.
+    """
     rows: dict[str, list[int]] = {}
     for index, token in enumerate(truth.sessions.token):
-        rows.setdefault(token, []).append(index)
+        rows.setdefault(holders.get(token, token), []).append(index)
     owners = [
         OwnerRow(
             owner=token,

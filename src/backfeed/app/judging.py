@@ -22,6 +22,7 @@ from backfeed.app.judge import (
     judge_world,
 )
 from backfeed.app.judge_series import discharge_rated_kw, target_stays
+from backfeed.app.report_books import paid_by_owner, read_transfers
 from backfeed.app.scene import Scene, tariff_of
 from backfeed.app.world import WorldRun
 from backfeed.core.money import MICRO, WH_PER_KWH
@@ -30,9 +31,8 @@ from backfeed.market.price import PriceSeries, price_axis
 from backfeed.report.run_report import GapCause
 from backfeed.report.summary import LedgerUnit, RunFacts, Summary, WorldName, ledger_table
 from backfeed.report.targets import regulator_targets
-from backfeed.settle.transfer import Code
 from backfeed.sim.truth import Truth
-from backfeed.store.ledger_seal import open_ledger, verify_file
+from backfeed.store.ledger_seal import verify_file
 
 RUN_ORDER: tuple[Policy, ...] = (Policy.UNMANAGED, Policy.V1G, Policy.V2G)
 
@@ -200,12 +200,11 @@ def _foreseen_outcome(delivery: Delivery, truth: Truth) -> DemandResponseOutcome
 
 def _payouts(ledger: Path) -> dict[str, float]:
     """Return what owners were paid, by the unit they were paid in."""
-    paid: dict[str, int] = {}
-    with open_ledger(ledger, readonly=True) as book:
-        for transfer in book.transfers():
-            if transfer.code is Code.PAYOUT:
-                paid[transfer.unit] = paid.get(transfer.unit, 0) + transfer.amount
-    return {unit: amount / MICRO for unit, amount in sorted(paid.items())}
+    paid: dict[str, float] = {}
+    for units in paid_by_owner(read_transfers(ledger)).values():
+        for unit, amount in units.items():
+            paid[unit] = paid.get(unit, 0.0) + amount
+    return dict(sorted(paid.items()))
 
 
 def _summary(

@@ -1,16 +1,17 @@
 """Reporting: from a judged run to what its page and its table show."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backfeed.app.assembly import LEDGER_FILE
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.judge_series import car_series, closest_site, fleet_series, mean_power_kw, missed_value, owner_rows
 from backfeed.app.judging import Judgement, held_back_value, judge_at_base_price
+from backfeed.app.report_books import books_of, paid_by_owner, read_transfers
 from backfeed.app.scene import Scene
 from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH
 from backfeed.core.axis import TimeAxis
@@ -26,7 +27,6 @@ from backfeed.report.run_report import (
     ValueGap,
     Words,
 )
-from backfeed.settle.postings import OwnerDay
 from backfeed.sim.truth import Truth
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
     pilot, prices, truths = scene.pilot, judgement.prices, judgement.truths
     shown: WorldName = "v2g" if "v2g" in truths else next(reversed(list(truths)))
     run = judgement.runs.get(Policy.V2G)
-    paid = _paid_by_owner(run.owner_days, pilot.pilot.currency) if run is not None else {}
+    transfers = read_transfers(run.folder / LEDGER_FILE) if run is not None else []
     sites = tuple(scene.enrolment.sites.values())
     return RunReport(
         title=pilot.pilot.name,
@@ -66,7 +66,10 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
         fleet=fleet_series(truths, prices),
         site=closest_site({shown: truths[shown]}, sites, prices.axis, scene.enrolment.zone),
         car=car_series(truths[shown], judgement.worlds[shown].sessions, prices, scene.world),
-        owners=owner_rows(truths[shown], judgement.worlds[shown].sessions, paid),
+        owners=owner_rows(
+            truths[shown], judgement.worlds[shown].sessions, paid_by_owner(transfers), scene.contracts.holders
+        ),
+        books=books_of(transfers, prices, run.findings, run.set_apart) if run is not None else None,
         invitations=tuple(_invitation(each, truths["v2g"]) for each in run.deliveries) if run is not None else (),
         value_gap=_value_gap(scene, judgement),
         alternatives=_alternatives(scene, judgement),
@@ -84,14 +87,6 @@ def next_steps(scene: Scene, out: Path) -> tuple[str, ...]:
         f"backfeed serve {scene.pilot.path} --data {out.parent / 'live'} --simulate",
         "backfeed pilot new --sessions YOUR_SESSIONS.csv --out pilot.toml",
     )
-
-
-def _paid_by_owner(days: tuple[OwnerDay, ...], currency: str) -> Mapping[str, Mapping[str, float]]:
-    """Return what every owner was paid over the run [currency]."""
-    paid: dict[str, int] = {}
-    for day in days:
-        paid[day.owner] = paid.get(day.owner, 0) + day.split.owner_micro
-    return {owner: {currency: amount / MICRO} for owner, amount in paid.items()}
 
 
 def _invitation(delivery: Delivery, truth: Truth) -> InvitationSeries:

@@ -37,7 +37,6 @@ from backfeed.settle.month import month_of
 from backfeed.settle.postings import (
     DaySettlement,
     DeliveredEvent,
-    OwnerDay,
     Parties,
     SettlementDay,
     award_transfer,
@@ -79,12 +78,6 @@ class Book(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Settled:
-    intervals: IntervalTable
-    owners: tuple[OwnerDay, ...]
-
-
 @dataclass
 class Settling:
     """Closes days.
@@ -118,14 +111,9 @@ class Settling:
     contracts: Contracts = field(default_factory=Contracts)
     keeps_whole: bool = True
     findings: dict[date, tuple[Finding, ...]] = field(default_factory=dict)
-    _settled: dict[date, _Settled] = field(default_factory=dict)
+    _settled: dict[date, IntervalTable] = field(default_factory=dict)
     _awarded: set[str] = field(default_factory=set)
     _kept_whole: dict[date, date] = field(default_factory=dict)
-
-    @property
-    def owner_days(self) -> list[OwnerDay]:
-        """What every owner's settled days came to, as the books say now, by day."""
-        return [owner for _, settled in sorted(self._settled.items()) for owner in settled.owners]
 
     def post_awards(self) -> None:
         """Post the promise of every award that has none yet, as a pending transfer."""
@@ -160,7 +148,7 @@ class Settling:
         """Settle a day unless its readings are those that it was settled with; return whether it was."""
         from_ms, until_ms = local_midnight_ms(day, self.knowledge.enrolment.zone), self._end_ms(day)
         intervals = _with_rows(whole.between(from_ms, until_ms))
-        if day in self._settled and _same(self._settled[day].intervals, intervals):
+        if day in self._settled and _same(self._settled[day], intervals):
             return False
         wear = self._wear_micro(whole, from_ms, until_ms)
         events = self._events(from_ms, until_ms)
@@ -183,7 +171,7 @@ class Settling:
         worn = self._by_holder({key: wear[key] for key in doubts.stays if key in wear})
         rest = replace(believed, subsidies_left_micro=_left(believed, settlement))
         self._hold(held_days(rest, doubts, intervals, events, self.contracts, worn), rest, parties)
-        self._settled[day] = _Settled(intervals, settlement.owners)
+        self._settled[day] = intervals
         self.findings[day] = doubts.findings
         return True
 

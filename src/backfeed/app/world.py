@@ -25,7 +25,8 @@ from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S
 from backfeed.core.rng import Streams
 from backfeed.gateway.server import Gateway
 from backfeed.gateway.socket import serve
-from backfeed.settle.postings import OwnerDay
+from backfeed.meter.gaming import Finding
+from backfeed.meter.interval import Quarantined
 from backfeed.sim.city import City
 from backfeed.sim.socket_link import connect_websocket
 from backfeed.sim.truth import Truth
@@ -64,7 +65,8 @@ class WorldRun:
     folder: Path
     truth: Truth
     deliveries: tuple[Delivery, ...]
-    owner_days: tuple[OwnerDay, ...]
+    findings: tuple[tuple[str, Finding], ...]
+    set_apart: tuple[Quarantined, ...]
     log_hash: str
     ledger_hash: str
     messages: int
@@ -100,7 +102,10 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
         folder=spec.folder,
         truth=truth,
         deliveries=tuple(parts.demand.deliveries()),
-        owner_days=tuple(parts.settling.owner_days),
+        findings=tuple(
+            (day.isoformat(), finding) for day, found in sorted(parts.settling.findings.items()) for finding in found
+        ),
+        set_apart=parts.knowledge.meter.quarantined(),
         log_hash=parts.log.hash(),
         ledger_hash=ledger_hash,
         messages=parts.gateway.counts.received + parts.gateway.counts.sent,

@@ -6,26 +6,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backfeed.cli.outcome import QualityMissedError, say, write_result
+from backfeed.cli.books import (
+    DETAIL_FOLDER,
+    AsJson,
+    At,
+    KeyFile,
+    Run,
+    currency_of,
+    is_server,
+    ledger_file,
+    open_books,
+    parse_at,
+    seal_again,
+    signing_key,
+)
+from backfeed.cli.cases import app as cases_app
+from backfeed.cli.outcome import QualityMissedError, write_result
+from backfeed.cli.redeem import redeem
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 
 if TYPE_CHECKING:
     from backfeed.settle.bank import BankAccount
     from backfeed.settle.statement import Statement
-    from backfeed.store.ledger import Ledger, Verification
-
-LEDGER_NAME = "ledger.sqlite"
-"""What the ledger of a run folder is called."""
-
-DETAIL_FOLDER = "days"
-"""Where a run folder keeps the interval detail of settled days."""
+    from backfeed.store.ledger import Verification
 
 app = typer.Typer(help="Verify and read a ledger.", no_args_is_help=True)
 
-Run = Annotated[str, typer.Argument(help="A run folder, a ledger file, or a postgresql:// address.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-KeyFile = Annotated[Path | None, typer.Option(help="File with the key that signs the seal.")]
-At = Annotated[str, typer.Option("--at", help="When it takes effect, like 2026-08-01T09:00:00+08:00.")]
+app.add_typer(cases_app, name="cases")
+app.command()(redeem)
 
 
 class RoleName(StrEnum):
@@ -58,11 +66,11 @@ def verify(run: Run, *, key_file: KeyFile = None, as_json: AsJson = False) -> No
     """Prove that every unit sums to zero and that no byte was changed; exits with 3 if not."""
     from backfeed.store.ledger_seal import verify_file  # noqa: PLC0415 -- keeps --help quick
 
-    if _is_server(run):
-        with _open(run) as ledger:
+    if is_server(run):
+        with open_books(run) as ledger:
             found = ledger.verify()
     else:
-        found = verify_file(_ledger_file(run), _key(key_file))
+        found = verify_file(ledger_file(run), signing_key(key_file))
         found = _with_details(run, found)
     write_result(_verification(found), _verification_words(found), as_json=as_json)
     if not found.verified:
@@ -75,8 +83,8 @@ def seal(run: Run, *, key_file: KeyFile = None, as_json: AsJson = False) -> None
     """Seal a closed ledger file: from then on any flipped byte of it is found."""
     from backfeed.store.ledger_seal import seal_ledger, seal_path  # noqa: PLC0415
 
-    path = _ledger_file(run)
-    made = seal_ledger(path, _key(key_file))
+    path = ledger_file(run)
+    made = seal_ledger(path, signing_key(key_file))
     document = {"seal": str(seal_path(path)), "head": made.head, "signed": bool(made.signature)}
     write_result(document, f"{seal_path(path)}: head {made.head}", as_json=as_json)
 
@@ -86,7 +94,7 @@ def balances(run: Run, *, as_json: AsJson = False) -> None:
     """Show what every account holds: received less given."""
     from backfeed.settle.format import format_amount  # noqa: PLC0415
 
-    with _open(run, readonly=True) as ledger:
+    with open_books(run, readonly=True) as ledger:
         held = ledger.balances()
     words = "\n".join(
         f"{account:48}{format_amount(amount, account.rpartition(':')[2]):>20}" for account, amount in held.items()
@@ -109,7 +117,7 @@ def statement(
     from backfeed.settle.account import Role  # noqa: PLC0415
     from backfeed.settle.statement import make_statement  # noqa: PLC0415
 
-    with _open(run, readonly=True) as ledger:
+    with open_books(run, readonly=True) as ledger:
         made = make_statement(ledger.transfers(), Role(role.value), holder, period)
         head = ledger.hash()
     if not made.lines:
@@ -131,7 +139,7 @@ def statements(
     from backfeed.settle.account import Role  # noqa: PLC0415
     from backfeed.settle.statement import make_statements  # noqa: PLC0415
 
-    with _open(run, readonly=True) as ledger:
+    with open_books(run, readonly=True) as ledger:
         made = make_statements(ledger.transfers(), Role(role.value), period)
         head = ledger.hash()
     out.mkdir(parents=True, exist_ok=True)
@@ -156,10 +164,10 @@ def close_month(
     """Close a month: nothing new may be posted to it from then on."""
     from backfeed.settle.month import close_month as closing  # noqa: PLC0415
 
-    with _open(run) as ledger:
-        mark = closing(ledger.transfers(), month, _currency(ledger), _instant(at))
+    with open_books(run) as ledger:
+        mark = closing(ledger.transfers(), month, currency_of(ledger), parse_at(at))
         ledger.post([mark])
-    _seal_again(run, key_file)
+    seal_again(run, key_file)
     document = {"closed": month, "transfer": mark.id, "trial_balance": mark.evidence}
     write_result(document, f"{month} is closed, trial balance {mark.evidence}", as_json=as_json)
 
@@ -177,10 +185,10 @@ def reopen_month(
     """Reopen a closed month, on the record."""
     from backfeed.settle.month import reopen_month as reopening  # noqa: PLC0415
 
-    with _open(run) as ledger:
-        mark = reopening(ledger.transfers(), month, _currency(ledger), _instant(at), reason)
+    with open_books(run) as ledger:
+        mark = reopening(ledger.transfers(), month, currency_of(ledger), parse_at(at), reason)
         ledger.post([mark])
-    _seal_again(run, key_file)
+    seal_again(run, key_file)
     write_result({"reopened": month, "transfer": mark.id}, f"{month} is open again", as_json=as_json)
 
 
@@ -203,13 +211,13 @@ def pay(
     payer = known.pop("payer", None)
     if payer is None:
         raise InputError([Problem(str(accounts), "expected a row whose owner is `payer`, found none")])
-    with _open(run) as ledger:
-        payments = bank_payments(ledger.transfers(), _currency(ledger), name, _instant(at))
+    with open_books(run) as ledger:
+        payments = bank_payments(ledger.transfers(), currency_of(ledger), name, parse_at(at))
         unposted = out.with_name(f"{out.name}.unposted")
         unposted.write_bytes(bank_file(payments, known, payer, name, day))
         ledger.post(payments)
     unposted.replace(out)
-    _seal_again(run, key_file)
+    seal_again(run, key_file)
     document = {"file": str(out), "payments": len(payments), "total_micro": sum(p.amount for p in payments)}
     write_result(document, f"{len(payments)} payments in {out}", as_json=as_json)
 
@@ -227,81 +235,13 @@ def backup(
     from backfeed.store.ledger_seal import open_ledger, seal_ledger  # noqa: PLC0415
 
     with (
-        _open(run, readonly=True) as source,
-        _open(target) if _is_server(target) else open_ledger(Path(target)) as copy,
+        open_books(run, readonly=True) as source,
+        open_books(target) if is_server(target) else open_ledger(Path(target)) as copy,
     ):
         copied, head = copy_ledger(source, copy), source.hash()
-    if not _is_server(target):
-        seal_ledger(Path(target), _key(key_file))
+    if not is_server(target):
+        seal_ledger(Path(target), signing_key(key_file))
     write_result({"copied": copied, "head": head}, f"{copied} transfers copied, head {head}", as_json=as_json)
-
-
-def _is_server(run: str) -> bool:
-    return run.startswith(("postgresql://", "postgres://"))
-
-
-def _open(run: str, *, readonly: bool = False) -> "Ledger":
-    if _is_server(run):
-        from backfeed.store.ledger_postgres import open_postgres_ledger  # noqa: PLC0415
-
-        return open_postgres_ledger(run)
-    from backfeed.store.ledger_seal import open_ledger  # noqa: PLC0415
-
-    return open_ledger(_ledger_file(run), readonly=readonly)
-
-
-def _currency(ledger: "Ledger") -> str:
-    """Return the currency that the books are cleared in."""
-    from backfeed.settle.account import Role, holder_of  # noqa: PLC0415
-
-    held = (holder_of(account) for account in ledger.balances())
-    units = sorted({unit for role, _, unit in held if role is Role.CLEARING})
-    if len(units) != 1:
-        raise InputError([Problem("ledger", f"expected one currency in its clearing accounts, found {units}")])
-    return units[0]
-
-
-def _ledger_file(run: str) -> Path:
-    path = Path(run) / LEDGER_NAME if Path(run).is_dir() else Path(run)
-    if not path.is_file():
-        raise InputError([Problem(run, f"expected a run folder with {LEDGER_NAME}, or a ledger file")])
-    return path
-
-
-def _seal_again(run: str, key_file: Path | None) -> None:
-    """Renew the seal of a file that has one; a seal that was signed needs its key for that."""
-    from backfeed.store.ledger_seal import seal_ledger, seal_path  # noqa: PLC0415
-
-    if _is_server(run):
-        return
-    path, key = _ledger_file(run), _key(key_file)
-    if seal_path(path).is_file():
-        if not key and b'"signature":""' not in seal_path(path).read_bytes():
-            say(f"warning: {seal_path(path)} was signed and is now stale: seal again with --key-file")
-            return
-        seal_ledger(path, key)
-
-
-def _key(key_file: Path | None) -> bytes:
-    if key_file is None:
-        return b""
-    try:
-        key = key_file.read_bytes().strip()
-    except OSError as error:
-        message = f"key {key_file} can not be read: {error}"
-        raise EnvironmentProblemError(message) from error
-    if not key:
-        raise InputError([Problem(str(key_file), "expected a key, found an empty file")])
-    return key
-
-
-def _instant(text: str) -> int:
-    from backfeed.core.instant import parse_instant  # noqa: PLC0415
-
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise InputError([Problem("--at", f"expected an instant with an offset, found {text!r}")]) from error
 
 
 def _written(made: "Statement", head: str, form: Form, language: Language) -> bytes:
@@ -348,7 +288,7 @@ def _with_details(run: str, found: "Verification") -> "Verification":
     from backfeed.store.ledger_detail import verify_details  # noqa: PLC0415
 
     try:
-        with _open(run, readonly=True) as ledger:
+        with open_books(run, readonly=True) as ledger:
             problems = verify_details(folder, ledger.transfers())
     except EnvironmentProblemError as error:
         problems = [Problem(str(folder), str(error))]

@@ -71,7 +71,7 @@ def _stack(world: WorldResult) -> list[tuple[str, float, float]]:
 
 def payout_figure(owners: Sequence[OwnerRow], currency: str, instruments: Sequence[str]) -> str:
     """Draw the given owners' payouts as stacked bars, one colour an instrument."""
-    largest = max((sum(owner.payouts.values()) for owner in owners), default=1.0) or 1.0
+    largest = max((sum(owner.payouts.get(name, 0.0) for name in instruments) for owner in owners), default=1.0) or 1.0
     x = Scale(0, largest * 1.12, _NAMES, _RIGHT)
     bottom = 50 + 26 * len(owners)
     parts = [

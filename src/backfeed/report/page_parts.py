@@ -7,6 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backfeed.core.instant import MS_PER_DAY
+from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
 from backfeed.report.figure_bars import gap_figure, payout_figure, targets_figure, value_figure
 from backfeed.report.figure_time import car_figure, day_figure, fleet_figure, invitation_figure, site_figure
@@ -20,7 +21,8 @@ _LARGEST_PAYOUTS: Final = 12
 
 def key_figures(report: RunReport) -> str:
     """Return the tiles at the top."""
-    return '<div class="tiles">' + "".join(_tile(figure) for figure in figures_of(report)) + "</div>"
+    figures = (*figures_of(report), *books_figure(report))
+    return '<div class="tiles">' + "".join(_tile(figure) for figure in figures) + "</div>"
 
 
 def _tile(figure: KeyFigure) -> str:
@@ -119,7 +121,7 @@ def payouts_section(report: RunReport) -> str:
     shown = owners[:_LARGEST_PAYOUTS]
     body = (
         f"<h3>{html_of('payouts_bars', count=str(len(shown)))}</h3>"
-        + payout_figure(shown, report.currency, instruments)
+        + payout_figure(shown, report.currency, [name for name in instruments if name != "points"])
         + f"<details><summary>{html_of('payouts_all')}</summary>"
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
@@ -235,7 +237,8 @@ def _worlds(report: RunReport) -> list[WorldName]:
 
 
 def _paid(owner: OwnerRow) -> float:
-    return sum(owner.payouts.values())
+    """Return what an owner was paid in money's worth: points are none."""
+    return sum(amount for unit, amount in owner.payouts.items() if unit != "points")
 
 
 def _section(title: str, note: str, body: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backfeed.core.instant import MS_PER_DAY
+from backfeed.report.books_section import books_section
 from backfeed.report.figure_time import date_words
 from backfeed.report.page_parts import (
     assumptions_section,
@@ -59,6 +60,7 @@ def render_page(report: RunReport) -> str:
         *pictures_section(report, zone),
         invitations_section(report, zone),
         payouts_section(report),
+        books_section(report),
         targets_section(report),
         gap_section(report),
         assumptions_section(report),

@@ -167,6 +167,65 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class WholeRow:
+    """An owner who would have ended worse off than charging at once, after wear, and was made whole [currency]."""
+
+    owner: str
+    unmanaged: float
+    bill: float
+    payout: float
+    wear: float
+    made_up: float
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """Something doubted: what it is, why, how much energy, what owners would be paid by unit, what was decided.
+
+    `state` is the key of its words: `case_open`, `case_cleared`, `case_rejected`, or `case_nothing` where nothing is
+    held because nothing would be paid.
+    """
+
+    case: str
+    reason: str
+    energy_kwh: float
+    amounts: Mapping[str, float]
+    state: str
+    decision: str
+
+
+@dataclass(frozen=True)
+class SubsidyRow:
+    """What a named subsidy paid, and its cap in a year if it has one [currency]."""
+
+    name: str
+    paid: float
+    cap: float | None
+
+
+@dataclass(frozen=True)
+class Books:
+    """What the books say at the end of the run [currency].
+
+    Parameters
+    ----------
+    aggregator
+        What the aggregator was left with; a deficit is negative.
+    top_up, guarantee
+        What it paid out of its own funds: for floors that were not earned, and to make owners whole.
+    whole, held, subsidies
+        The rows behind it.
+    """
+
+    aggregator: float
+    top_up: float
+    guarantee: float
+    whole: tuple[WholeRow, ...] = ()
+    held: tuple[HeldRow, ...] = ()
+    subsidies: tuple[SubsidyRow, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunReport:
     """A run as its report needs it; what a run did not produce is absent and its section says so."""
 
@@ -182,6 +241,7 @@ class RunReport:
     car: CarSeries | None = None
     owners: tuple[OwnerRow, ...] = ()
     invitations: tuple[InvitationSeries, ...] = ()
+    books: Books | None = None
     value_gap: ValueGap | None = None
     alternatives: tuple[Alternative, ...] = ()
     assumptions: tuple[Assumption, ...] = ()

@@ -5,6 +5,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
 from backfeed.report.key_rows import figures_of, target_amount, world_rows
 from backfeed.report.run_report import RunReport
@@ -25,7 +26,7 @@ def print_report(report: RunReport, console: Console) -> None:
     console.print()
     console.print(Text(f"{report.title}, {report.place}", style="bold"))
     console.print(Padding(_worlds_table(report), (1, 0)))
-    for figure in figures_of(report):
+    for figure in (*figures_of(report), *books_figure(report)):
         note = f" ({figure.note.en})" if figure.note is not None else ""
         style = {True: "green", False: "red", None: ""}[figure.good]
         console.print(Text.assemble((f"  {figure.value:>12}", f"bold {style}".strip()), f"  {figure.what.en}{note}"))

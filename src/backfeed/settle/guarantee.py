@@ -9,11 +9,12 @@ behind it; points count nothing. What is held back until a doubt is cleared coun
 would pay what the doubt holds.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from backfeed.settle.account import Instrument, Role, account_id, holder_of, instrument_unit, wear_unit
-from backfeed.settle.transfer import Code, Phase, Transfer, original_id
+from backfeed.settle.transfer import Code, Phase, Transfer, net_effect, original_id
 
 _BILLS = frozenset({Code.CHARGING_BILL, Code.SHARED_ENERGY})
 _NO_PAYOUT = frozenset({Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY, Code.BANK_PAYMENT})
@@ -116,3 +117,23 @@ def guarantee_transfers(
         for period in periods
         if period.gain_micro < 0
     )
+
+
+_EVIDENCE = re.compile(r"bill (-?\d+) - payout (-?\d+) \+ wear (-?\d+) against (-?\d+) unmanaged")
+
+
+def made_whole(transfers: Iterable[Transfer]) -> list[OwnerPeriod]:
+    """Return the periods for which owners were made whole, corrections taken in, as the books tell them."""
+    found = []
+    latest: dict[str, str] = {}
+    made = []
+    for transfer in transfers:
+        if transfer.code is Code.GUARANTEE:
+            made.append(transfer)
+            latest[original_id(transfer.id)] = transfer.evidence
+    for name, transfer in net_effect(made).items():
+        told = _EVIDENCE.search(latest[name])
+        if told is not None and transfer.amount:
+            bill, payout, wear, unmanaged = map(int, told.groups())
+            found.append(OwnerPeriod(name.split("/", 2)[2], bill, payout, wear, unmanaged))
+    return found

@@ -97,6 +97,12 @@ def redeem(
     return _back(what, Code.REDEMPTION, (wish.owner, unit, wish.amount, wish.at_ms), (currency, aggregator))
 
 
+def redemptions_on(transfers: Iterable[Transfer], owner: str, day: str) -> int:
+    """Return how often an owner has redeemed something on a local day: the number of the last redemption."""
+    prefix = f"{day}/{Code.REDEMPTION}/{owner}/"
+    return sum(transfer.id.startswith(prefix) and transfer.id.endswith("/given") for transfer in transfers)
+
+
 def redeem_credit(
     transfers: Iterable[Transfer], day: date, at_ms: int, currency: str, aggregator: str = "backfeed"
 ) -> tuple[Transfer, ...]:
