@@ -49,8 +49,15 @@ def folder(tmp_path, monkeypatch):
         ("window", "2026-07-06", "2031-07-07"),
         ("lost", "sessions.csv", "nowhere.csv"),
         ("here", "sessions.csv", "."),
+        ("expired", '"guangdong-v2g"', '"chengdu-2023"'),
+        ("forecast", '"guangdong-v2g"', '"guangdong-v2g"\nforecast_file = "hot.csv"'),
+        ("spot", '"guangdong-v2g"', '"shandong-v2g"\nbase_price_per_kwh = 0.5\nspot_file = "spot.csv"'),
+        ("needs-spot", '"guangdong-v2g"', '"shandong-v2g"\nbase_price_per_kwh = 0.5'),
+        ("far-zone", '"guangdong-v2g"', '"guangdong-v2g"\nzone = "north"'),
     ):
         (tmp_path / f"{name}.toml").write_text(PILOT.replace(old, new, 1))
+    (tmp_path / "hot.csv").write_text("day,max_c\n2026-07-05,hot\n")
+    (tmp_path / "spot.csv").write_text("start,price_per_kwh\n2026-07-06T12:00:00+08:00,0.3\n")
     open_ledger(tmp_path / "newer.sqlite").close()
     newer(tmp_path / "newer.sqlite", 0)
     (tmp_path / "data").mkdir()
@@ -90,6 +97,11 @@ def newer(path, application):
         ("serve pilot.toml --data empty/d", 4, "empty/d: the data folder can not be written"),
         ("serve pilot.toml --data data --allow-expired", 4, "events.sqlite: .*schema 99, this version knows up to"),
         ("serve pilot.toml --data d --ocpp-port 99999", 2, "--ocpp-port"),
+        ("serve expired.toml --data d", 2, "chengdu-2023: expired: valid until 2023-12-31, asked for"),
+        ("run forecast.toml --out o", 2, "hot.csv: row 2, max_c: expected a number, found 'hot'"),
+        ("run spot.toml --out o", 2, "spot.csv: expected prices from .*found the first at"),
+        ("run needs-spot.toml --out o", 2, "discharge follows the spot price: expected .* found none"),
+        ("run far-zone.toml --out o", 2, "zone: expected one of none, found 'north'"),
         ("sessions check none.csv", 2, "none.csv: .*No such file"),
         ("sessions check .", 2, "directory"),
         ("sessions check empty", 2, "empty: expected a header row"),

@@ -64,7 +64,18 @@ def world(name, charged, discharged, net, *, short=0):
             for k in range(1, 7)
         },
         dr=(
-            DemandResponseResult(id="shave-0715", promised_kwh=240.0, delivered_kwh=228.4, ratio=228.4 / 240),
+            DemandResponseResult(
+                id="shave-0715",
+                promised_kwh=240.0,
+                delivered_kwh=228.4,
+                ratio=228.4 / 240,
+                baseline_kwh=100.0,
+                metered_kwh=-128.4,
+                v1g_kwh=50.0,
+                against_v1g_kwh=178.4,
+                before_kwh=60.0,
+                after_kwh=-5.0,
+            ),
             DemandResponseResult(id="fill-0712", promised_kwh=120.0, delivered_kwh=131.0, ratio=131 / 120),
         )
         if discharged
@@ -214,6 +225,10 @@ def invitation(kind, day, hour, promised_kw, delivered):
         promised_kwh=promised_kw * 2,
         delivered_kwh=delivered,
         paid=delivered * 1.2,
+        v1g_kw=metered + 20.0,
+        against_v1g_kwh=delivered + 50.0,
+        before_kwh=60.0,
+        after_kwh=-5.0,
     )
 
 

@@ -89,6 +89,18 @@ def test_both_languages_say_the_same_things(page):
     assert spans.count("en") == spans.count("zh") > 60
 
 
+def test_a_delivery_is_told_beside_steered_charging_and_the_hours_around_it(page):
+    for word in ("Against steered charging", "60.0 kWh more than usual", "5.0 kWh less than usual", "未受邀"):
+        assert word in page
+    # Charging ahead is preparing for a peak shave and nothing of the kind for a valley fill.
+    assert page.count("A fleet that is told ahead prepares") == 1
+
+
+def test_a_tariff_that_does_not_hold_is_told_before_any_figure(example_report):
+    warned = render_page(replace(example_report, warnings=("old: expired: valid until 2023-12-31",)))
+    assert warned.index("expired: valid until 2023-12-31") < warned.index('<div class="tiles">')
+
+
 def test_the_same_report_gives_the_same_page(example_report, page, tmp_path):
     write_page(example_report, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page

@@ -38,13 +38,16 @@ def test_every_key_that_readers_rely_on_is_there(example_summary):
     assert set(world) == {
         *("sessions", "charged_kwh", "discharged_kwh", "energy_cost", "discharge_revenue", "dr_revenue", "wear_cost"),
         *("shortfall_cost", "terminal_adjustment", "net_value", "payouts", "departures", "offpeak_share", "sites"),
-        *("dr", "discharge_power_max_kw"),
+        *("dr", "discharge_power_max_kw", "subsidy", "net_value_without_subsidy"),
     }
     assert set(world["sessions"]) == {"total", "served", "rejected"}
     assert set(world["departures"]) == {"feasible", "short", "short_kwh", "worst_kwh"}
     assert set(world["offpeak_share"]) == {"gross", "net"}
     assert set(next(iter(world["sites"].values()))) == {"peak_import_kw", "peak_export_kw", "violations"}
-    assert set(world["dr"][0]) == {"id", "promised_kwh", "delivered_kwh", "ratio"}
+    assert set(world["dr"][0]) == {
+        *("id", "promised_kwh", "delivered_kwh", "ratio", "baseline_kwh", "metered_kwh", "v1g_kwh", "against_v1g_kwh"),
+        *("before_kwh", "after_kwh"),
+    }
     assert set(document["ledger"]) == {"CNY", "Wh", "verified"}
     assert set(document["ledger"]["CNY"]) == {"debits", "credits", "balance"}
     assert set(document["run"]) == {

@@ -88,9 +88,11 @@ class SiteTable(_Table, frozen=True):
 
 
 class TariffTable(_Table, frozen=True):
-    """`[tariff]`: a preset or a file of one's own; `base_price_per_kwh` overrides the preset's base.
+    """`[tariff]`: a preset or a file of one's own, and what it needs to know of this pilot.
 
-    `grants` says how much of its up-to subsidies was granted per kWh, `grant_caps` what a grant pays in a year at most.
+    `base_price_per_kwh` overrides the preset's base, `zone` takes one of its price zones; `grants` says how much of its
+    up-to subsidies was granted per kWh, `grant_caps` what a grant pays in a year at most; forecasts and spot prices
+    come from files.
     """
 
     preset: str | None = None
@@ -98,6 +100,9 @@ class TariffTable(_Table, frozen=True):
     base_price_per_kwh: float | None = None
     grants: dict[str, float] = {}
     grant_caps: dict[str, float] = {}
+    zone: str = ""
+    forecast_file: str | None = None
+    spot_file: str | None = None
 
 
 class EventTable(_Table, frozen=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backfeed.app.commitment import Commitment
 from backfeed.app.knowledge import Car, Knowledge
 from backfeed.core.axis import TimeAxis
-from backfeed.core.instant import MS_PER_DAY
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.event import AnyEvent, AwardAccepted, InvitationReceived, Refused
 from backfeed.market.demand_response import (
@@ -30,6 +30,7 @@ from backfeed.market.demand_response import (
 from backfeed.meter.baseline import Baseline, History, baseline
 from backfeed.meter.gaming import Finding, raised_baseline
 from backfeed.meter.interval import INTERVAL_MS
+from backfeed.report.summary import AROUND_H
 
 OFFERED_SHARE = 1.0
 """Share of the usual flexibility that is offered: all that the leanest quarter-hours had on days when nobody had
@@ -46,13 +47,15 @@ SUSTAINED_H = 2.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of an award."""
+    """What came of an award; before and after it, what was taken beyond the usual, where that is known."""
 
     commitment: Commitment
     award: Award
     baseline: Baseline
     metered_wh: NDArray[np.int64]
     payment: DrPayment
+    before_wh: int | None = None
+    after_wh: int | None = None
 
 
 @dataclass
@@ -163,7 +166,7 @@ class DemandDesk:
             metered = _net_wh(table.start_ms, table.import_wh - table.export_wh, commitment.axis)
             moved = int(delivered_wh(frozen.net_wh, metered, commitment.invitation.kind).sum())
             payment = settle_delivery(self.programme, given.promised_wh, moved, given.price_per_kwh)
-            found.append(Delivery(commitment, given, frozen, metered, payment))
+            found.append(Delivery(commitment, given, frozen, metered, payment, *self._around(commitment)))
         return found
 
     def raised(self, invitation: Invitation) -> tuple[Finding, ...]:
@@ -171,6 +174,26 @@ class DemandDesk:
         _, used = self._awards[invitation.id]
         history = self._history(invitation.invited_at_ms)
         return raised_baseline(invitation.id, history, used, invitation.invited_at_ms, EXPECTED_BEFORE_MS)
+
+    def _around(self, commitment: Commitment) -> tuple[int | None, int | None]:
+        """Return what was taken beyond the usual in the hours before and after a delivery, where it is known [Wh].
+
+        The usual is what the baseline's own method says of these hours. A fleet that was told a day ahead charges
+        ahead, and the baseline of the event does not see it.
+        """
+        event, invitation = commitment.axis, commitment.invitation
+        table = self.knowledge.meter.table(self.knowledge.meter_keys)
+        metered_until_ms = int(table.start_ms.max(initial=0)) + INTERVAL_MS
+        found: list[int | None] = []
+        for start_ms in (event.start_ms - AROUND_H * MS_PER_H, event.end_ms):
+            hours = TimeAxis(start_ms, INTERVAL_MS, AROUND_H * MS_PER_H // INTERVAL_MS)
+            usual = baseline(
+                invitation.baseline, self._history(invitation.invited_at_ms), hours, invitation.invited_at_ms
+            )
+            known = bool(usual.days) and start_ms >= invitation.invited_at_ms and hours.end_ms <= metered_until_ms
+            taken = int(_net_wh(table.start_ms, table.import_wh - table.export_wh, hours).sum())
+            found.append(taken - int(usual.net_wh.sum()) if known else None)
+        return found[0], found[1]
 
     def _history(self, now_ms: int) -> History:
         table = self.knowledge.meter.table(self.knowledge.meter_keys)

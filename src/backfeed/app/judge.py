@@ -41,12 +41,18 @@ class WindowRows:
 
 @dataclass(frozen=True, slots=True)
 class DemandResponseOutcome:
-    """What a world did on an invitation: energies against the frozen baseline [kWh], and what it was paid."""
+    """What a world did on an invitation [kWh], and what it was paid; see `DemandResponseResult`."""
 
     invitation: str
     promised_kwh: float
     delivered_kwh: float
     paid: float
+    baseline_kwh: float | None = None
+    metered_kwh: float | None = None
+    v1g_kwh: float | None = None
+    before_kwh: float | None = None
+    after_kwh: float | None = None
+    peak_shave: bool = True
 
 
 def judge_world(
@@ -102,6 +108,8 @@ def judge_world(
         sites=judge_sites(truth, sites, prices.axis, zone),
         dr=tuple(_demand_response(outcome) for outcome in demand_response),
         discharge_power_max_kw=discharge_power_max_kw(truth),
+        subsidy=float(accounts.subsidy.sum()),
+        net_value_without_subsidy=float((accounts.net_value - accounts.subsidy).sum()) + dr_revenue,
     )
     return JudgedWorld(result, accounts)
 
@@ -125,9 +133,19 @@ def _offpeak_share(accounts: SessionAccounts) -> OffpeakShare:
 
 def _demand_response(outcome: DemandResponseOutcome) -> DemandResponseResult:
     assert np.isfinite(outcome.delivered_kwh), outcome
+    against = None
+    if outcome.v1g_kwh is not None and outcome.metered_kwh is not None:
+        less = outcome.v1g_kwh - outcome.metered_kwh
+        against = less if outcome.peak_shave else -less
     return DemandResponseResult(
         id=outcome.invitation,
         promised_kwh=outcome.promised_kwh,
         delivered_kwh=outcome.delivered_kwh,
         ratio=outcome.delivered_kwh / outcome.promised_kwh if outcome.promised_kwh > 0 else None,
+        baseline_kwh=outcome.baseline_kwh,
+        metered_kwh=outcome.metered_kwh,
+        v1g_kwh=outcome.v1g_kwh,
+        against_v1g_kwh=against,
+        before_kwh=outcome.before_kwh,
+        after_kwh=outcome.after_kwh,
     )

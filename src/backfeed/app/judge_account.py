@@ -65,6 +65,8 @@ class SessionAccounts:
     ----------
     charged_kwh, discharged_kwh
         At the meter, both magnitudes.
+    subsidy
+        The granted subsidies in `discharge_revenue`.
     energy_cost, discharge_revenue, wear_cost, shortfall_cost, terminal_adjustment
         The parts of the net value.
     departed
@@ -95,6 +97,7 @@ class SessionAccounts:
     valley_kwh: Floats
     cycled_kwh: Floats
     cycled_valley_kwh: Floats
+    subsidy: Floats
 
     def __post_init__(self) -> None:
         """Refuse columns of unequal length."""
@@ -159,6 +162,7 @@ def account_sessions(truth: Truth, prices: PriceSeries, terms: JudgeTerms) -> Se
         valley_kwh=per_session(bought * valley),
         cycled_kwh=cycled,
         cycled_valley_kwh=cycled_valley,
+        subsidy=per_session(sold * prices.subsidy_per_kwh[step]),
     )
 
 

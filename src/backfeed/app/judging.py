@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,15 +22,23 @@ from backfeed.app.judge import (
     captured,
     judge_world,
 )
-from backfeed.app.judge_series import discharge_rated_kw, target_stays
+from backfeed.app.judge_series import discharge_rated_kw, mean_power_kw, target_stays
 from backfeed.app.report_books import paid_by_owner, read_transfers
-from backfeed.app.scene import Scene, tariff_of
+from backfeed.app.scene import Scene, prices_on, tariff_of
 from backfeed.app.world import WorldRun
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.market.demand_response import Direction, delivered_wh, settle_delivery
-from backfeed.market.price import PriceSeries, price_axis
+from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
-from backfeed.report.summary import LedgerUnit, RunFacts, Summary, WorldName, ledger_table
+from backfeed.report.summary import (
+    LedgerUnit,
+    RunFacts,
+    SubsidyFacts,
+    Summary,
+    TariffFacts,
+    WorldName,
+    ledger_table,
+)
 from backfeed.report.targets import regulator_targets
 from backfeed.sim.truth import Truth
 from backfeed.store.ledger_seal import verify_file
@@ -53,6 +62,8 @@ class Judgement:
         What the simulated worlds left behind.
     foresight
         The plan behind the world of that name.
+    v1g_uninvited
+        The truth of a V1G world that knew of no event, where it ran.
     """
 
     summary: Summary
@@ -61,9 +72,12 @@ class Judgement:
     truths: Mapping[WorldName, Truth]
     runs: Mapping[Policy, WorldRun]
     foresight: Foresight | None
+    v1g_uninvited: Truth | None = None
 
 
-def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool) -> Judgement:
+def judge_run(
+    scene: Scene, runs: Mapping[Policy, WorldRun], uninvited: WorldRun | None = None, *, foresight: bool
+) -> Judgement:
     """Judge the worlds of a run.
 
     Parameters
@@ -72,32 +86,36 @@ def judge_run(scene: Scene, runs: Mapping[Policy, WorldRun], *, foresight: bool)
         What they started from.
     runs
         The worlds that ran.
+    uninvited
+        The V1G world without events, against which deliveries are also counted.
     foresight
         Whether to compute what perfect foresight would have done.
     """
-    prices = price_axis(scene.tariff, scene.window_axis, scene.pilot.pilot.timezone)
+    prices = prices_on(scene.pilot, scene.tariff, scene.window_axis)
     truths: dict[WorldName, Truth] = {}
     worlds: dict[WorldName, JudgedWorld] = {}
+    merely_steered = uninvited.truth if uninvited is not None else None
     for policy in RUN_ORDER:
         if policy in runs:
             run = runs[policy]
             truths[policy.value] = run.truth
             paid = _payouts(run.folder / LEDGER_FILE)
-            outcomes = [_outcome(delivery) for delivery in run.deliveries]
+            outcomes = [_outcome(delivery, merely_steered) for delivery in run.deliveries]
             worlds[policy.value] = _judge(scene, run.truth, prices, outcomes, paid)
     foreseen: Foresight | None = None
     if foresight:
         deliveries = runs[Policy.V2G].deliveries if Policy.V2G in runs else ()
         foreseen = _foresee(scene, prices, deliveries)
         truths["foresight"] = foreseen.truth
-        outcomes = [_foreseen_outcome(delivery, foreseen.truth) for delivery in deliveries]
+        outcomes = [_foreseen_outcome(delivery, foreseen.truth, merely_steered) for delivery in deliveries]
         worlds["foresight"] = _judge(scene, foreseen.truth, prices, outcomes, {})
-    return Judgement(_summary(scene, runs, worlds, truths, prices), prices, worlds, truths, runs, foreseen)
+    summary = _summary(scene, runs, worlds, truths, prices)
+    return Judgement(summary, prices, worlds, truths, runs, foreseen, merely_steered)
 
 
 def judge_at_base_price(scene: Scene, judgement: Judgement, base_price: Decimal) -> dict[WorldName, float]:
     """Return every world's net value if charging had cost another base price; nobody decides anew."""
-    prices = price_axis(tariff_of(scene.pilot, base_price), scene.window_axis, scene.pilot.pilot.timezone)
+    prices = prices_on(scene.pilot, tariff_of(scene.pilot, base_price), scene.window_axis)
     values: dict[WorldName, float] = {}
     for name, truth in judgement.truths.items():
         judged = _judge(scene, truth, prices, (), {})
@@ -144,14 +162,26 @@ def judge_terms(scene: Scene) -> JudgeTerms:
     return JudgeTerms(shortfall_per_kwh=scene.pilot.plan.shortfall_per_kwh)
 
 
-def _outcome(delivery: Delivery) -> DemandResponseOutcome:
+def _outcome(delivery: Delivery, merely_steered: Truth | None) -> DemandResponseOutcome:
     payment = delivery.payment
     return DemandResponseOutcome(
         delivery.commitment.invitation.id,
         payment.promised_wh / WH_PER_KWH,
         payment.delivered_wh / WH_PER_KWH,
         payment.net_micro / MICRO,
+        baseline_kwh=int(delivery.baseline.net_wh.sum()) / WH_PER_KWH,
+        metered_kwh=int(delivery.metered_wh.sum()) / WH_PER_KWH,
+        v1g_kwh=_taken_kwh(merely_steered, delivery),
+        before_kwh=None if delivery.before_wh is None else delivery.before_wh / WH_PER_KWH,
+        after_kwh=None if delivery.after_wh is None else delivery.after_wh / WH_PER_KWH,
+        peak_shave=delivery.commitment.is_upper,
     )
+
+
+def _taken_kwh(truth: Truth | None, delivery: Delivery) -> float | None:
+    """Return the net energy that a world's fleet took during an event [kWh]."""
+    axis = delivery.commitment.axis
+    return None if truth is None else float(mean_power_kw(truth, axis).sum() * axis.step_h)
 
 
 def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]) -> Foresight:
@@ -184,7 +214,7 @@ def _foresight_event(delivery: Delivery) -> ForesightEvent:
     )
 
 
-def _foreseen_outcome(delivery: Delivery, truth: Truth) -> DemandResponseOutcome:
+def _foreseen_outcome(delivery: Delivery, truth: Truth, merely_steered: Truth | None) -> DemandResponseOutcome:
     """Return what foresight delivers on an award, metered in its own truth against the same baseline."""
     axis, segments = delivery.commitment.axis, truth.segments
     inside = (segments.from_ms >= axis.start_ms) & (segments.from_ms < axis.end_ms)
@@ -194,7 +224,14 @@ def _foreseen_outcome(delivery: Delivery, truth: Truth) -> DemandResponseOutcome
     award = delivery.award
     payment = settle_delivery(award.programme, award.promised_wh, moved, award.price_per_kwh)
     return DemandResponseOutcome(
-        award.invitation.id, award.promised_wh / WH_PER_KWH, moved / WH_PER_KWH, payment.net_micro / MICRO
+        award.invitation.id,
+        award.promised_wh / WH_PER_KWH,
+        moved / WH_PER_KWH,
+        payment.net_micro / MICRO,
+        baseline_kwh=int(delivery.baseline.net_wh.sum()) / WH_PER_KWH,
+        metered_kwh=int(metered.sum()) / WH_PER_KWH,
+        v1g_kwh=_taken_kwh(merely_steered, delivery),
+        peak_shave=delivery.commitment.is_upper,
     )
 
 
@@ -232,6 +269,33 @@ def _summary(
         targets=targets,
         ledger=_ledger(_shown(runs).folder / LEDGER_FILE),
         run=_facts(scene, _shown(runs)),
+        tariff=_tariff(scene),
+    )
+
+
+def _tariff(scene: Scene) -> TariffFacts:
+    """Return which tariff the money was counted by, with what a reader has to know about it."""
+
+    def told(until: date | None) -> str | None:
+        return None if until is None else until.isoformat()
+
+    tariff = scene.tariff
+    return TariffFacts(
+        id=tariff.tariff_id,
+        mark=tariff.provenance.mark.value,
+        source=tariff.provenance.source,
+        valid_until=told(tariff.provenance.valid_until),
+        warnings=tuple(str(warning) for warning in scene.warnings),
+        subsidies=tuple(
+            SubsidyFacts(
+                name=subsidy.name,
+                payer=subsidy.payer,
+                per_kwh=float(subsidy.per_kwh),
+                up_to=subsidy.up_to,
+                valid_until=told(subsidy.provenance.valid_until),
+            )
+            for subsidy in tariff.subsidies
+        ),
     )
 
 

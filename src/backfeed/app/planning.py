@@ -202,7 +202,7 @@ class Planning:
             fleet,
             self._limits(axis, sorted({car.site_id for car in cars})),
             self.prices.buy_per_kwh[step],
-            self.prices.sell_per_kwh[step],
+            self.prices.sell_per_kwh[step] + self.prices.subsidy_per_kwh[step],
             self.terms,
             tuple(promise for promise in promises if promise is not None),
         )

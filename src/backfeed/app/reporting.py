@@ -30,7 +30,7 @@ from backfeed.report.run_report import (
 from backfeed.sim.truth import Truth
 
 if TYPE_CHECKING:
-    from backfeed.report.summary import WorldName
+    from backfeed.report.summary import DemandResponseResult, WorldName
 
 REPORT_FILE = "report.html"
 
@@ -70,12 +70,13 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
             truths[shown], judgement.worlds[shown].sessions, paid_by_owner(transfers), scene.contracts.holders
         ),
         books=books_of(transfers, prices, run.findings, run.set_apart) if run is not None else None,
-        invitations=tuple(_invitation(each, truths["v2g"]) for each in run.deliveries) if run is not None else (),
+        invitations=_invitations(judgement, run.deliveries) if run is not None else (),
         value_gap=_value_gap(scene, judgement),
         alternatives=_alternatives(scene, judgement),
         assumptions=_assumptions(scene),
         sources=_sources(scene),
         next_steps=next_steps(scene, out),
+        warnings=tuple(str(warning) for warning in scene.warnings),
     )
 
 
@@ -89,7 +90,17 @@ def next_steps(scene: Scene, out: Path) -> tuple[str, ...]:
     )
 
 
-def _invitation(delivery: Delivery, truth: Truth) -> InvitationSeries:
+def _invitations(judgement: Judgement, deliveries: tuple[Delivery, ...]) -> tuple[InvitationSeries, ...]:
+    results = judgement.worlds["v2g"].result.dr
+    return tuple(
+        _invitation(delivery, result, judgement.truths["v2g"], judgement.v1g_uninvited)
+        for delivery, result in zip(deliveries, results, strict=True)
+    )
+
+
+def _invitation(
+    delivery: Delivery, result: "DemandResponseResult", truth: Truth, merely_steered: Truth | None
+) -> InvitationSeries:
     invitation, event = delivery.commitment.invitation, delivery.commitment.axis
     around = TimeAxis(
         event.start_ms - _AROUND_MS, INTERVAL_MS, (event.end_ms - event.start_ms + 2 * _AROUND_MS) // INTERVAL_MS
@@ -110,6 +121,10 @@ def _invitation(delivery: Delivery, truth: Truth) -> InvitationSeries:
         promised_kwh=payment.promised_wh / WH_PER_KWH,
         delivered_kwh=payment.delivered_wh / WH_PER_KWH,
         paid=payment.net_micro / MICRO,
+        v1g_kw=None if merely_steered is None else mean_power_kw(merely_steered, around),
+        against_v1g_kwh=result.against_v1g_kwh,
+        before_kwh=result.before_kwh,
+        after_kwh=result.after_kwh,
     )
 
 
@@ -122,6 +137,40 @@ def _value_gap(scene: Scene, judgement: Judgement) -> ValueGap | None:
 
 
 def _alternatives(scene: Scene, judgement: Judgement) -> tuple[Alternative, ...]:
+    """Return the run valued without what is bound to end, and at another base price."""
+    return (*_without_promotions(scene, judgement), *_other_base(scene, judgement))
+
+
+def _without_promotions(scene: Scene, judgement: Judgement) -> tuple[Alternative, ...]:
+    """Return the run without subsidies, and without a price for discharging once the tariff has ended."""
+    results = {name: judged.result for name, judged in judgement.worlds.items()}
+    named = ", ".join(subsidy.name for subsidy in scene.tariff.subsidies) or "\u2013"
+    granted = any(result.subsidy for result in results.values())
+    without = Words(
+        f"without subsidies ({named}), same decisions" if granted else f"without subsidies (none is granted: {named})",
+        f"无补贴（{named}），决策不变" if granted else f"无补贴（本次未获批：{named}）",
+    )
+    found = [
+        Alternative(
+            without,
+            {name: result.net_value_without_subsidy or 0.0 for name, result in results.items()},
+        )
+    ]
+    until = scene.tariff.provenance.valid_until
+    if until is not None and "v1g" in results:
+        ended = Words(
+            f"after {until}, when this tariff ends, if discharging earns nothing then: cars are only steered",
+            f"{until} 电价到期后若放电不再有收入：仅有序充电",
+        )
+        left: dict[WorldName, float] = {
+            name: result.net_value for name, result in results.items() if name in ("unmanaged", "v1g")
+        }
+        left["v2g"] = results["v1g"].net_value
+        found.append(Alternative(ended, left))
+    return tuple(found)
+
+
+def _other_base(scene: Scene, judgement: Judgement) -> tuple[Alternative, ...]:
     base = scene.tariff.charge.base_per_kwh
     if base is None or base == OTHER_BASE_PER_KWH:
         return ()

@@ -25,6 +25,7 @@ from backfeed.core.instant import MS_PER_DAY, MS_PER_H, to_ms
 from backfeed.core.problem import InputError, Problem
 from backfeed.core.rng import Streams
 from backfeed.feeds.base_load import read_base_load
+from backfeed.feeds.price_feed import read_forecast_max, read_spot
 from backfeed.feeds.redate import redate
 from backfeed.feeds.session_file import RowProblem, SessionFile, departed_between, window
 from backfeed.feeds.sessions import read_sessions
@@ -214,11 +215,25 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
     return tariff
 
 
+def prices_on(pilot: Pilot, tariff: Tariff, axis: TimeAxis) -> PriceSeries:
+    """Return a tariff's prices on an axis, with the pilot's forecasts and spot prices.
+
+    Raises
+    ------
+    InputError
+        If the tariff needs something that the pilot does not say, or a file it names is unusable.
+    """
+    table = pilot.tariff
+    forecast = {} if table.forecast_file is None else read_forecast_max(pilot.resolve(table.forecast_file))
+    spot = None if table.spot_file is None else read_spot(pilot.resolve(table.spot_file), axis)
+    return price_axis(tariff, axis, pilot.pilot.timezone, zone=table.zone, forecast_max_c=forecast, spot_per_kwh=spot)
+
+
 def prices_over(pilot: Pilot, tariff: Tariff) -> PriceSeries:
     """Return the prices of the pilot's window and of the plan's look-ahead behind it."""
     horizon_ms = int(pilot.plan.horizon_h * MS_PER_H) + MS_PER_DAY
     axis = covering(pilot.start_ms, pilot.end_ms + horizon_ms, INTERVAL_MS)
-    return price_axis(tariff, axis, pilot.pilot.timezone)
+    return prices_on(pilot, tariff, axis)
 
 
 def _rejected_rows(file: SessionFile, rows: set[int]) -> tuple[Rejection, ...]:

@@ -28,6 +28,7 @@ Progress = Callable[[str, float], None]
 
 SUMMARY_FILE = "summary.json"
 WORLDS_FOLDER = "worlds"
+UNINVITED = "v1g-uninvited"
 POLL_S = 0.5
 AT_ONCE = 2
 """Worlds at a time: a world is one process on one core."""
@@ -74,9 +75,14 @@ def run_pilot(
         for policy in (Policy.V2G, Policy.V1G, Policy.UNMANAGED)
         if policy.value in worlds
     ]
-    runs = {run.policy: run for run in _run_worlds(specs, progress)}
+    if scene.invitations and {"v1g", "v2g"} <= set(worlds):
+        # What steered charging would have taken without the event: a counterfactual beside the programme's baseline.
+        specs.append(WorldSpec(pilot, seed, Policy.V1G, "memory", out / WORLDS_FOLDER / UNINVITED, invited=False))
+    done = _run_worlds(specs, progress)
+    runs = {run.policy: run for spec, run in zip(specs, done, strict=True) if spec.invited}
+    uninvited = next((run for spec, run in zip(specs, done, strict=True) if not spec.invited), None)
     progress("foresight", 0.0)
-    judgement = judge_run(scene, runs, foresight="foresight" in worlds)
+    judgement = judge_run(scene, runs, uninvited, foresight="foresight" in worlds)
     progress("report", 0.0)
     report = write_report(scene, judgement, out)
     write_summary(judgement.summary, out / SUMMARY_FILE)
@@ -130,7 +136,7 @@ def _run_worlds(specs: Sequence[WorldSpec], progress: Progress) -> list[WorldRun
             while left:
                 done, left = wait(left, timeout=POLL_S)
                 for number, spec in enumerate(specs):
-                    progress(spec.policy.value, shares[number])
+                    progress(spec.name, shares[number])
                 if any(future.exception() is not None for future in done):
                     for future in left:
                         future.cancel()

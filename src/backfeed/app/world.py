@@ -48,13 +48,19 @@ PROGRESS_EVERY_MS = 3 * MS_PER_H
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """Which world to run; small enough to hand to another process."""
+    """Which world to run; small enough to hand to another process. One that is not invited knows of no event."""
 
     pilot: Path
     seed: int | None
     policy: Policy
     link: LinkKind
     folder: Path
+    invited: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the world is called while it runs."""
+        return self.policy.value if self.invited else f"{self.policy.value}-uninvited"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ async def _play(
             city = City(scene.sessions, scene.world, clock, connect, streams=Streams(scene.pilot.pilot.seed))
             background = [
                 group.create_task(parts.platform.run()),
-                group.create_task(parts.invite(scene.invitations)),
+                group.create_task(parts.invite(scene.invitations if spec.invited else ())),
                 group.create_task(parts.close_days()),
                 group.create_task(_tell(scene, clock, progress)),
             ]

@@ -181,7 +181,8 @@ def invitation_figure(event: InvitationSeries, zone: ZoneInfo) -> str:
     axis, width = event.axis, 524
     sign = -1.0 if event.direction == "peak_shave" else 1.0
     goal = event.baseline_kw + sign * event.promised_kw
-    low, high = span(event.metered_kw, event.baseline_kw, goal)
+    others = () if event.v1g_kw is None else (event.v1g_kw,)
+    low, high = span(event.metered_kw, event.baseline_kw, goal, *others)
     x = Scale(axis.start_ms, axis.end_ms, 52, width - 24)
     panel = Panel(x, Scale(low, high, 236, 62))
     edges = x.all(_edges(axis))
@@ -192,17 +193,19 @@ def invitation_figure(event: InvitationSeries, zone: ZoneInfo) -> str:
     for k in np.flatnonzero(band):
         ends = sorted((panel.y.at(event.baseline_kw[k]), panel.y.at(goal[k])))
         parts.append(rect(edges[k], ends[0], edges[k + 1] - edges[k], ends[1] - ends[0], "promise"))
+    parts += [path(step_path(edges, panel.y.all(series)), "line-v1g medium") for series in others]
     parts += [
         path(step_path(edges, panel.y.all(event.metered_kw)), "line-v2g thick"),
         path(step_path(edges, panel.y.all(event.baseline_kw)), "line-baseline"),
         path(step_path(edges, panel.y.all(goal)), "limit"),
         legend(
-            120,
+            120 if event.v1g_kw is None else 52,
             24,
             [
                 ("line-v2g thick", svg(words("metered")), 95),
                 ("line-baseline", svg(words("baseline")), 100),
                 ("fill-promise", svg(words("promised")), 90),
+                *([("line-v1g medium", svg(words("merely_steered")), 110)] if event.v1g_kw is not None else []),
             ],
         ),
     ]
@@ -214,6 +217,7 @@ def invitation_figure(event: InvitationSeries, zone: ZoneInfo) -> str:
         if axis.start_ms <= at <= axis.end_ms
     ]
     shown = [("metered", "实测", event.metered_kw, 1), ("baseline", "基线", event.baseline_kw, 1)]
+    shown += [("V1G, not invited", "未受邀 V1G", series, 1) for series in others]
     return figure(
         width, 262, "".join(parts), f"Invitation {event.invitation}",
         readout(panel, axis.start_ms, axis.step_ms, shown),

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from backfeed.report.chart import number, percent
-from backfeed.report.run_report import RunReport, Words
-from backfeed.report.summary import WORLD_NAMES, TargetName, WorldName, WorldResult
+from backfeed.report.run_report import InvitationSeries, RunReport, Words
+from backfeed.report.summary import AROUND_H, WORLD_NAMES, TargetName, WorldName, WorldResult
 from backfeed.report.words import words
+
+PREPARED_SHARE: Final = 0.1
+"""A fleet that moved this share of what it delivered the other way beforehand has prepared; less is a day like any."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,22 @@ def figures_of(report: RunReport) -> list[KeyFigure]:
         told = words("ledger_ok" if verified else "ledger_bad")
         figures.append(KeyFigure("\u2713" if verified else "\u2717", told, words("ledger_note"), verified))
     return figures
+
+
+def invitation_lines(event: InvitationSeries) -> list[Words]:
+    """Return what else is known of a delivery: against steered charging without it, and in the hours around it."""
+    lines = []
+    if event.against_v1g_kwh is not None:
+        lines.append(words("delivered_v1g", value=number(event.against_v1g_kwh, 1)))
+    for key, value in (("taken_before", event.before_kwh), ("taken_after", event.after_kwh)):
+        if value is not None:
+            sign = words("more_than_usual" if value >= 0 else "less_than_usual")
+            told = {"hours": str(AROUND_H), "value": number(abs(value), 1)}
+            lines.append(Words(words(key, sign=sign.en, **told).en, words(key, sign=sign.zh, **told).zh))
+    way = 1.0 if event.direction == "peak_shave" else -1.0
+    if event.before_kwh is not None and way * event.before_kwh > PREPARED_SHARE * event.delivered_kwh > 0:
+        lines.append(words("prepared"))
+    return lines
 
 
 def is_share(name: TargetName) -> bool:

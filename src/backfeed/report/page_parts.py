@@ -11,7 +11,7 @@ from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
 from backfeed.report.figure_bars import gap_figure, payout_figure, targets_figure, value_figure
 from backfeed.report.figure_time import car_figure, day_figure, fleet_figure, invitation_figure, site_figure
-from backfeed.report.key_rows import KeyFigure, figures_of, world_rows
+from backfeed.report.key_rows import KeyFigure, figures_of, invitation_lines, world_rows
 from backfeed.report.run_report import OwnerRow, RunReport
 from backfeed.report.summary import WORLD_NAMES, CapturedDetail, WorldName
 from backfeed.report.words import has_words, html, html_of
@@ -97,6 +97,7 @@ def invitations_section(report: RunReport, zone: ZoneInfo) -> str:
             paid=f"{number(event.paid, 2)} {report.currency}",
         )
         title = f"{escape(event.invitation)} \u00b7 {html_of(event.direction)}"
+        told += "".join(f"<br>{html(line)}" for line in invitation_lines(event))
         cells.append(f"<div><h3>{title}</h3>{invitation_figure(event, zone)}<p>{told}</p></div>")
     return _section("invitations_title", "invitations_note", f'<div class="pair">{"".join(cells)}</div>')
 

@@ -114,10 +114,16 @@ def _header(report: RunReport, zone: ZoneInfo) -> str:
     return (
         f"<header><div><h1>{escape(report.title)}</h1>"
         f'<p class="soft">{escape(report.place)} \u00b7 {dates} \u00b7 {clock}<br>'
-        f"{html_of('simulated')}</p></div>"
+        f"{html_of('simulated')}</p>{_warnings(report)}</div>"
         f'<button id="language" type="button">{html_of("language")}</button>'
         f'<button id="theme" type="button">{html_of("theme")}</button></header>'
     )
+
+
+def _warnings(report: RunReport) -> str:
+    """Return what a reader has to know before believing a figure."""
+    lines = "<br>".join(escape(warning) for warning in report.warnings)
+    return f'<p class="warning"><b>{html_of("warnings")}</b> {lines}</p>' if lines else ""
 
 
 def _joined(parts: Iterable[str]) -> str:

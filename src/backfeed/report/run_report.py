@@ -115,7 +115,8 @@ class OwnerRow:
 class InvitationSeries:
     """One invitation and the hours around it: baseline, what was promised, what the meters showed.
 
-    `baseline_kw` is NaN outside the event; `promised_kw` is a magnitude, `paid` what the programme paid.
+    `baseline_kw` is NaN outside the event; `promised_kw` is a magnitude, `paid` what the programme paid. `v1g_kw` is
+    what a fleet takes that is merely steered and was not invited; the last three are those of `DemandResponseResult`.
     """
 
     invitation: str
@@ -129,6 +130,10 @@ class InvitationSeries:
     promised_kwh: float
     delivered_kwh: float
     paid: float
+    v1g_kw: FloatSeries | None = None
+    against_v1g_kwh: float | None = None
+    before_kwh: float | None = None
+    after_kwh: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,3 +252,4 @@ class RunReport:
     assumptions: tuple[Assumption, ...] = ()
     sources: tuple[str, ...] = field(default=())
     next_steps: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

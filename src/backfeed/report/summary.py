@@ -35,6 +35,9 @@ TargetName = Literal[
 ]
 TARGET_NAMES: Final[tuple[TargetName, ...]] = get_args(TargetName)
 
+AROUND_H: Final = 4
+"""How many hours before and after an event are looked at: about as long as a car takes to charge ahead."""
+
 SCHEMA_FILE: Final = "summary.schema.json"
 _DECIMALS: Final = 9
 _OPEN_MAPPINGS: Final = frozenset({"payouts", "sites", "ledger"})
@@ -87,19 +90,38 @@ class SiteResult(_Part, frozen=True):
 
 
 class DemandResponseResult(_Part, frozen=True):
-    """One invitation: what was promised, what the meters showed against the baseline."""
+    """One invitation: what was promised, what the meters showed against the baseline, and what else they show.
+
+    Parameters
+    ----------
+    baseline_kwh, metered_kwh
+        Net energy over the event: what the programme's baseline says would have been taken, and what was.
+    v1g_kwh, against_v1g_kwh
+        Net energy that a fleet takes which is merely steered and was not invited, and what was delivered against that;
+        null where that world did not run.
+    before_kwh, after_kwh
+        What the fleet took beyond the same kind of baseline in the `AROUND_H` hours before and after: a fleet that is
+        told ahead charges ahead, which no baseline sees. Null where nothing usual is known or the window ends.
+    """
 
     id: str
     promised_kwh: float
     delivered_kwh: float
     ratio: float | None
+    baseline_kwh: float | None = None
+    metered_kwh: float | None = None
+    v1g_kwh: float | None = None
+    against_v1g_kwh: float | None = None
+    before_kwh: float | None = None
+    after_kwh: float | None = None
 
 
 class WorldResult(_Part, frozen=True):
     """One world judged.
 
     `net_value` = `discharge_revenue` + `dr_revenue` - `energy_cost` - `wear_cost` - `shortfall_cost` +
-    `terminal_adjustment`.
+    `terminal_adjustment`. `subsidy` is what granted subsidies have added to `discharge_revenue`; subsidies end, so the
+    net value is also told without them, for the same decisions.
     """
 
     sessions: SessionCounts
@@ -118,6 +140,8 @@ class WorldResult(_Part, frozen=True):
     sites: dict[str, SiteResult]
     dr: tuple[DemandResponseResult, ...]
     discharge_power_max_kw: float
+    subsidy: float = 0.0
+    net_value_without_subsidy: float | None = None
 
 
 class StatementShare(_Part, frozen=True):
@@ -165,6 +189,27 @@ class Target(_Part, frozen=True):
     structural: float
 
 
+class SubsidyFacts(_Part, frozen=True):
+    """A subsidy of the tariff: what is paid per discharged kWh, at most where nothing has been granted yet."""
+
+    name: str
+    payer: str
+    per_kwh: float
+    up_to: bool
+    valid_until: str | None
+
+
+class TariffFacts(_Part, frozen=True):
+    """Which tariff the money was counted by, how well it is known, until when it holds, what to know about it."""
+
+    id: str
+    mark: str
+    source: str
+    valid_until: str | None
+    warnings: tuple[str, ...]
+    subsidies: tuple[SubsidyFacts, ...]
+
+
 class LedgerUnit(_Part, frozen=True):
     """One unit of the ledger: millionths of a currency, watt-hours, points."""
 
@@ -200,6 +245,7 @@ class Summary(_Part, frozen=True):
     targets: Annotated[dict[TargetName, Target], _keys(TARGET_NAMES)]
     ledger: dict[str, LedgerUnit | bool]
     run: RunFacts
+    tariff: TariffFacts | None = None
 
 
 def ledger_table(units: Mapping[str, LedgerUnit], *, verified: bool) -> dict[str, LedgerUnit | bool]:

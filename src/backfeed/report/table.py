@@ -7,7 +7,7 @@ from rich.text import Text
 
 from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
-from backfeed.report.key_rows import figures_of, target_amount, world_rows
+from backfeed.report.key_rows import figures_of, invitation_lines, target_amount, world_rows
 from backfeed.report.run_report import RunReport
 from backfeed.report.summary import WORLD_NAMES, Target, TargetName
 from backfeed.report.words import words
@@ -25,6 +25,8 @@ def print_report(report: RunReport, console: Console) -> None:
     """
     console.print()
     console.print(Text(f"{report.title}, {report.place}", style="bold"))
+    for warning in report.warnings:
+        console.print(Text(f"warning: {warning}", style="bold yellow"))
     console.print(Padding(_worlds_table(report), (1, 0)))
     for figure in (*figures_of(report), *books_figure(report)):
         note = f" ({figure.note.en})" if figure.note is not None else ""
@@ -66,6 +68,8 @@ def _print_invitations(report: RunReport, console: Console) -> None:
                 f"{number(event.paid, 2)} {report.currency} paid"
             )
         )
+        for line in invitation_lines(event):
+            console.print(Text(f"    {line.en}"))
 
 
 def _target_line(name: TargetName, target: Target) -> Text:
