@@ -55,32 +55,59 @@ STOOD = Told(Mode.SETPOINT, 0.0)
 
 def test_a_reported_state_of_charge_is_believed_to_its_resolution():
     prior = prior_belief(plugged(), OWNER, 5, 40)
-    belief = revise(prior, plugged(soc=0.5, soc_ms=10), OWNER, STOOD, just_stopped=False)
+    belief = revise(prior, plugged(soc=0.5, soc_ms=10), OWNER, STOOD)
     assert (belief.low_kwh, belief.high_kwh) == pytest.approx((29.7, 30.3))
 
 
+def test_the_moment_at_which_a_percent_gives_way_to_the_next_tells_more_than_either():
+    first = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5, soc_ms=0), OWNER, STOOD)
+    still = plugged(soc=0.5, soc_ms=5, metered_ms=5, import_wh=1_600)
+    moved = revise(first, still, OWNER, STOOD)
+    ticked = revise(moved, plugged(soc=0.51, soc_ms=9, metered_ms=9, import_wh=1_700), OWNER, STOOD)
+    assert moved.low_kwh == pytest.approx(29.7 + 0.6 * 0.9 * 0.97)
+    assert ticked.low_kwh == pytest.approx(30.3)
+    assert ticked.high_kwh == pytest.approx(30.3 + 0.1 * 0.9 * 1.03)
+
+
+def test_a_report_that_contradicts_the_meter_is_believed():
+    first = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5, soc_ms=0), OWNER, STOOD)
+    belief = revise(first, plugged(soc=0.6, soc_ms=9, metered_ms=9), OWNER, STOOD)
+    assert (belief.low_kwh, belief.high_kwh) == pytest.approx((35.7, 36.3))
+
+
 def test_a_state_of_charge_older_than_the_registers_is_moved_on_by_them():
-    at_report = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5), OWNER, STOOD, just_stopped=False)
+    at_report = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5), OWNER, STOOD)
     later = plugged(soc=0.5, soc_ms=0, metered_ms=9, import_wh=3_000)
-    moved = revise(at_report, later, OWNER, STOOD, just_stopped=False)
+    moved = revise(at_report, later, OWNER, STOOD)
     assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9 * 0.97)
 
 
 @pytest.mark.parametrize(("mode", "stands_at_kwh"), [(Mode.CHARGING_ONLY, 51.0), (Mode.SETPOINT, 60.0)])
 def test_a_car_that_stops_by_itself_tells_where_it_stands(mode, stands_at_kwh):
-    belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(), OWNER, Told(mode, 7.0), just_stopped=True)
+    belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(), OWNER, Told(mode, 7.0), stopped_ms=0)
     assert belief.low_kwh == belief.high_kwh == pytest.approx(stands_at_kwh)
+
+
+@pytest.mark.parametrize("read_wh", [0, 300, 500])
+def test_what_was_taken_before_a_stop_but_read_after_it_is_no_energy_above_the_limit(read_wh):
+    told = Told(Mode.CHARGING_ONLY, 6.0)
+    stopped = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(power_kw=6.0), OWNER, told, stopped_ms=300_000)
+    unread = revise(stopped, plugged(power_kw=6.0), OWNER, STOOD)
+    read = plugged(import_wh=1_000 + read_wh, metered_ms=400_000)
+    low, high = energy_now(unread, read, OWNER)
+    assert low == pytest.approx(51.0)
+    assert high == pytest.approx(51.0)
 
 
 def test_a_car_that_was_told_to_stand_says_nothing_by_standing():
     prior = prior_belief(plugged(), OWNER, 5, 40)
-    assert revise(prior, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 0.0), just_stopped=True) == prior
+    assert revise(prior, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 0.0), stopped_ms=0) == prior
 
 
 def test_a_car_that_still_draws_has_not_reached_its_drivers_limit_however_much_it_took():
     prior = prior_belief(plugged(), OWNER, 5, 6)
     late = plugged(import_wh=31_000, power_kw=7.0)
-    belief = revise(prior, late, OWNER, Told(Mode.CHARGING_ONLY, 7.0), just_stopped=False)
+    belief = revise(prior, late, OWNER, Told(Mode.CHARGING_ONLY, 7.0))
     assert belief.low_kwh < 51.0
     assert belief.high_kwh <= 51.0
 
@@ -92,7 +119,7 @@ def test_a_car_that_still_draws_has_not_reached_its_drivers_limit_however_much_i
 def test_a_band_stays_a_band_inside_the_battery(one, other, import_wh, export_wh, power_kw, stopped, mode, soc):
     prior = prior_belief(plugged(), OWNER, min(one, other), max(one, other))
     shown = plugged(import_wh=1_000 + import_wh, export_wh=export_wh, power_kw=power_kw, soc=soc)
-    belief = revise(prior, shown, OWNER, Told(mode, power_kw), just_stopped=stopped)
+    belief = revise(prior, shown, OWNER, Told(mode, power_kw), stopped_ms=0 if stopped else None)
     assert 0 <= belief.low_kwh <= belief.high_kwh <= 60
     assert (belief.import_wh, belief.export_wh) == (1_000 + import_wh, export_wh)
 
@@ -102,12 +129,12 @@ MERELY_CHARGED = Told(Mode.CHARGING_ONLY, 7.0)
 
 def test_a_car_that_took_more_than_its_target_lacks_is_promised_where_it_stopped():
     shown = plugged(import_wh=61_000, first_import_wh=1_000, first_export_wh=0)
-    belief = revise(prior_belief(shown, OWNER, 5, 40), shown, OWNER, MERELY_CHARGED, just_stopped=True)
+    belief = revise(prior_belief(shown, OWNER, 5, 40), shown, OWNER, MERELY_CHARGED, stopped_ms=0)
     stands_at = 0.02 * 60 + 60 * 0.9
     assert belief.low_kwh == belief.high_kwh == pytest.approx(stands_at)
     assert promised_kwh(belief, shown, OWNER) == pytest.approx(stands_at)
     later = plugged(import_wh=61_000, export_wh=9_000, first_import_wh=1_000, first_export_wh=0)
-    discharged = revise(belief, later, OWNER, STOOD, just_stopped=False)
+    discharged = revise(belief, later, OWNER, STOOD)
     assert discharged.low_kwh == pytest.approx(stands_at - 10 - 0.3)
     assert promised_kwh(discharged, later, OWNER) == pytest.approx(stands_at)
 

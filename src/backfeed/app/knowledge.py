@@ -152,7 +152,7 @@ class Knowledge:
         if plug is None or plug.transaction != event.transaction:
             return False
         just_stopped = plug.charging_state == SUSPENDED_BY_CAR != was
-        self._revise(plug, event.at_ms, just_stopped=just_stopped)
+        self._revise(plug, event.at_ms, event.measured_ms if just_stopped else None)
         return event.phase == "started" or just_stopped
 
     def _meter(self, event: TransactionChanged) -> None:
@@ -165,7 +165,7 @@ class Knowledge:
                     where, reading.measured_ms, reading.import_wh, exported_wh, self.enrolment.charger_power_kw
                 )
 
-    def _revise(self, plug: Plug, now_ms: int, *, just_stopped: bool) -> None:
+    def _revise(self, plug: Plug, now_ms: int, stopped_ms: int | None) -> None:
         owner = self.enrolment.owner_of(plug.token)
         key = (plug.station, plug.transaction)
         belief = self._beliefs.get(key)
@@ -176,7 +176,7 @@ class Knowledge:
             belief = prior_belief(plug, owner, low, high)
         self._owner_of[key] = owner
         told = self.told(plug.station, plug.evse)
-        belief = self._beliefs[key] = revise(belief, plug, owner, told, just_stopped=just_stopped)
+        belief = self._beliefs[key] = revise(belief, plug, owner, told, stopped_ms=stopped_ms)
         self.batteries.follow(plug, owner, (belief.low_kwh + belief.high_kwh) / 2)
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:

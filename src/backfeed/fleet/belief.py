@@ -1,6 +1,7 @@
 """Beliefs: how much energy a car holds, as a band the platform can defend.
 
-A car that reports its state of charge is known to the resolution of the report. Any other car starts
+A car that reports its state of charge is known to the resolution of the report, and better once a report has
+changed while the meter ran. Any other car starts
 as a band from the energy its driver usually needs, moves with the meter, and becomes known when it
 stops by itself at its driver's limit under a ChargingOnly profile: then it stands at its target.
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.order import Mode
 from backfeed.fleet.owner import Owner
@@ -57,6 +59,8 @@ class EnergyBelief:
         The EVSE's lifetime registers at that moment.
     stopped_kwh
         Where it stopped at its driver's limit, by what it had taken [kWh in the battery]; NaN if it never did.
+    is_shown
+        Whether the car itself has shown where it stands; before that the band is what its driver usually needs.
     """
 
     low_kwh: float
@@ -64,6 +68,7 @@ class EnergyBelief:
     import_wh: int
     export_wh: int
     stopped_kwh: float = float("nan")
+    is_shown: bool = False
 
 
 def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: float) -> EnergyBelief:
@@ -100,36 +105,61 @@ def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, f
     )
 
 
-def revise(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, *, just_stopped: bool) -> EnergyBelief:
+def revise(
+    belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, *, stopped_ms: int | None = None
+) -> EnergyBelief:
     """Return the belief after what the plug has newly shown, anchored at its newest registers.
 
     Parameters
     ----------
     told
         What the station was last told to do.
-    just_stopped
-        Whether the car has just suspended itself: it reached its driver's limit if it merely charged, and is
-        full if it was given power by setpoint.
+    stopped_ms
+        When the car has just suspended itself: it reached its driver's limit if it merely charged, and is full if it
+        was given power by setpoint. The registers are older than that, so the belief is anchored at what they will
+        show: what was taken since, at most, is no energy above the limit.
     """
-    import_wh, export_wh = max(plug.import_wh, 0), max(plug.export_wh, 0)
+    import_wh, export_wh = max(plug.import_wh, belief.import_wh), max(plug.export_wh, belief.export_wh)
     capacity_kwh = owner.vehicle.capacity_kwh
     if plug.soc_ms >= plug.metered_ms and not np.isnan(plug.soc):
-        low = max(0.0, plug.soc - SOC_RESOLUTION) * capacity_kwh
-        high = min(1.0, plug.soc + SOC_RESOLUTION) * capacity_kwh
-        return EnergyBelief(low, high, import_wh, export_wh)
+        low, high = _reported_kwh(belief, plug, owner)
+        return EnergyBelief(low, high, import_wh, export_wh, is_shown=True)
     low, high = energy_now(belief, plug, owner)
-    stopped_kwh = belief.stopped_kwh
+    stopped_kwh, is_shown = belief.stopped_kwh, belief.is_shown
     if np.isnan(plug.soc) and told.power_kw > 0:
         target_kwh = owner.target_soc * capacity_kwh
         merely_charges = told.mode is Mode.CHARGING_ONLY
-        if just_stopped and merely_charges:
+        if stopped_ms is not None:
+            import_wh += _unread_wh(plug, told, stopped_ms)
+            is_shown = True
+        if stopped_ms is not None and merely_charges:
             low = high = stopped_kwh = max(target_kwh, _least_kwh(plug, owner))
-        elif just_stopped:
+        elif stopped_ms is not None:
             low = high = capacity_kwh
         elif merely_charges and plug.power_kw >= CHARGES_KW:
             low = min(low, max(target_kwh - STILL_CHARGING_SOC * capacity_kwh, 0.0))
             high = max(low, min(high, target_kwh))
-    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh)
+    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown)
+
+
+def _reported_kwh(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, float]:
+    """Return the band of a reported state of charge, narrowed by what earlier reports and the meter leave of it.
+
+    Reports come in whole percents; the moment at which one gives way to the next says more than either.
+    """
+    capacity_kwh = owner.vehicle.capacity_kwh
+    low = max(0.0, plug.soc - SOC_RESOLUTION) * capacity_kwh
+    high = min(1.0, plug.soc + SOC_RESOLUTION) * capacity_kwh
+    moved_low, moved_high = energy_now(belief, plug, owner)
+    if not belief.is_shown or moved_low > high or moved_high < low:
+        return low, high
+    return max(low, moved_low), min(high, moved_high)
+
+
+def _unread_wh(plug: Plug, told: Told, stopped_ms: int) -> int:
+    """Return the most that a car took between its newest registers and its stop [Wh]."""
+    hours = max(stopped_ms - plug.metered_ms, 0) / MS_PER_H if plug.metered_ms >= 0 else 0.0
+    return int(told.power_kw * hours * WH_PER_KWH)
 
 
 def _least_kwh(plug: Plug, owner: Owner) -> float:
