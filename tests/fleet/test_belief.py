@@ -61,10 +61,10 @@ def test_a_reported_state_of_charge_is_believed_to_its_resolution():
 
 def test_the_moment_at_which_a_percent_gives_way_to_the_next_tells_more_than_either():
     first = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5, soc_ms=0), OWNER, STOOD)
-    still = plugged(soc=0.5, soc_ms=5, metered_ms=5, import_wh=1_600)
+    still = plugged(soc=0.5, soc_ms=5, metered_ms=5, import_wh=1_550)
     moved = revise(first, still, OWNER, STOOD)
-    ticked = revise(moved, plugged(soc=0.51, soc_ms=9, metered_ms=9, import_wh=1_700), OWNER, STOOD)
-    assert moved.low_kwh == pytest.approx(29.7 + 0.6 * 0.9 * 0.97)
+    ticked = revise(moved, plugged(soc=0.51, soc_ms=9, metered_ms=9, import_wh=1_650), OWNER, STOOD)
+    assert moved.low_kwh == pytest.approx(29.7 + 0.55 * 0.9 * 0.97)
     assert ticked.low_kwh == pytest.approx(30.3)
     assert ticked.high_kwh == pytest.approx(30.3 + 0.1 * 0.9 * 1.03)
 

@@ -1,9 +1,9 @@
 """Beliefs: how much energy a car holds, as a band the platform can defend.
 
 A car that reports its state of charge is known to the resolution of the report, and better once a report has
-changed while the meter ran. Any other car starts
-as a band from the energy its driver usually needs, moves with the meter, and becomes known when it
-stops by itself at its driver's limit under a ChargingOnly profile: then it stands at its target.
+changed while the meter ran. Any other car starts as a band from the energy its driver usually needs, moves
+with the meter, and becomes known when it stops by itself at its driver's limit under a ChargingOnly profile:
+then it stands at its target.
 
 While such a car still draws power it stands below its target, however much it has taken. One that has taken more
 than an empty battery lacks of its target was set to charge further this time, and is promised that.
