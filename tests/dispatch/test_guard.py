@@ -90,3 +90,18 @@ def test_a_feeder_limit_shrinks_all_its_sites_alike():
     assert [(found.kind, found.where) for found in result.interventions] == [("feeder_import", "feeder-0")]
     assert result.interventions[0].wanted_kw == pytest.approx(18.0)
     assert result.interventions[0].allowed_kw == pytest.approx(10.0)
+
+
+def test_places_whose_powers_lean_on_each_other_come_to_an_end():
+    # One car may feed another only within a feeder, and each shrinks for the other's sake: by ever less.
+    places = (
+        place("site", [0, 1, 2], [(0, 0, 1.0), (2, 0, 1.875), (2, 0, 0)]),
+        place("feeder", [1, 0, 1], [(1, 0, 0), (1, 0, 0)]),
+        place("fleet", [0, 0, 0], [(0, 0, 0)]),
+    )
+    limits = GuardLimits(np.array([0.0, 1, 2]), np.array([1.0, 0, 0]), places, float("inf"))
+    power = guard(np.array([-1.0, 1.0, 2.0]), np.zeros(3), 60.0, limits).power_kw
+    for where in places:
+        net = where.base_load_kw + np.bincount(where.member, weights=power, minlength=len(where.names))
+        assert ((net <= where.import_limit_kw + 1e-6) | (net <= where.base_load_kw + 1e-6)).all()
+        assert (net >= -where.export_limit_kw - 1e-6).all()

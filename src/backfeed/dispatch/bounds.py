@@ -12,12 +12,13 @@ The full and the departure bounds use the low edge of the belief: a car that is 
 by itself, one that is in truth emptier would otherwise miss its promise.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from backfeed.core.instant import MS_PER_H
-from backfeed.dispatch.columns import EvseColumns, Floats
+from backfeed.dispatch.columns import Bools, EvseColumns, Floats, Ints
+from backfeed.plan.compiled import compiled_for_any
 
 METERING_ERROR = 0.015
 """Share by which a charger may miss its setpoint and its meter the truth: 1 % for a class B meter
@@ -27,64 +28,97 @@ PROMISED_SHARE = 0.95
 """Share of a charger's power on which departure promises count. The car's real efficiency may be 5 % below
 the assumed one, so a car whose promise needs more than this share is already charging."""
 
-SECONDS_PER_HOUR = 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Bounds on the power of every EVSE [kW, charging positive], shape `(evse,)`.
-
-    Parameters
-    ----------
-    floor_kw
-        Nobody may order less: hardware and the owner's reserve.
-    must_kw
-        The least that keeps the owner's departure; only grid and site may go below it.
-    ceiling_kw
-        Nobody may order more: hardware and the full battery.
-    """
-
-    floor_kw: Floats
-    must_kw: Floats
-    ceiling_kw: Floats
-
-
-def owner_bounds(evses: EvseColumns, now_ms: int) -> Bounds:
-    """Return what hardware and owner leave open at an instant."""
-    step_h = evses.step_s / SECONDS_PER_HOUR
-    room_kwh = np.maximum(evses.full_kwh - evses.energy_low_kwh, 0.0)
-    ceiling = np.minimum(evses.charge_max_kw, room_kwh / (evses.charge_efficiency * step_h))
-    spare_kwh = np.maximum(evses.energy_low_kwh - evses.reserve_kwh, 0.0)
-    reserve = spare_kwh * evses.discharge_efficiency / ((1.0 + METERING_ERROR) * step_h)
-    floor = np.where(evses.charging_only, 0.0, -np.minimum(evses.discharge_max_kw, reserve))
-    must = np.minimum(np.maximum(departure_floor_kw(evses, now_ms), floor), ceiling)
-    return Bounds(floor, must, ceiling)
-
-
-def departure_floor_kw(evses: EvseColumns, now_ms: int) -> Floats:
-    """Return the least power that still leaves the target within reach, -inf where no departure is known."""
-    step_h = evses.step_s / SECONDS_PER_HOUR
-    left_h = (evses.departure_ms - now_ms) / MS_PER_H
-    later_h = np.maximum(left_h - step_h, 0.0)
-    # A car that leaves within this order has less time; one that has outstayed its departure charges on.
-    order_h = np.where((left_h > 0.0) & (left_h < step_h), left_h, step_h)
-    later_kwh = PROMISED_SHARE * evses.charge_max_kw * evses.charge_efficiency * later_h
-    needed_kwh = evses.target_kwh - evses.energy_low_kwh - later_kwh
-    battery_kw = needed_kwh / order_h
-    power = np.where(battery_kw > 0.0, battery_kw / evses.charge_efficiency, battery_kw * evses.discharge_efficiency)
-    return np.where(evses.departure_ms >= 0, power, -np.inf)
-
-
 LAXITY_UNKNOWN_H = 4.0
 """Laxity assumed for a car whose departure nobody knows."""
 
 LAXITY_MIN_H, LAXITY_MAX_H = 0.25, 24.0
 """Range in which laxity counts: under a quarter-hour all are equally urgent, over a day equally idle."""
 
+SECONDS_PER_HOUR = 3_600.0
+SIZE_MIN_KW = 1e-9
+"""A charger without power still has a size, to divide by and to share by."""
 
-def laxity_h(evses: EvseColumns, now_ms: int) -> Floats:
-    """Return the hours a car could wait and still reach its target: time left less charging time needed."""
-    needed_kwh = np.maximum(evses.target_kwh - evses.energy_low_kwh, 0.0)
-    power_kw = np.maximum(evses.charge_max_kw * evses.charge_efficiency, 1e-9)
-    known = (evses.departure_ms - now_ms) / MS_PER_H - needed_kwh / power_kw
-    return np.clip(np.where(evses.departure_ms >= 0, known, LAXITY_UNKNOWN_H), LAXITY_MIN_H, LAXITY_MAX_H)
+
+class Cars(NamedTuple):
+    """The columns that bounds are made of, in the tree's order."""
+
+    charge_max_kw: Floats
+    discharge_max_kw: Floats
+    energy_low_kwh: Floats
+    reserve_kwh: Floats
+    target_kwh: Floats
+    full_kwh: Floats
+    departure_ms: Ints
+    charge_efficiency: Floats
+    discharge_efficiency: Floats
+    planned_kw: Floats
+    charging_only: Bools
+
+
+class Now(NamedTuple):
+    """The instant of a tick, and the hours that its orders may last."""
+
+    ms: int
+    step_h: float
+
+
+class Bounds(NamedTuple):
+    """Bounds on the power of every EVSE [kW, charging positive], and who gives way first, shape `(evse,)`.
+
+    Parameters
+    ----------
+    must_kw
+        The least that keeps reserve, hardware and the owner's departure; only grid and site may go below what a
+        departure needs, and they never below 0.
+    ceiling_kw
+        Nobody may order more: hardware and the full battery.
+    laxity_h
+        The hours that the car could wait and still reach its target.
+    size_kw
+        The charger's power, for its share of what is given and taken.
+    """
+
+    must_kw: Floats
+    ceiling_kw: Floats
+    laxity_h: Floats
+    size_kw: Floats
+
+
+def cars_of(evses: EvseColumns, order: Ints | None) -> Cars:
+    """Return the columns in the tree's order."""
+    columns = [getattr(evses, name) for name in Cars._fields]
+    return Cars(*columns) if order is None else Cars(*(column[order] for column in columns))
+
+
+@compiled_for_any
+def bound(cars: Cars, first: int, stop: int, now: Now, found: Bounds) -> None:
+    """Write what hardware and owner leave open to the EVSEs `first <= k < stop`."""
+    now_ms, step_h = now
+    for k in range(first, stop):
+        charge_max, low, target = cars.charge_max_kw[k], cars.energy_low_kwh[k], cars.target_kwh[k]
+        gain, loss = cars.charge_efficiency[k], cars.discharge_efficiency[k]
+        is_known = cars.departure_ms[k] >= 0
+        left_h = (cars.departure_ms[k] - now_ms) / MS_PER_H
+
+        ceiling = min(charge_max, max(cars.full_kwh[k] - low, 0.0) / (gain * step_h))
+        reserve = max(low - cars.reserve_kwh[k], 0.0) * loss / ((1.0 + METERING_ERROR) * step_h)
+        floor = 0.0 if cars.charging_only[k] else -min(cars.discharge_max_kw[k], reserve)
+
+        # A car that leaves within this order has less time; one that has outstayed its departure charges on.
+        order_h = left_h if 0.0 < left_h < step_h else step_h
+        later_kwh = PROMISED_SHARE * charge_max * gain * max(left_h - step_h, 0.0)
+        battery_kw = (target - low - later_kwh) / order_h
+        departure = battery_kw / gain if battery_kw > 0.0 else battery_kw * loss
+        found.ceiling_kw[k] = ceiling
+        found.must_kw[k] = min(max(departure if is_known else -np.inf, floor), ceiling)
+
+        needed_h = max(target - low, 0.0) / max(charge_max * gain, SIZE_MIN_KW)
+        laxity = left_h - needed_h if is_known else LAXITY_UNKNOWN_H
+        found.laxity_h[k] = min(max(laxity, LAXITY_MIN_H), LAXITY_MAX_H)
+
+
+@compiled_for_any
+def willingness(direction: float, k: int, bounds: Bounds) -> float:
+    """Return the weight of an EVSE: up (+1) go those with the least time first, down those with the most."""
+    size = max(bounds.size_kw[k], SIZE_MIN_KW)
+    return float(size / bounds.laxity_h[k] if direction > 0.0 else size * bounds.laxity_h[k])

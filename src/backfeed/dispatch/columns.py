@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class EvseColumns:
     """
 
     station: tuple[str, ...]
-    evse: NDArray[np.int64]
-    site: NDArray[np.int64]
+    evse: Ints
+    site: Ints
     charge_max_kw: Floats
     discharge_max_kw: Floats
     energy_low_kwh: Floats
@@ -47,11 +49,11 @@ class EvseColumns:
     reserve_kwh: Floats
     target_kwh: Floats
     full_kwh: Floats
-    departure_ms: NDArray[np.int64]
+    departure_ms: Ints
     charge_efficiency: Floats
     discharge_efficiency: Floats
     planned_kw: Floats
-    charging_only: NDArray[np.bool_]
+    charging_only: Bools
     step_s: float
 
     def __len__(self) -> int:
@@ -61,16 +63,19 @@ class EvseColumns:
 
 @dataclass(frozen=True, slots=True)
 class SiteColumns:
-    """Sites with the limits of their connections, one row each.
+    """Sites with the limits of their connections, one row each; also feeders and substations above them.
 
     Parameters
     ----------
     import_limit_kw, export_limit_kw
         Magnitudes at the connection point; infinity where there is no limit.
     base_load_kw
-        What the building takes now; below 0 where its sun gives more than it takes.
+        What the building takes now; below 0 where its sun gives more than it takes. For a place above others
+        what it carries besides them.
     grid_import_limit_kw, grid_export_limit_kw
         What the grid operator allows now, where that is another matter than the connection.
+    parent
+        Row of the place above, -1 for none; None where every site stands by itself.
     """
 
     import_limit_kw: Floats
@@ -78,6 +83,7 @@ class SiteColumns:
     base_load_kw: Floats
     grid_import_limit_kw: Floats | None = None
     grid_export_limit_kw: Floats | None = None
+    parent: Ints | None = None
 
     def __len__(self) -> int:
         """Return the number of sites."""

@@ -27,7 +27,8 @@ one step were enough to break the frequency of a modelled grid."""
 TOLERANCE_KW = 1e-6
 SECONDS_PER_MINUTE = 60.0
 ROUNDS = 50
-"""More than places ever need to agree: each round only shrinks powers, most fleets need one."""
+"""More than places usually need to agree: each round only shrinks powers, most fleets need one. Where charging and
+discharging at different places lean on each other they would shrink for ever; then neither counts for the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +145,20 @@ def _hold_places(power: Floats, places: tuple[Place, ...], found: list[Intervent
             for direction in (1, -1):
                 held = _shrink(held, place, direction, found)
         if held is before:
-            break
+            return held
+    for place in places:
+        for direction in (1, -1):
+            held = _shrink(held, place, direction, found, alone=True)
     return held
 
 
-def _shrink(power: Floats, place: Place, direction: int, found: list[Intervention]) -> Floats:
-    """Shrink the charging (+1) or discharging (-1) powers of the places that pass that limit."""
+def _shrink(power: Floats, place: Place, direction: int, found: list[Intervention], *, alone: bool = False) -> Floats:
+    """Shrink the charging (+1) or discharging (-1) powers of the places that pass that limit, or would `alone`."""
     limit = place.import_limit_kw if direction > 0 else place.export_limit_kw
     same = np.maximum(direction * power, 0.0)
+    counted = direction * same if alone else power
     count = len(place.names)
-    net = direction * (place.base_load_kw + np.bincount(place.member, weights=power, minlength=count))
+    net = direction * (place.base_load_kw + np.bincount(place.member, weights=counted, minlength=count))
     side = np.bincount(place.member, weights=same, minlength=count)
     over = (net - limit > TOLERANCE_KW) & (side > TOLERANCE_KW)
     if not over.any():

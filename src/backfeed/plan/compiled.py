@@ -1,16 +1,17 @@
-"""How the planner's loops are compiled: numba, cached on disk, arithmetic that is reproducible.
+"""How the loops of planner and dispatch are compiled: numba, cached on disk, arithmetic that is reproducible.
 
 Sums may be reassociated and multiplications contracted, which makes loops vectorise; the machine code
-is then fixed, so the same input gives the same bits whatever the number of threads. Compiled code is given
-finite numbers only, and its callers look for what is not. The first call after an installation compiles for
-about half a minute.
+is then fixed, so the same input gives the same bits whatever the number of threads. The planner's compiled code
+is given finite numbers only, and its callers look for what is not. The first call after an installation compiles
+for about half a minute.
 
-Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions here
+Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them.
 """
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,12 +24,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 llvmlite.binding.set_option("", "--runtime-memory-check-threshold=100000")
 llvmlite.binding.set_option("", "--memory-check-merge-threshold=100000")
 
-_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp", "nnan", "ninf"}
+_REORDERED = {"contract", "reassoc", "nsz", "arcp"}
+_FINITE = {"nnan", "ninf"}
 
 
-def _cache_folder() -> str:
-    """Return the folder for this version of the sources, "" (numba's own choice) where it can not be made."""
-    here = Path(__file__).parent
+@cache
+def _cache_folder(here: Path) -> str:
+    """Return the folder for this version of a room's sources, "" (numba's own choice) where it can not be made."""
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(here.glob("*.py")):
         digest.update(file.read_bytes())
@@ -40,16 +42,22 @@ def _cache_folder() -> str:
     return str(folder)
 
 
-_CACHE_FOLDER = _cache_folder()
-
-
 def compiled(function: Function) -> Function:
-    """Compile a function; while it runs, other threads may run too."""
+    """Compile a function that is given finite numbers only; while it runs, other threads may run too."""
+    return _compile(function, _REORDERED | _FINITE)
+
+
+def compiled_for_any(function: Function) -> Function:
+    """Compile a function that may meet NaN and infinity, else as `compiled`."""
+    return _compile(function, _REORDERED)
+
+
+def _compile(function: Function, arithmetic: set[str]) -> Function:
     config: Any = numba.config
     usual = config.CACHE_DIR
-    config.CACHE_DIR = _CACHE_FOLDER or usual
+    config.CACHE_DIR = _cache_folder(Path(function.__code__.co_filename).parent) or usual
     try:
-        made: Any = numba.njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)
+        made: Any = numba.njit(cache=True, nogil=True, fastmath=arithmetic, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = usual
     return cast("Function", made)
