@@ -51,7 +51,8 @@ def test_the_page_is_well_formed_and_small(page):
 def test_the_page_asks_nothing_of_the_network(page):
     checker = Balance()
     checker.feed(page)
-    assert not [attrs for _, attrs in checker.seen if {"src", "href", "srcset", "action"} & set(attrs)]
+    assert not [attrs for _, attrs in checker.seen if {"src", "srcset", "action"} & set(attrs)]
+    assert {attrs["href"] for _, attrs in checker.seen if "href" in attrs} <= {"batteries/index.html"}
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", page)
     assert set(re.findall(r"https?://[^\"' )]+", page)) <= {"http://www.w3.org/2000/svg"}
 

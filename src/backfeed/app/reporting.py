@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backfeed.app.assembly import LEDGER_FILE
+from backfeed.app.battery_fleet import car_histories, run_batteries
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.judge_series import car_series, closest_site, fleet_series, mean_power_kw, missed_value, owner_rows
-from backfeed.app.judging import Judgement, held_back_value, judge_at_base_price
+from backfeed.app.judging import RUN_ORDER, Judgement, held_back_value, judge_at_base_price
 from backfeed.app.report_books import books_of, paid_by_owner, read_transfers
 from backfeed.app.scene import Scene
+from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.meter.interval import INTERVAL_MS
+from backfeed.report.battery_file import write_battery
+from backfeed.report.battery_page import PagesHead, write_battery_pages
 from backfeed.report.render import write_page
 from backfeed.report.run_report import (
     Alternative,
@@ -27,6 +31,7 @@ from backfeed.report.run_report import (
     ValueGap,
     Words,
 )
+from backfeed.settle.transfer import Transfer
 from backfeed.sim.truth import Truth
 
 if TYPE_CHECKING:
@@ -44,6 +49,10 @@ _AROUND_MS = 3 * MS_PER_H
 def write_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
     """Fill a run's report and write its page; return what was filled in."""
     report = fill_report(scene, judgement, out)
+    if report.batteries is not None:
+        head = PagesHead(report.title, report.timezone, scene.window_axis, REPORT_FILE)
+        write_battery(report.batteries, out)
+        write_battery_pages(report.batteries, car_histories(scene.enrolment, judgement.truths), head, out)
     write_page(report, out / REPORT_FILE)
     return report
 
@@ -77,6 +86,25 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
         sources=_sources(scene),
         next_steps=next_steps(scene, out),
         warnings=tuple(str(warning) for warning in scene.warnings),
+        batteries=_batteries(scene, judgement, transfers),
+    )
+
+
+def _batteries(scene: Scene, judgement: Judgement, transfers: list[Transfer]) -> FleetBattery | None:
+    """Return what the run did to its cars' batteries; None where no world but foresight ran, or nobody came."""
+    if not judgement.runs or not len(scene.sessions):
+        return None
+    shown = judgement.runs[max(judgement.runs, key=RUN_ORDER.index)]
+    window_ms = (scene.pilot.start_ms, scene.pilot.end_ms)
+    currency = scene.pilot.pilot.currency
+    return run_batteries(
+        scene.enrolment,
+        judgement.truths,
+        window_ms,
+        currency,
+        transfers,
+        scene.contracts.holders,
+        shown.charge_records,
     )
 
 
@@ -85,6 +113,7 @@ def next_steps(scene: Scene, out: Path) -> tuple[str, ...]:
     return (
         f"open {out / REPORT_FILE}",
         f"backfeed ledger verify {out}",
+        f"backfeed battery fleet {out}",
         f"backfeed serve {scene.pilot.path} --data {out.parent / 'live'} --simulate",
         "backfeed pilot new --sessions YOUR_SESSIONS.csv --out pilot.toml",
     )

@@ -15,18 +15,19 @@ from backfeed.app.assembly import DAYS_FOLDER, EVENTS_FILE, LEDGER_FILE
 from backfeed.app.dispatching import Policy
 from backfeed.app.judging import judge_run
 from backfeed.app.project import PROJECT_FILE
-from backfeed.app.reporting import write_report
+from backfeed.app.reporting import REPORT_FILE, write_report
 from backfeed.app.scene import load_scene
 from backfeed.app.workers import worker_context
 from backfeed.app.world import LinkKind, WorldRun, WorldSpec, run_world
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
+from backfeed.report.battery_file import BATTERY_FILE
+from backfeed.report.battery_index import PAGES_FOLDER
 from backfeed.report.run_report import RunReport
-from backfeed.report.summary import WORLD_NAMES, WorldName, write_summary
+from backfeed.report.summary import SUMMARY_FILE, WORLD_NAMES, WorldName, write_summary
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
 
-SUMMARY_FILE = "summary.json"
 WORLDS_FOLDER = "worlds"
 UNINVITED = "v1g-uninvited"
 POLL_S = 0.5
@@ -95,12 +96,12 @@ def clear_run(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         # The summary goes first: a folder without one holds no whole run.
-        for name in (SUMMARY_FILE, "report.html", PROJECT_FILE):
+        for name in (SUMMARY_FILE, REPORT_FILE, BATTERY_FILE, PROJECT_FILE):
             (out / name).unlink(missing_ok=True)
         for name in (EVENTS_FILE, LEDGER_FILE):
             for file in out.glob(f"{name}*"):
                 file.unlink()
-        for name in (DAYS_FOLDER, WORLDS_FOLDER):
+        for name in (DAYS_FOLDER, WORLDS_FOLDER, PAGES_FOLDER):
             if (out / name).is_dir():
                 shutil.rmtree(out / name)
     except OSError as error:

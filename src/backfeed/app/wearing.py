@@ -34,7 +34,9 @@ def session_wear(
         What the car gave in it.
     """
     vehicle = knowledge.owner_of_transaction(key).vehicle
+    lost_kwh = whole.export_wh[rows] / vehicle.discharge_efficiency / WH_PER_KWH
     at_ms, energy_kwh = knowledge.energy_path(key, whole.start_ms[rows], whole.import_wh[rows], whole.export_wh[rows])
+    at_ms, energy_kwh = _with_dips(at_ms, energy_kwh, whole.import_wh[rows], lost_kwh)
     inside = (at_ms >= from_ms) & (at_ms <= until_ms)
     soc = np.clip(energy_kwh[inside] / vehicle.capacity_kwh, 0.0, 1.0)
     path = SocPaths.single(at_ms[inside], soc)
@@ -43,3 +45,23 @@ def session_wear(
         WEAR_LAWS[vehicle.chemistry], path, vehicle.capacity_kwh, discharged_kwh, day_start_ms=from_ms
     )
     return float(wear.floor_per_kwh[0]) * discharged_kwh
+
+
+def _with_dips(
+    at_ms: NDArray[np.int64],
+    energy_kwh: NDArray[np.float64],
+    import_wh: NDArray[np.int64],
+    lost_kwh: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return a path that goes down and up again in quarter-hours in which a car gave and took.
+
+    Parameters
+    ----------
+    at_ms, energy_kwh
+        The path at the boundaries of the quarter-hours, shape `(interval + 1,)`.
+    import_wh, lost_kwh
+        What the car took in each of them, and what giving took from its battery, shape `(interval,)`.
+    """
+    both = np.flatnonzero((import_wh > 0) & (lost_kwh > 0))
+    middle_ms = (at_ms[both] + at_ms[both + 1]) // 2
+    return np.insert(at_ms, both + 1, middle_ms), np.insert(energy_kwh, both + 1, energy_kwh[both] - lost_kwh[both])

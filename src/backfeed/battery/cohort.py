@@ -13,7 +13,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.law import Floats
+
+FADE_SD_POINTS = {Chemistry.LFP: 0.80, Chemistry.NMC_A: 0.41, Chemistry.NMC_B1: 0.41, Chemistry.NCA: 0.41}
+"""How well a car's fade since enrolment is known after three years of 110 sessions each [points]: the mean errors of
+the synthetic fleet of known truth, 0.64 for the flat voltage of LFP and 0.33 for the others, as standard deviations."""
 
 
 def cars_per_arm(difference: float, fade_sd: float, *, power: float = 0.8, significance: float = 0.05) -> int:
@@ -113,3 +118,61 @@ def compare_cohorts(fade_treated: Floats, fade_matched: Floats, *, confidence: f
     mean = float(gaps.mean())
     visible = visible_difference(pairs, spread / 2**0.5, significance=1 - confidence)
     return CohortComparison(pairs, mean, mean - half, mean + half, visible)
+
+
+@dataclass(frozen=True, slots=True)
+class CohortPlan:
+    """What a proof would need, said beforehand.
+
+    Parameters
+    ----------
+    chemistry
+        Cars of one cell family are compared.
+    difference_points
+        What a year of discharging wears more than charging just in time, by the law, mean over the cars that
+        discharged [points of capacity].
+    fade_sd_points
+        How well one car's fade can be measured.
+    cars_per_arm
+        Cars needed on either side to show it; None where there is no difference to show.
+    cars_discharging, cars_other
+        How many there are.
+    visible_points
+        The smallest difference that as many as there are can show; None where a side is empty.
+    visible_one_car_points
+        What one car beside one other could show: why a single battery proves nothing.
+    """
+
+    chemistry: Chemistry
+    difference_points: float
+    fade_sd_points: float
+    cars_per_arm: int | None
+    cars_discharging: int
+    cars_other: int
+    visible_points: float | None
+    visible_one_car_points: float
+
+
+_LEAST_DIFFERENCE = 1e-3
+"""Points below which there is nothing to show."""
+
+
+def plan_cohort(chemistry: Chemistry, difference_points: float, discharging: int, other: int) -> CohortPlan:
+    """Return what it takes to show a difference, and what the cars that are there can show.
+
+    >>> plan = plan_cohort(Chemistry.LFP, 0.35, discharging=40, other=12)
+    >>> plan.cars_per_arm, round(plan.visible_points, 2), round(plan.visible_one_car_points, 1)
+    (83, 0.91, 3.2)
+    """
+    spread = FADE_SD_POINTS[chemistry]
+    pairs = min(discharging, other)
+    return CohortPlan(
+        chemistry=chemistry,
+        difference_points=difference_points,
+        fade_sd_points=spread,
+        cars_per_arm=cars_per_arm(difference_points, spread) if difference_points >= _LEAST_DIFFERENCE else None,
+        cars_discharging=discharging,
+        cars_other=other,
+        visible_points=visible_difference(pairs, spread) if pairs else None,
+        visible_one_car_points=visible_difference(1, spread),
+    )

@@ -4,7 +4,7 @@ import numpy as np
 
 from backfeed.battery.health import CarRecords, HealthAssumptions, HealthEstimate, estimate_health
 from backfeed.battery.law import Floats, WearLaw
-from backfeed.battery.stress import SocPaths, path_damage
+from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, SocPaths, path_damage
 from backfeed.core.instant import MS_PER_DAY
 
 TYPICAL_SOC = 0.65
@@ -26,6 +26,16 @@ def law_loss_since(law: WearLaw, records: CarRecords, capacity_kwh: float, tempe
     loss = np.empty(order.size)
     loss[order] = sum(law.loss(calendar, cycling - cycling[0]))
     return loss
+
+
+def estimate_car(
+    records: CarRecords, law: WearLaw, known: HealthAssumptions, temperature_c: float = DEFAULT_TEMPERATURE_C
+) -> HealthEstimate | None:
+    """Estimate the health of one car; None where it has too few good sessions."""
+    if not records.at_ms.size:
+        return None
+    loss = law_loss_since(law, records, known.capacity_nominal_kwh, temperature_c)
+    return estimate_health(records, loss, known)
 
 
 def estimate_fleet(
@@ -54,7 +64,4 @@ def estimate_fleet(
         if at_battery
         else HealthAssumptions(capacity_kwh)
     )
-    return {
-        vehicle: estimate_health(each, law_loss_since(law, each, capacity_kwh, temperature_c), known)
-        for vehicle, each in sorted(records.items())
-    }
+    return {vehicle: estimate_car(each, law, known, temperature_c) for vehicle, each in sorted(records.items())}

@@ -101,6 +101,10 @@ class HealthAssumptions:
     soc_error: float = 0.01
     energy_error: float = 0.01
     scale_sd: float = 0.3
+    efficiency_sd: float = 0.014
+    """How far the assumed efficiencies may be off: chargers and cars of one kind differ by that."""
+    uncancelled_sd: float = 0.004
+    """What is left of that where charge and discharge cancel it: the two do not err quite alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class HealthEstimate:
     ----------
     capacity_kwh
         Now [kWh], with the error of the assumed efficiency unless `efficiency_cancelled`.
+    capacity_sd_kwh
+        Its standard error, that of the assumed efficiency included [kWh].
     fade
         Capacity lost since enrolment, as a share of that at enrolment, from the data alone.
     fade_sd
@@ -129,6 +135,7 @@ class HealthEstimate:
     """
 
     capacity_kwh: float
+    capacity_sd_kwh: float
     fade: float
     fade_sd: float
     scale: float
@@ -205,11 +212,18 @@ def estimate_health(records: CarRecords, law_loss: Floats, known: HealthAssumpti
     fade_scale, fade_sd = _peak(fits)
     reach = float(loss.max())
     part = good & last
-    now = _slope(change[part], energy[part] / (1 - fade_scale * loss[part]), known) * (1 - fade_scale * reach)
     scale = _posterior(fits, known.scale_sd)
+    now = _slope(change[part], energy[part] / (1 - scale[1] * loss[part]), known) * (1 - scale[1] * reach)
+    # The line is surest amid its sessions; what the car has faded since then is known as well as its scale.
+    errors = (
+        spread / math.sqrt(float(change[part] @ change[part])),
+        (scale[2] - scale[0]) / 2 * (reach - float(loss[part].mean())),
+        known.uncancelled_sd if efficiency_cancelled else known.efficiency_sd,
+    )
     starts = np.flatnonzero(np.diff(segment, prepend=0))
     return HealthEstimate(
         capacity_kwh=now,
+        capacity_sd_kwh=now * math.hypot(*errors),
         fade=fade_scale * reach,
         fade_sd=fade_sd * reach,
         scale=scale[1],

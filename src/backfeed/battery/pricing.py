@@ -281,6 +281,32 @@ def without_discharge(paths: SocPaths) -> SocPaths:
     return replace(paths, soc=np.maximum.accumulate(np.clip(paths.soc, 0, 1) + base) - base)
 
 
+def recharged(paths: SocPaths, capacity_kwh: Floats, charge_kw: float) -> SocPaths:
+    """Return the paths with what was discharged charged back after their end, up to the highest charge they had.
+
+    A discharge in the evening is charged back after midnight, or elsewhere; it was the discharge that made it
+    necessary, so it belongs to it and not to the day on which it happens.
+
+    Parameters
+    ----------
+    paths
+        SoC over time.
+    capacity_kwh
+        Shape `(path,)`.
+    charge_kw
+        Power of charging back, in the battery [kW].
+    """
+    last = paths.offsets[1:] - 1
+    highest = np.maximum.reduceat(np.clip(paths.soc, 0, 1), paths.offsets[:-1])
+    hours = (highest - np.clip(paths.soc[last], 0, 1)) * capacity_kwh / charge_kw
+    end_ms = paths.at_ms[last] + np.rint(hours * MS_PER_H).astype(np.int64)
+    return SocPaths(
+        np.insert(paths.at_ms, last + 1, end_ms),
+        np.insert(paths.soc, last + 1, highest),
+        paths.offsets + np.arange(len(paths) + 1),
+    )
+
+
 def discharge_wear_floor(
     law: WearLaw,
     paths: SocPaths,
@@ -288,7 +314,7 @@ def discharge_wear_floor(
     discharged_kwh: ArrayLike,
     **pricing: Unpack[PricingOptions],
 ) -> DischargeWear:
-    """Return what the discharges of charging sessions wore, by the closed form.
+    """Return what the discharges of charging sessions wore, by the closed form, charging them back included.
 
     Parameters
     ----------
@@ -304,8 +330,10 @@ def discharge_wear_floor(
         As in `path_costs`.
     """
     discharged = np.broadcast_to(np.asarray(discharged_kwh, dtype=np.float64), (len(paths),))
-    did = path_costs(law, paths, capacity_kwh, **pricing)
-    idle = path_costs(law, without_discharge(paths), capacity_kwh, **pricing)
+    capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(paths),))
+    charge_kw = pricing.get("reference", DEFAULT_REFERENCE).charge_kw
+    did = path_costs(law, recharged(paths, capacity, charge_kw), capacity_kwh, **pricing)
+    idle = path_costs(law, recharged(without_discharge(paths), capacity, charge_kw), capacity_kwh, **pricing)
     per_kwh = np.where(discharged > 0, 1 / np.where(discharged > 0, discharged, 1), 0)
     return DischargeWear((did.cycling - idle.cycling) * per_kwh, (did.calendar - idle.calendar) * per_kwh)
 

@@ -23,10 +23,19 @@ class Rainflow:
         Reversals not yet enclosed, oldest first; the last one is where the path is now.
     cycles
         Closed cycles by depth bin, shape `(BINS,)`; a half cycle counts 0.5.
+    closed_depth
+        The same cycles, each counted as its depth: equivalent full cycles of what is closed.
     """
 
     waiting: tuple[float, ...] = ()
     cycles: tuple[float, ...] = (0.0,) * BINS
+    closed_depth: float = 0.0
+
+    @property
+    def full_cycles(self) -> float:
+        """Equivalent full cycles if the path ended now: every swing as its depth, without the gauge's noise."""
+        waiting = sum(abs(after - before) for before, after in zip(self.waiting, self.waiting[1:], strict=False))
+        return self.closed_depth + waiting / 2
 
     def counted(self) -> tuple[float, ...]:
         """Return the cycles by depth with what still waits as half cycles: the count if the path ended now."""
@@ -42,11 +51,11 @@ def follow(count: Rainflow, soc: list[float]) -> Rainflow:
     >>> sum(follow(Rainflow(), [0.8, 0.5, 0.7, 0.3, 0.8]).cycles)
     1.5
     """
-    waiting, cycles = list(count.waiting), list(count.cycles)
+    waiting, cycles, depth = list(count.waiting), list(count.cycles), count.closed_depth
     for level in soc:
         _extend(waiting, level)
-        _close(waiting, cycles)
-    return replace(count, waiting=tuple(waiting), cycles=tuple(cycles))
+        depth += _close(waiting, cycles)
+    return replace(count, waiting=tuple(waiting), cycles=tuple(cycles), closed_depth=depth)
 
 
 def _extend(waiting: list[float], level: float) -> None:
@@ -57,18 +66,22 @@ def _extend(waiting: list[float], level: float) -> None:
         waiting.append(level)
 
 
-def _close(waiting: list[float], cycles: list[float]) -> None:
-    """Take every enclosed swing off the stack. The last range may still grow, which only encloses more."""
+def _close(waiting: list[float], cycles: list[float]) -> float:
+    """Take every enclosed swing off the stack and return their full cycles. The last range may still grow."""
+    depth = 0.0
     while len(waiting) > 2:  # noqa: PLR2004 - a range needs three points to enclose another
         inner, outer = abs(waiting[-2] - waiting[-3]), abs(waiting[-1] - waiting[-2])
         if outer < inner:
-            return
+            break
         if len(waiting) == 3:  # noqa: PLR2004 - the swing holds the first reversal
             cycles[_bin(inner)] += 0.5
+            depth += inner / 2
             del waiting[0]
         else:
             cycles[_bin(inner)] += 1.0
+            depth += inner
             del waiting[-3:-1]
+    return depth
 
 
 def _bin(depth: float) -> int:

@@ -118,6 +118,28 @@ def health(
     write_result(document, words, as_json=as_json)
 
 
+@app.command()
+def fleet(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    *,
+    car: Annotated[str, typer.Option(help="Show only this car.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run did to every car's battery: cycles, loss beside charging at once and V1G, health, money."""
+    from backfeed.cli.battery_words import car_words, fleet_words  # noqa: PLC0415
+    from backfeed.report.battery_file import read_battery  # noqa: PLC0415
+
+    found = read_battery(run)
+    if not car:
+        write_result(found, fleet_words(found), as_json=as_json)
+        return
+    by_name = {each.car: each for each in found.cars}
+    if car not in by_name:
+        known = tuple(sorted(by_name))
+        raise InputError([Problem("--car", f"expected a car of {run}, found {car!r}", known)])
+    write_result(by_name[car], car_words(found, by_name[car]), as_json=as_json)
+
+
 def _require(limits: dict[str, tuple[float, float, float]]) -> None:
     """Refuse numbers outside their limits, all at once."""
     problems = [

@@ -99,9 +99,9 @@ def _places(file: Path) -> "dict[str, Place]":
 
 def _write(made: "RegulatorReport", out: Path, first: Path, language: str) -> None:
     from backfeed.app.project import read_project  # noqa: PLC0415
+    from backfeed.report.frame import write_text  # noqa: PLC0415
     from backfeed.report.regulator_files import days_csv, meters_csv, targets_csv  # noqa: PLC0415
     from backfeed.report.regulator_page import regulator_page  # noqa: PLC0415
-    from backfeed.report.render import write_text  # noqa: PLC0415
 
     files = {
         PAGE_FILE: regulator_page(made, read_project(first).timezone, language),

@@ -10,10 +10,10 @@ import typer
 from msgspec.json import decode
 from rich.console import Console
 
-from backfeed.app.simulated import SUMMARY_FILE, run_pilot
+from backfeed.app.simulated import run_pilot
 from backfeed.cli.outcome import say, write_result
 from backfeed.core.problem import InputError, Problem
-from backfeed.report.summary import WORLD_NAMES, WorldName
+from backfeed.report.summary import SUMMARY_FILE, WORLD_NAMES, WorldName
 from backfeed.report.table import print_report
 
 if TYPE_CHECKING:

@@ -52,8 +52,8 @@ def fleet_figure(fleet: FleetSeries, zone: ZoneInfo, currency: str) -> str:
     level = upper.y.all(power)
     parts = [
         _valleys(fleet.valley, edges, upper, lower),
-        _days(upper, axis, zone),
-        _days(lower, axis, zone, named=True),
+        day_lines(upper, axis, zone),
+        day_lines(lower, axis, zone, named=True),
     ]
     parts += [
         y_axis(upper, ticks(low, high, 6), svg(words("power_axis"))),
@@ -104,7 +104,7 @@ def site_figure(site: SiteSeries, zone: ZoneInfo) -> str:
     x = _time_scale(axis)
     panel = Panel(x, Scale(low, high, 292, 52))
     edges = x.all(_edges(axis))
-    parts = [_days(panel, axis, zone, named=True), y_axis(panel, ticks(low, high, 6), svg(words("power_axis")))]
+    parts = [day_lines(panel, axis, zone, named=True), y_axis(panel, ticks(low, high, 6), svg(words("power_axis")))]
     parts.append(path(area_path(edges, panel.y.all(site.base_load_kw), panel.y.at(0)), "fill-base"))
     entries = [("fill-base", svg(words("building")), 130)]
     shown = [(words("building").en, words("building").zh, site.base_load_kw, 1)]
@@ -134,7 +134,7 @@ def car_figure(car: CarSeries, zone: ZoneInfo, currency: str) -> str:
     low, high = span(car.power_kw, room=0.1)
     power = Panel(x, Scale(low, high, 360, 262))
     price = Panel(x, Scale(*span(car.buy_per_kwh, car.sell_per_kwh), 468, 400))
-    parts = [_days(panel, axis, zone, named=panel is price) for panel in (soc, power, price)]
+    parts = [day_lines(panel, axis, zone, named=panel is price) for panel in (soc, power, price)]
     parts.append(y_axis(soc, [0, 25, 50, 75, 100], svg(words("soc_axis"))))
     # Discharging never goes below the reserve, so there is room for its name.
     for share, key, below in ((car.reserve_soc, "reserve", 15), (car.target_soc, "target", -5)):
@@ -238,7 +238,7 @@ def _edges(axis: TimeAxis) -> Floats:
     return np.append(axis.starts_ms, axis.end_ms).astype(np.float64)
 
 
-def _days(panel: Panel, axis: TimeAxis, zone: ZoneInfo, *, named: bool = False) -> str:
+def day_lines(panel: Panel, axis: TimeAxis, zone: ZoneInfo, *, named: bool = False) -> str:
     """Draw a line at every local midnight, and the dates below where they fit."""
     parts = []
     days = axis.count * axis.step_ms / MS_PER_DAY

@@ -11,6 +11,7 @@ from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
 from backfeed.report.figure_bars import gap_figure, payout_figure, targets_figure, value_figure
 from backfeed.report.figure_time import car_figure, day_figure, fleet_figure, invitation_figure, site_figure
+from backfeed.report.frame import section
 from backfeed.report.key_rows import KeyFigure, figures_of, invitation_lines, world_rows
 from backfeed.report.run_report import OwnerRow, RunReport
 from backfeed.report.summary import WORLD_NAMES, CapturedDetail, WorldName
@@ -60,11 +61,11 @@ def pictures_section(report: RunReport, zone: ZoneInfo) -> list[str]:
     parts = [_section("fleet_title", "fleet_note", fleet)]
     if report.site is not None:
         title = html_of("site_title", site=report.site.site_id)
-        parts.append(_titled(title, html_of("site_note"), site_figure(report.site, zone) + _sites_table(report)))
+        parts.append(section(title, html_of("site_note"), site_figure(report.site, zone) + _sites_table(report)))
     if report.car is not None:
         car = report.car
         note = html_of("car_note", model=car.model, capacity=number(car.capacity_kwh))
-        parts.append(_titled(html_of("car_title", car=car.label), note, car_figure(car, zone, report.currency)))
+        parts.append(section(html_of("car_title", car=car.label), note, car_figure(car, zone, report.currency)))
     return parts
 
 
@@ -126,7 +127,7 @@ def payouts_section(report: RunReport) -> str:
         + f"<details><summary>{html_of('payouts_all')}</summary>"
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
-    return _titled(html_of("payouts_title"), note, body)
+    return section(html_of("payouts_title"), note, body)
 
 
 def _owner_row(owner: OwnerRow, instruments: Sequence[str]) -> str:
@@ -185,7 +186,7 @@ def assumptions_section(report: RunReport) -> str:
     head = "".join(f'<th class="words">{html_of(key)}</th>' for key in keys)
     table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     body = (table if rows else "") + _alternatives(report)
-    return _titled(html_of("assumptions_title"), "", body) if body else ""
+    return section(html_of("assumptions_title"), "", body) if body else ""
 
 
 def _alternatives(report: RunReport) -> str:
@@ -230,7 +231,7 @@ def next_section(report: RunReport) -> str:
     """Return what to do next."""
     if not report.next_steps:
         return ""
-    return _titled(html_of("next_title"), "", f"<pre>{escape(chr(10).join(report.next_steps))}</pre>")
+    return section(html_of("next_title"), "", f"<pre>{escape(chr(10).join(report.next_steps))}</pre>")
 
 
 def _worlds(report: RunReport) -> list[WorldName]:
@@ -243,9 +244,4 @@ def _paid(owner: OwnerRow) -> float:
 
 
 def _section(title: str, note: str, body: str) -> str:
-    return _titled(html_of(title), html_of(note), body)
-
-
-def _titled(title: str, note: str, body: str) -> str:
-    told = f'<p class="note">{note}</p>' if note else ""
-    return f"<section><h2>{title}</h2>{told}{body}</section>"
+    return section(html_of(title), html_of(note), body)

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 from backfeed.core.instant import local_datetime
 from backfeed.report.chart import number
 from backfeed.report.figure_bars import targets_figure
+from backfeed.report.frame import whole_page
 from backfeed.report.key_rows import target_amount
 from backfeed.report.regulator import LevelRow, RegulatorReport, RunFigures
-from backfeed.report.render import whole_page
 from backfeed.report.run_report import Words
 from backfeed.report.summary import Target
 from backfeed.report.words import html, html_of, words

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.core.axis import TimeAxis
 from backfeed.report.summary import Summary, WorldName
 
@@ -253,3 +254,4 @@ class RunReport:
     sources: tuple[str, ...] = field(default=())
     next_steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    batteries: FleetBattery | None = None

@@ -38,6 +38,7 @@ TARGET_NAMES: Final[tuple[TargetName, ...]] = get_args(TargetName)
 AROUND_H: Final = 4
 """How many hours before and after an event are looked at: about as long as a car takes to charge ahead."""
 
+SUMMARY_FILE: Final = "summary.json"
 SCHEMA_FILE: Final = "summary.schema.json"
 _DECIMALS: Final = 9
 _OPEN_MAPPINGS: Final = frozenset({"payouts", "sites", "ledger"})
