@@ -5,7 +5,7 @@ import pytest
 
 from backfeed.core.rng import Streams
 from backfeed.plan.check import check, proposal_of
-from backfeed.plan.dense import factor, solve_matrix, solve_vector
+from backfeed.plan.dense import factor, pack_upper, solve_half, solve_vector
 from backfeed.plan.layout import NotStructuredError, lay_out
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
@@ -40,12 +40,13 @@ def test_dense_systems_are_solved(size):
     root = rng.standard_normal((size, size))
     whole = root @ root.T + 0.1 * np.eye(size)
     right = rng.standard_normal((size, size))
-    upper = whole.copy()
+    upper, packed = whole.copy(), np.empty(size * (size + 1) // 2)
     factor(upper)
+    pack_upper(upper, packed)
     many, one = right.copy(), right[0].copy()
-    solve_matrix(upper, many)
-    solve_vector(upper, one)
-    assert many == pytest.approx(np.linalg.solve(whole, right), rel=1e-7, abs=1e-7)
+    solve_half(upper, many)
+    solve_vector(packed, one)
+    assert np.tril(many) == pytest.approx(np.tril(np.linalg.solve(whole, right)), rel=1e-7, abs=1e-7)
     assert one == pytest.approx(np.linalg.solve(whole, right[0]), rel=1e-7, abs=1e-7)
 
 

@@ -8,11 +8,12 @@ empty or full by the sign of its reduced cost. The peak's price is scaled back t
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.elimination import Fleet
 from backfeed.plan.interior import InteriorPoint
-from backfeed.plan.layout import Layout
+from backfeed.plan.layout import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet, Layout
+from backfeed.plan.node import CHARGE as PEAK_CHARGE
+from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, Ints, inner
-from backfeed.plan.vehicle import (
+from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
@@ -28,8 +29,10 @@ from backfeed.plan.vehicle import (
     UP_COST,
     UP_THERE,
     UP_WIDTH,
+    State,
     Y,
     expand,
+    load,
     new_unit,
 )
 
@@ -51,49 +54,62 @@ def unit_bound(u: Floats, n: int) -> float:
 
 
 @compiled
-def bound_nodes(level: Ints, fleet: Fleet, value: Floats, price: Floats, bound: Floats) -> None:
+def bound_nodes(some: Ints, fleet: Fleet, state: State, price: Floats, bound: Floats) -> None:
     """Write the vehicles' part of the Lagrangian of some nodes."""
     unit = new_unit()
     u = unit.u
-    for k in level:
+    for k in some:
         total = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
-            for t in range(n):
-                u[Y + t] = value[fleet.rows.entry[first] + t]
+            n = expand(fleet, price[k], first, stop, unit)
+            load(unit, n, state, fleet.places[first, ENTRY])
             u[Y + n] = 0.0
             total += unit_bound(u, n)
         bound[k] = total
+
+
+@compiled
+def write_values(some: Ints, fleet: Fleet, state: State, value: Floats) -> None:
+    """Write the value of energy of every entry of some nodes' vehicles."""
+    unit = new_unit()
+    for k in some:
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            o, last = fleet.places[first, ENTRY], stop - 1
+            n = fleet.places[last, ENTRY] + fleet.places[last, LENGTH] + 1 - o
+            load(unit, n, state, o)
+            for t in range(n):
+                value[o + t] = unit.u[Y + t]
 
 
 def lower_bound(point: InteriorPoint) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included."""
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
-    point.threads.share(bound_nodes, point.everything, point.fleet, point.state.y, nodes.price, bound)
+    point.threads.share(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes.price, bound)
     return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
 
 
 def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:
     """Return the nodes' part of the Lagrangian."""
     pieces, nodes = layout.pieces, point.nodes
-    push = nodes.above(nodes.price) - nodes.price
-    if nodes.charged.any():
-        scale = nodes.charge / np.maximum(nodes.share.sum(axis=1), nodes.charge)
-        push[nodes.charged] += nodes.share * scale[:, None]
+    push = np.where(nodes.parent[:, None] >= 0, nodes.price[nodes.parent], 0.0) - nodes.price
+    charged = nodes.charged >= 0
+    share, charge = nodes.heads[:, SHARE], nodes.peaks[:, PEAK_CHARGE]
+    scale = charge / np.maximum(share.sum(axis=1), charge)
+    push[charged] += share * scale[:, None]
     total = float(pieces.low_cost.sum() + (push * pieces.low_kw).sum())
-    total += float((pieces.width_kw * np.minimum(pieces.slope + push[..., None], 0.0)).sum())
+    total += float((pieces.width_kw * np.minimum(pieces.slope + push[pieces.owner], 0.0)).sum())
     total += float((nodes.price * pieces.fixed_kw).sum())
     return total + float((np.minimum(nodes.price, 0.0) * pieces.curtail_kw).sum())
 
 
 def constant(layout: Layout) -> float:
     """Return what every plan costs and the pieces do not tell: holding the reference, and unreachable targets."""
-    problem, rows = layout.problem, layout.rows
-    w = problem.windows
-    steps = rows.length
-    hours = problem.axis.step_h * (steps - (1 - rows.first_share) - np.where(steps > 1, 1 - rows.last_share, 0.0))
+    problem, fleet = layout.problem, layout.fleet
+    w, steps = problem.windows, fleet.places[:, LENGTH]
+    shorter = 1 - fleet.figure(ROW_FIRST_SHARE) + np.where(steps > 1, 1 - fleet.figure(ROW_LAST_SHARE), 0.0)
     missed = np.maximum(w.energy_target_kwh - w.energy_max_kwh, 0.0)
-    held = float((rows.hold * hours * rows.floor_kwh).sum())
+    held = problem.axis.step_h * float(((steps - shorter) * fleet.figure(ROW_HOLD) * fleet.figure(ROW_FLOOR)).sum())
     return held + inner(problem.missing_per_kwh, missed) + layout.curve.hull_constant

@@ -18,43 +18,56 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.dense import factor, solve_matrix, solve_vector
-from backfeed.plan.layout import LANES, Money, Rows
+from backfeed.plan.dense import factor, pack_upper, solve_half, solve_vector
+from backfeed.plan.layout import ENTRY, LANES, Fleet
+from backfeed.plan.node import (
+    INVERSE,
+    NET,
+    PULLED,
+    PUSH,
+    TOTAL,
+    WIDTH,
+    Aim,
+    Nodes,
+    X,
+    eliminate_peak,
+    new_scratch,
+    reduce_curtailed,
+    reduce_pieces,
+    step_node,
+)
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vehicle import (
+from backfeed.plan.unit import (
     State,
+    Unit,
+    expand,
+    load,
+    load_corrected,
+    load_predicted,
+    new_unit,
+    store,
+    store_corrected,
+    store_predicted,
+)
+from backfeed.plan.vehicle import (
     add_compliance,
     add_power_step,
     add_response,
     advance_unit,
     eliminate,
-    expand,
-    load,
     measure_unit,
-    new_unit,
     solve_values,
     step_unit,
 )
 
 
-class Fleet(NamedTuple):
-    """The vehicles' side of the problem and the tree's shape, as the kernels read them."""
-
-    rows: Rows
-    money: Money
-    unit_ptr: Ints
-    node_ptr: Ints
-    parent: Ints
-    child_ptr: Ints
-    child: Ints
-
-
 class Work(NamedTuple):
     """What the elimination keeps between its passes, steps padded to a whole number of vectors.
 
-    `root` is R, `upward` U, `gamma` and `free` (the price step at a parent's step of 0); `price_step` and `power_step`
-    are the steps of prices and of the vehicles' powers; `hd`, `th`, `coef`, `own`
-    (r_k) and `right` (residual and curtailment, of b_k) come from the node's terms, `spread` is added to M's diagonal.
+    `root` is R, its upper half packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
+    parent's step of 0); `price_step` and `power_step` are the steps of prices and of the vehicles' powers; `hd`, `th`,
+    `coef`, `own` (r_k), `spread` and `pull` (curtailment's, of M's diagonal and of b_k) are the node's terms;
+    `residual` is what enters a node beyond its net power, `power` what its vehicles take.
     """
 
     root: Floats
@@ -67,155 +80,290 @@ class Work(NamedTuple):
     th: Floats
     coef: Floats
     own: Floats
-    right: Floats
     spread: Floats
+    pull: Floats
+    residual: Floats
+    power: Floats
+
+
+class Move(NamedTuple):
+    """A step that has been found and is still to be taken: its aim, and how far primal and dual go."""
+
+    aim: Aim
+    primal: float
+    dual: float
+
+
+class Room(NamedTuple):
+    """Room for one node at a time."""
+
+    unit: Unit
+    matrix: Floats
+    whole: Floats
+    root: Floats
+    g: Floats
+    x: Floats
+    y: Floats
+    scratch: Floats
 
 
 @compiled
-def _times_inverse(work: Work, k: int, x: Floats, out: Floats) -> None:
-    """Write `H_k^-1 x`."""
+def _new_room(size: int, count: int) -> Room:
+    """Return room for nodes of so many steps; the matrix is wider, for units that end in padding."""
+    return Room(
+        new_unit(),
+        np.zeros((size, size + 2 * LANES)),
+        np.empty((size, size)),
+        np.empty((size, size)),
+        np.empty(size),
+        np.zeros(size),
+        np.zeros(size),
+        new_scratch(count),
+    )
+
+
+@compiled
+def _times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -> None:
+    """Write `H^-1 x`."""
     n = x.shape[0]
     total = 0.0
     for t in range(n):
-        total += work.th[k, t] * x[t]
-    total *= work.coef[k]
+        total += th[t] * x[t]
+    total *= coef
     for t in range(n):
-        out[t] = work.hd[k, t] * x[t] + total * work.th[k, t]
+        out[t] = hd[t] * x[t] + total * th[t]
 
 
 @compiled
-def ascend(
-    level: Ints, fleet: Fleet, state: State, price: Floats, work: Work, tau: float, second: float, *, refactor: bool
-) -> None:
-    """Eliminate some nodes of a level, their vehicles first; children's levels must be done."""
-    size = work.hd.shape[1]
-    unit = new_unit()
-    g, x = np.empty(size), np.empty(size)
-    matrix = np.empty((size if refactor else 1, size + 2 * LANES))
-    for k in level:
-        g[:] = 0.0
-        matrix[:] = 0.0
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
-            load(unit, n, state, fleet.rows.entry[first], second)
-            eliminate(unit, n, tau, second)
-            solve_values(unit, n, g, 0.0)
-            add_response(unit, n, g)
-            if refactor:
-                add_compliance(unit, n, matrix)
-        _add_children(fleet, work, k, g, matrix)
-        if refactor:
-            _factor_node(work, k, matrix, fleet.parent[k] >= 0)
-        _times_inverse(work, k, work.own[k], x)
-        for t in range(size):
-            work.free[k, t] = g[t] + work.right[k, t] + x[t]
-        solve_vector(work.root[k], work.free[k])
-        for t in range(size):
-            x[t] = work.free[k, t] - work.own[k, t]
-        _times_inverse(work, k, x, work.gamma[k])
+def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, move: Move, measured: Floats) -> None:
+    """Take the last step, measure, and eliminate some nodes for the predictor; children must be done.
 
-
-@compiled
-def _add_children(fleet: Fleet, work: Work, k: int, g: Floats, matrix: Floats) -> None:
-    """Add what the parent sees of its children; the matrix only if it is a whole one."""
-    for q in range(fleet.child_ptr[k], fleet.child_ptr[k + 1]):
-        c = fleet.child[q]
-        for t in range(len(g)):
-            g[t] += work.gamma[c, t]
-        if len(matrix) == len(g):
-            for t in range(len(g)):
-                for p in range(t, len(g)):
-                    matrix[t, p] += work.upward[c, t, p]
-
-
-@compiled
-def _factor_node(work: Work, k: int, matrix: Floats, has_parent: bool) -> None:  # noqa: FBT001 compiled
-    """Factor `A = M + H^-1` and write `U = H^-1 A^-1 M`; `matrix` holds the upper half of M."""
-    size = work.hd.shape[1]
-    root = work.root[k]
-    coef = work.coef[k]
-    whole = np.empty((size, size))
-    for t in range(size):
-        matrix[t, t] += work.spread[k, t]
-        for p in range(t, size):
-            value = matrix[t, p]
-            whole[t, p] = value
-            whole[p, t] = value
-            root[t, p] = value + coef * work.th[k, t] * work.th[k, p]
-        root[t, t] += work.hd[k, t]
-    factor(root)
-    if not has_parent:
-        return
-    solve_matrix(root, whole)
-    total = np.zeros(size)
-    for t in range(size):
-        for p in range(size):
-            total[p] += work.th[k, t] * whole[t, p]
-    for t in range(size):
-        scale = coef * work.th[k, t]
-        for p in range(size):
-            whole[t, p] = work.hd[k, t] * whole[t, p] + scale * total[p]
-    for t in range(size):
-        for p in range(t, size):
-            work.upward[k, t, p] = 0.5 * (whole[t, p] + whole[p, t])
-
-
-@compiled
-def descend(
-    level: Ints, fleet: Fleet, state: State, price: Floats, work: Work, tau: float, second: float, found: Floats
-) -> None:
-    """Find the price steps of some nodes of a level and their vehicles' steps; parents' levels must be done.
-
-    `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
+    `measured` `(node, 4)` receives what `measure_unit` returns of all units, and the greatest broken balance.
     """
-    size = work.hd.shape[1]
-    unit = new_unit()
-    x = np.empty(size)
-    for k in level:
-        above = fleet.parent[k]
-        if above >= 0:
-            _times_inverse(work, k, work.price_step[above], x)
-            solve_vector(work.root[k], x)
-            for t in range(size):
-                work.price_step[k, t] = work.free[k, t] + x[t]
-        else:
-            work.price_step[k, :] = work.free[k, :]
-        work.power_step[k, :] = 0.0
-        primal = dual = s1 = s2 = s3 = 0.0
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o = fleet.rows.entry[first]
-            n = expand(fleet.rows, fleet.money, price[k], first, stop, unit)
-            load(unit, n, state, o, second)
-            eliminate(unit, n, tau, second)
-            solve_values(unit, n, work.price_step[k], 1.0)
-            one = step_unit(unit, n, state, o, second)
-            add_power_step(unit, n, work.power_step[k])
-            primal, dual = max(primal, one[0]), max(dual, one[1])
-            s1, s2, s3 = s1 + one[2], s2 + one[3], s3 + one[4]
-        found[k, 0], found[k, 1], found[k, 2], found[k, 3], found[k, 4] = primal, dual, s1, s2, s3
-
-
-@compiled
-def advance(
-    level: Ints, fleet: Fleet, state: State, power: Floats, steps: tuple[float, float, float, float], found: Floats
-) -> None:
-    """Move some nodes' vehicles by `(tau, second, primal, dual)` and measure them.
-
-    `power` `(node, step)` receives the vehicles' sum at each node, `found` `(node, 3)` what `measure_unit` returns.
-    """
-    unit = new_unit()
-    for k in level:
-        power[k, :] = 0.0
+    room = _new_room(work.hd.shape[1], nodes.low.shape[1])
+    unit, aim = room.unit, Aim(0.0, 0.0)
+    moving = move.primal > 0 or move.dual > 0
+    for k in some:
+        room.g[:] = 0.0
+        room.matrix[:] = 0.0
+        work.power[k, :] = 0.0
         products = cost = worst = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o = fleet.rows.entry[first]
-            n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
-            load(unit, n, state, o, steps[1])
-            if steps[2] > 0 or steps[3] > 0:
-                advance_unit(unit, n, state, o, (steps[0], steps[1]), steps[2], steps[3])
-            one = measure_unit(unit, n, power[k])
+            o = fleet.places[first, ENTRY]
+            n = expand(fleet, nodes.price[k], first, stop, unit)
+            load(unit, n, state, o)
+            if moving:
+                load_predicted(unit, n, state, o)
+                load_corrected(unit, n, state, o)
+                advance_unit(unit, n, (move.aim.tau, move.aim.second), move.primal, move.dual)
+                store(unit, n, state, o)
+                load(unit, n, state, o)
+            one = measure_unit(unit, n, work.power[k])
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
-        found[k, 0], found[k, 1], found[k, 2] = products, cost, worst
+            eliminate(unit, n, aim.tau, aim.second)
+            solve_values(unit, n, room.g, 0.0)
+            add_response(unit, n, room.g)
+            add_compliance(unit, n, room.matrix)
+        measured[k, 0], measured[k, 1], measured[k, 2] = products, cost, worst
+        _find_residual(nodes, work, k)
+        measured[k, 3] = np.abs(work.residual[k]).max()
+        _own_terms(nodes, work, k, aim, room.scratch)
+        _factor_node(nodes, work, k, room)
+        _hand_up(nodes, work, k, room)
+
+
+@compiled
+def ascend_again(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, aim: Aim) -> None:
+    """Eliminate some nodes for the corrector, with the factors that `ascend` has left; children must be done."""
+    room = _new_room(work.hd.shape[1], nodes.low.shape[1])
+    unit = room.unit
+    for k in some:
+        room.g[:] = 0.0
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            o = fleet.places[first, ENTRY]
+            n = expand(fleet, nodes.price[k], first, stop, unit)
+            load(unit, n, state, o)
+            load_predicted(unit, n, state, o)
+            eliminate(unit, n, aim.tau, aim.second)
+            solve_values(unit, n, room.g, 0.0)
+            add_response(unit, n, room.g)
+        _own_terms(nodes, work, k, aim, room.scratch)
+        _hand_up(nodes, work, k, room)
+
+
+@compiled
+def _find_residual(nodes: Nodes, work: Work, k: int) -> None:
+    """Write what enters a node beyond its net power."""
+    residual, power, fixed, net = work.residual[k], work.power[k], nodes.fixed[k], nodes.net[k]
+    for t in range(len(net)):
+        residual[t] = power[t] + fixed[t] - net[t]
+    if nodes.curtail[k] >= 0:
+        box = nodes.boxes[nodes.curtail[k]]
+        for t in range(len(net)):
+            residual[t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
+    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
+        net = nodes.net[nodes.child[q]]
+        for t in range(len(net)):
+            residual[t] += net[t]
+
+
+@compiled
+def _own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> None:
+    """Write the node's inverse Hessian, its gradient `own`, and curtailment's `spread` and `pull`."""
+    hd, own, total, pulled = work.hd[k], work.own[k], scratch[TOTAL], scratch[PULLED]
+    reduce_pieces(nodes, k, aim, scratch)
+    for t in range(len(total)):
+        hd[t] = total[t]
+        own[t] = pulled[t] / total[t]
+    if nodes.charged[k] >= 0:
+        work.coef[k] = eliminate_peak(nodes, k, aim, hd, work.th[k], own)
+    if reduce_curtailed(nodes, k, aim, scratch):
+        spread, pull, inverse, push = work.spread[k], work.pull[k], scratch[INVERSE], scratch[PUSH]
+        for t in range(len(inverse)):
+            spread[t] = inverse[t]
+            pull[t] = -inverse[t] * push[t]
+
+
+@compiled
+def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
+    """Find the price step at a parent's step of 0 and gamma; `room.g` holds the vehicles' response."""
+    g, x, free, own, residual, pull = room.g, room.x, work.free[k], work.own[k], work.residual[k], work.pull[k]
+    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
+        gamma = work.gamma[nodes.child[q]]
+        for t in range(len(g)):
+            g[t] += gamma[t]
+    _times_inverse(work.hd[k], work.th[k], work.coef[k], own, x)
+    for t in range(len(free)):
+        free[t] = g[t] + x[t] + residual[t] + pull[t]
+    solve_vector(work.root[k], free)
+    for t in range(len(free)):
+        x[t] = free[t] - own[t]
+    _times_inverse(work.hd[k], work.th[k], work.coef[k], x, work.gamma[k])
+
+
+@compiled
+def _factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
+    """Factor `A = M + H^-1` and write the lower half of `U = H^-1 A^-1 M`; `room.matrix` is the upper half of M."""
+    size, whole, root = work.hd.shape[1], room.whole, room.root
+    hd, th, coef = work.hd[k], work.th[k], work.coef[k]
+    _whole_matrix(nodes, work, k, room)
+    for t in range(size):
+        scale = coef * th[t]
+        for p in range(size):
+            root[t, p] = whole[t, p] + scale * th[p]
+        root[t, t] += hd[t]
+    factor(root)
+    pack_upper(root, work.root[k])
+    if nodes.parent[k] < 0:
+        return
+    pulled, mixed = room.x, room.y
+    mixed[:] = 0.0
+    if coef != 0:  # th' A^-1 M = (M A^-1 th)'
+        pulled[:] = th
+        solve_vector(work.root[k], pulled)
+        for t in range(size):
+            for p in range(size):
+                mixed[p] += pulled[t] * whole[t, p]
+    solve_half(root, whole)
+    at = 0
+    for t in range(size):
+        row, upward, scale = whole[t], work.upward[k, at : at + t + 1], coef * th[t]
+        for p in range(t + 1):
+            upward[p] = hd[t] * row[p] + scale * mixed[p]
+        at += t + 1
+
+
+@compiled
+def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
+    """Write both halves of M: the vehicles' from the upper half of `room.matrix`, and the children's."""
+    size, whole = work.hd.shape[1], room.whole
+    whole[:] = 0.0
+    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
+        upward = work.upward[nodes.child[q]]
+        at = 0
+        for t in range(size):
+            row, add = whole[t], upward[at : at + t + 1]
+            for p in range(t + 1):
+                row[p] += add[p]
+            at += t + 1
+    for t in range(size):
+        for p in range(t, size):
+            room.matrix[t, p] += whole[p, t]
+    for t in range(size):
+        room.matrix[t, t] += work.spread[k, t]
+        for p in range(t, size):
+            value = room.matrix[t, p]
+            whole[t, p] = value
+            whole[p, t] = value
+
+
+@compiled
+def descend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> None:
+    """Find the price steps of some nodes and their vehicles' steps; parents must be done.
+
+    `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
+    """
+    unit, x = new_unit(), np.empty(work.hd.shape[1])
+    for k in some:
+        _price_step(nodes, work, k, x)
+        work.power_step[k, :] = 0.0
+        found[k, :] = 0.0
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            o = fleet.places[first, ENTRY]
+            n = expand(fleet, nodes.price[k], first, stop, unit)
+            load(unit, n, state, o)
+            if aim.second > 0:
+                load_predicted(unit, n, state, o)
+            eliminate(unit, n, aim.tau, aim.second)
+            solve_values(unit, n, work.price_step[k], 1.0)
+            one = step_unit(unit, n)
+            if aim.second > 0:
+                store_corrected(unit, n, state, o)
+            else:
+                store_predicted(unit, n, state, o)
+            add_power_step(unit, n, work.power_step[k])
+            found[k, 0], found[k, 1] = max(found[k, 0], one[0]), max(found[k, 1], one[1])
+            for s in range(2, 5):
+                found[k, s] += one[s]
+
+
+@compiled
+def _price_step(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
+    """Write the step of a node's price, its parent's known."""
+    parent, step = nodes.parent[k], work.price_step[k]
+    step[:] = work.free[k]
+    if parent >= 0:
+        _times_inverse(work.hd[k], work.th[k], work.coef[k], work.price_step[parent], x)
+        solve_vector(work.root[k], x)
+        step += x
+
+
+@compiled
+def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> None:
+    """Find the steps of some nodes' own variables; all vehicles and the children must be done."""
+    scratch = new_scratch(nodes.low.shape[1])
+    for k in some:
+        net, power_step, residual = scratch[NET], work.power_step[k], work.residual[k]
+        for t in range(len(net)):
+            net[t] = power_step[t] + residual[t]
+        step_node(nodes, k, aim, work.price_step[k], scratch, found[k])
+
+
+def new_work(nodes: int, count: int) -> Work:
+    """Return room for the elimination, steps padded; padding has an inverse Hessian of 1 and no coupling."""
+    size = -(-count // LANES) * LANES
+    vectors = {
+        name: np.zeros((nodes, size))
+        for name in ("gamma", "free", "price_step", "power_step", "th", "own", "spread", "pull", "residual", "power")
+    }
+    half = size * (size + 1) // 2
+    return Work(
+        root=np.zeros((nodes, half)),
+        upward=np.zeros((nodes, half)),
+        hd=np.ones((nodes, size)),
+        coef=np.zeros(nodes),
+        **vectors,
+    )

@@ -41,43 +41,48 @@ class NotStructuredError(Exception):
     """The problem has a coupling that the tree can not carry; HiGHS can."""
 
 
-class Rows(NamedTuple):
-    """Columns of the rows in the solver's order.
+ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE) = tuple(range(4))
+ROW_FIGURE = (
+    ROW_CHARGE,
+    ROW_DISCHARGE,
+    ROW_GAIN,
+    ROW_LOSS,
+    ROW_START,
+    ROW_FLOOR,
+    ROW_CAPACITY,
+    ROW_TARGET,
+    ROW_EMPTY,
+    ROW_WEAR,
+    ROW_HOLD,
+    ROW_VALUE,
+    ROW_MISSING,
+    ROW_FIRST_SHARE,
+    ROW_LAST_SHARE,
+    ROW_PRICED,
+) = tuple(range(16))
 
-    A row has `length` steps and, from place `entry` on, one entry more than that; units begin at whole vectors.
-    `start_kwh` is the arrival energy, or minus the drain of a linked row; `gain` and `loss` are hours times or
-    over the efficiency; `wear` is per kW and step.
+
+class Fleet(NamedTuple):
+    """The rows in the solver's order, a row's figures next to each other, and what else is needed to price them.
+
+    A row has `LENGTH` steps and, from place `ENTRY` on, one entry more than that; units begin at whole vectors.
+    `ROW_START` is the arrival energy, or minus the drain of a linked row; gain and loss are hours times or over the
+    efficiency; wear is per kW and step. `unit_ptr` is the first row of every unit, `node_ptr` the first unit of every
+    kept node; `buy` and `sell` are prices per kW and step `(zone, step)`.
     """
 
-    entry: Ints
-    length: Ints
-    arrive: Ints
-    charge_kw: Floats
-    discharge_kw: Floats
-    gain: Floats
-    loss: Floats
-    start_kwh: Floats
-    floor_kwh: Floats
-    capacity_kwh: Floats
-    target_kwh: Floats
-    empty_kwh: Floats
-    wear: Floats
-    hold: Floats
-    value: Floats
-    missing: Floats
-    first_share: Floats
-    last_share: Floats
-    zone: Ints
-    priced: Floats
-
-
-class Money(NamedTuple):
-    """Prices per kW and step `(zone, step)`, hours of a step, and what a broken reserve costs."""
-
+    places: Ints
+    figures: Floats
+    unit_ptr: Ints
+    node_ptr: Ints
     buy: Floats
     sell: Floats
     step_h: float
     reserve_per_kwh_h: float
+
+    def figure(self, which: int) -> Floats:
+        """Return one figure of all rows."""
+        return self.figures[:, which]
 
 
 @dataclass(frozen=True)
@@ -92,37 +97,40 @@ class Forest:
 
 @dataclass(frozen=True)
 class NodePieces:
-    """Net power of kept nodes: `low_kw` `(node, step)`, widths and slopes `(node, step, piece)`, and the rest.
+    """Net power of kept nodes: `low_kw` `(node, step)` and pieces `(piece, step)`, and the rest.
 
-    `low_cost` is what `low_kw` costs; `fixed_kw` enters the balance; `curtail_kw` may be added to it for nothing.
+    Node k's pieces are `piece_ptr[k]` to `piece_ptr[k + 1]`, in the order of their slope; `low_cost` is what `low_kw`
+    costs; `fixed_kw` enters the balance; `curtail_kw` may be added to it for nothing.
     """
 
     low_kw: Floats
     low_cost: Floats
+    piece_ptr: Ints
     width_kw: Floats
     slope: Floats
     fixed_kw: Floats
     curtail_kw: Floats
     peak_charge: Floats
 
+    @property
+    def owner(self) -> Ints:
+        """The node of every piece."""
+        return np.repeat(np.arange(len(self.piece_ptr) - 1), np.diff(self.piece_ptr))
+
 
 @dataclass(frozen=True)
 class Layout:
     """A problem laid out for the structured solver.
 
-    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i;
-    `unit_ptr` the first row of every unit and `node_ptr` the first unit of every kept node; `node_of` the table's
-    node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the table, -1 for
-    none.
+    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i; `node_of`
+    the table's node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the
+    table, -1 for none.
     """
 
     problem: PlanProblem
-    rows: Rows
+    fleet: Fleet
     entries: int
-    money: Money
     order: Ints
-    unit_ptr: Ints
-    node_ptr: Ints
     forest: Forest
     pieces: NodePieces
     node_of: Ints
@@ -147,22 +155,17 @@ def lay_out(problem: PlanProblem) -> Layout:
     forest = _forest(problem, kept, holder, gathered)
     length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
     entry, entries = _places(length, unit_ptr)
-    rows = _rows(problem, order, entry, length)
     if entries > ENTRIES_MAX * (len(unit_ptr) - 1) or np.any(_unit_sizes(length, unit_ptr) > ENTRIES_MAX):
         message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
         raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
-    pieces = _node_pieces(problem, curve, kept, holder, gathered)
-    if gathered:
-        _open_gathering_nodes(problem, pieces, (order, unit_ptr, node_ptr))
+    free = _gathered_powers(problem, order, unit_ptr[node_ptr[int(kept.sum()) :]])
+    pieces = _node_pieces(problem, curve, kept, holder, free)
     return Layout(
         problem=problem,
-        rows=rows,
+        fleet=_fleet(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr),
         entries=entries,
-        money=_money(problem),
         order=order,
-        unit_ptr=unit_ptr,
-        node_ptr=node_ptr,
         forest=forest,
         pieces=pieces,
         node_of=node_of,
@@ -256,9 +259,14 @@ def _forest(problem: PlanProblem, kept: Bools, holder: Ints, gathered: int) -> F
     return Forest(parent, child_ptr, child, levels)
 
 
-def _node_pieces(problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints, gathered: int) -> NodePieces:
-    """Return the kept nodes' curves as pieces between sorted kinks."""
-    nodes, count, size = problem.nodes, problem.axis.count, int(kept.sum())
+def _node_pieces(
+    problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints, free: tuple[Floats, Floats]
+) -> NodePieces:
+    """Return the kept nodes' curves as pieces between sorted kinks.
+
+    Gathering nodes have a single free piece that covers whatever their rows can do, `free`.
+    """
+    nodes, count, size, gathered = problem.nodes, problem.axis.count, int(kept.sum()), len(free[0])
     fixed = np.zeros((size + gathered, count))
     inside = holder >= 0
     np.add.at(fixed, holder[inside], curve.fixed_kw[inside])
@@ -287,11 +295,13 @@ def _node_pieces(problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: In
     width[:size], slopes[:size] = np.diff(edges, axis=-1), slope
     lows, costs = np.zeros((size + gathered, count)), np.zeros((size + gathered, count))
     lows[:size], costs[:size] = low, low_cost
+    lows[size:] = -free[1][:, None] - DOMAIN_MARGIN_KW
+    width[size:, :, 0] = (free[0] + free[1])[:, None] + 2 * DOMAIN_MARGIN_KW
     curtail = np.zeros_like(lows)
     curtail[:size] = curve.curtail_max_kw[kept]
     peak = np.zeros(size + gathered)
     peak[:size] = nodes.peak_charge_per_kw[kept]
-    return NodePieces(lows, costs, *_merged(width, slopes), fixed, curtail, peak)
+    return NodePieces(lows, costs, *_in_rows(*_merged(width, slopes)), fixed, curtail, peak)
 
 
 def _merged(width: Floats, slope: Floats) -> tuple[Floats, Floats]:
@@ -301,9 +311,14 @@ def _merged(width: Floats, slope: Floats) -> tuple[Floats, Floats]:
         same = (slope[..., piece] == slope[..., piece - 1]) & (width[..., piece - 1] > 0)
         width[..., piece] += np.where(same, width[..., piece - 1], 0.0)
         width[..., piece - 1] = np.where(same, 0.0, width[..., piece - 1])
-    used: Bools = np.asarray((width > 0).any(axis=(0, 1)), np.bool_)
-    used[0] |= not used.any()
-    return np.ascontiguousarray(width[..., used]), np.ascontiguousarray(slope[..., used])
+    return width, slope
+
+
+def _in_rows(width: Floats, slope: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return pieces `(node, step, piece)` as rows, `(row of every node's first, width, slope)`; empty ones left out."""
+    used = (width > 0).any(axis=1)
+    node, piece = np.nonzero(used)
+    return np.append(0, np.cumsum(used.sum(axis=1))), width[node, :, piece], slope[node, :, piece]
 
 
 def _promise_kinks(problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints) -> list[tuple[Floats, Floats]]:
@@ -358,15 +373,13 @@ def _cost_of_low(problem: PlanProblem, curve: NodeCurve, kept: Bools, low: Float
     return meter + curve.limit_cost * (over + beyond)
 
 
-def _open_gathering_nodes(problem: PlanProblem, pieces: NodePieces, at: tuple[Ints, Ints, Ints]) -> None:
-    """Give gathering nodes a single free piece that covers whatever their rows can do."""
-    order, unit_ptr, node_ptr = at
-    w = problem.windows
-    charge, discharge = w.charge_max_kw[order], w.discharge_max_kw[order]
-    for node in np.flatnonzero((pieces.width_kw <= 0).all(axis=(1, 2)) if pieces.width_kw.size else []):
-        rows = slice(unit_ptr[node_ptr[node]], unit_ptr[node_ptr[node + 1]])
-        pieces.low_kw[node] = -discharge[rows].sum() - DOMAIN_MARGIN_KW
-        pieces.width_kw[node, :, 0] = charge[rows].sum() + discharge[rows].sum() + 2 * DOMAIN_MARGIN_KW
+def _gathered_powers(problem: PlanProblem, order: Ints, first_row: Ints) -> tuple[Floats, Floats]:
+    """Return what the rows of every gathering node charge and discharge at most."""
+    sums = []
+    for power in (problem.windows.charge_max_kw, problem.windows.discharge_max_kw):
+        total = np.append(0.0, np.cumsum(power[order]))
+        sums.append(np.diff(total[first_row]))
+    return sums[0], sums[1]
 
 
 def _unit_sizes(length: Ints, unit_ptr: Ints) -> Ints:
@@ -385,32 +398,39 @@ def _places(length: Ints, unit_ptr: Ints) -> tuple[Ints, int]:
     return packed - packed[unit_ptr[:-1]][unit_of] + unit_start[unit_of], int(whole.sum())
 
 
-def _rows(problem: PlanProblem, order: Ints, entry: Ints, length: Ints) -> Rows:
-    """Return the rows' columns in the solver's order."""
+def _fleet(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr: Ints) -> Fleet:
+    """Return the rows in the solver's order; `at` is every row's first entry and its steps."""
     w, step_h = problem.windows, problem.axis.step_h
     first, last = _shares(problem)
-    arrival = np.minimum(w.energy_arrival_kwh, w.energy_max_kwh)
-    return Rows(
-        entry=entry,
-        length=length,
-        arrive=w.arrive_step[order],
-        charge_kw=w.charge_max_kw[order],
-        discharge_kw=w.discharge_max_kw[order],
-        gain=step_h * w.charge_efficiency[order],
-        loss=step_h / w.discharge_efficiency[order],
-        start_kwh=np.where(w.previous < 0, arrival, -w.drain_kwh)[order],
-        floor_kwh=w.energy_min_kwh[order],
-        capacity_kwh=w.energy_max_kwh[order],
-        target_kwh=np.minimum(w.energy_target_kwh, w.energy_max_kwh)[order],
-        empty_kwh=lowest_energies(problem)[order],
-        wear=step_h * w.wear_per_kwh[order],
-        hold=w.hold_per_kwh_h[order],
-        value=w.energy_value_per_kwh[order],
-        missing=problem.missing_per_kwh[order],
-        first_share=first[order],
-        last_share=last[order],
-        zone=problem.nodes.zone[w.node][order],
-        priced=(problem.row_price_node < 0)[order].astype(np.float64),
+    figures = np.empty((len(w), len(ROW_FIGURE)))
+    for which, values in (
+        (ROW_CHARGE, w.charge_max_kw),
+        (ROW_DISCHARGE, w.discharge_max_kw),
+        (ROW_GAIN, step_h * w.charge_efficiency),
+        (ROW_LOSS, step_h / w.discharge_efficiency),
+        (ROW_START, np.where(w.previous < 0, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh), -w.drain_kwh)),
+        (ROW_FLOOR, w.energy_min_kwh),
+        (ROW_CAPACITY, w.energy_max_kwh),
+        (ROW_TARGET, np.minimum(w.energy_target_kwh, w.energy_max_kwh)),
+        (ROW_EMPTY, lowest_energies(problem)),
+        (ROW_WEAR, step_h * w.wear_per_kwh),
+        (ROW_HOLD, w.hold_per_kwh_h),
+        (ROW_VALUE, w.energy_value_per_kwh),
+        (ROW_MISSING, problem.missing_per_kwh),
+        (ROW_FIRST_SHARE, first),
+        (ROW_LAST_SHARE, last),
+        (ROW_PRICED, problem.row_price_node < 0),
+    ):
+        figures[:, which] = values[order]
+    return Fleet(
+        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order])),
+        figures=figures,
+        unit_ptr=unit_ptr,
+        node_ptr=node_ptr,
+        buy=step_h * problem.prices.buy_per_kwh,
+        sell=step_h * problem.prices.sell_per_kwh,
+        step_h=step_h,
+        reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )
 
 
@@ -423,14 +443,3 @@ def lowest_energies(problem: PlanProblem) -> Floats:
         before = lowest[w.previous[row]] - w.drain_kwh[row]
         lowest[row] = min(before - given[row], w.energy_min_kwh[row], w.energy_target_kwh[row]) - 1.0
     return lowest
-
-
-def _money(problem: PlanProblem) -> Money:
-    """Return prices per kW and step."""
-    step_h, penalties = problem.axis.step_h, problem.penalties
-    return Money(
-        buy=step_h * problem.prices.buy_per_kwh,
-        sell=step_h * problem.prices.sell_per_kwh,
-        step_h=step_h,
-        reserve_per_kwh_h=penalties.reserve_per_kwh_h,
-    )

@@ -9,238 +9,304 @@ With i = sum_j 1 / (zl/x + zu/(w - x)) and theta = share / s, the Hessian of n i
 
     H^-1 = diag(hd) + coef th th',   hd = i / (1 + theta i),   th = theta hd,   coef = 1 / (zp/peak + sum theta hd / i)
 
-All arrays are `(node, step)` or `(node, step, piece)`; nodes are few against vehicles, so plain numpy does.
+Pieces and curtailed PV are boxes alike; what elimination finds of a box is cheap, and is found again where it is
+needed instead of being kept. A step of the net power is taken from the balance, from the leaves up, not from the
+prices, whose differences lose their digits where nothing binds: so a balance once kept stays kept.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.layout import Forest, Layout
-from backfeed.plan.problem import Floats
+from backfeed.plan.compiled import compiled
+from backfeed.plan.problem import Floats, Ints
 
 WIDTH_MIN_KW = 1e-9
 """A piece narrower than this is held at 0."""
 
+BOX = (WIDTH, SLOPE, X, REST, ZL, ZU, STEP, PREDICTED) = tuple(range(8))
+"""Quantities of a box: its width and cost, what is in it and what is left, both duals, the steps found last."""
 
-@dataclass
-class Box:
-    """Variables between 0 and a width, their complements and duals; `there` marks those that are wide enough."""
+SLACK = (HEAD, SHARE, HEAD_STEP, HEAD_PREDICTED) = tuple(range(4))
+"""Quantities of what a net power leaves below a peak: the slack, its dual, the steps found last."""
 
-    x: Floats
-    rest: Floats
-    zl: Floats
-    zu: Floats
-    there: Floats
-    step: Floats
-    predictor: Floats
-    dl: Floats
-    du: Floats
+SUMMIT = (CHARGE, PEAK, PEAK_DUAL, PEAK_STEP, PEAK_PREDICTED) = tuple(range(5))
+"""Quantities of a peak."""
 
-    @classmethod
-    def between(cls, width: Floats, wanted: Floats, reduced: Floats, product: float) -> "Box":
-        """Start boxes near `wanted`, but not farther from the centre of their reduced costs than they must be.
-
-        Duals differ by the reduced cost, and their products with the slacks are at least `product`.
-        """
-        there = (width > WIDTH_MIN_KW).astype(np.float64)
-        safe = np.where(there > 0, width, 1.0)
-        centre = central(safe, reduced, product)
-        x = np.clip(wanted, np.minimum(0.1 * safe, centre), np.maximum(0.9 * safe, centre))
-        x = np.where(there > 0, x, 0.5)
-        zl, zu = product / x, product / (safe - x)
-        lift = np.where(there > 0, reduced - (zl - zu), 0.0)
-        zero = np.zeros_like(width)
-        return cls(
-            x,
-            safe - x,
-            zl + np.maximum(lift, 0.0),
-            zu + np.maximum(-lift, 0.0),
-            there,
-            zero,
-            zero.copy(),
-            zero.copy(),
-            zero.copy(),
-        )
-
-    def eliminate(self, tau: float, second: float) -> tuple[Floats, Floats]:
-        """Return the inverse Hessian and the barrier's part of the gradient."""
-        tl, tu = self.zl / self.x, self.zu / self.rest
-        p = self.predictor
-        self.dl = (tau + second * p * (self.zl + tl * p)) / self.x
-        self.du = (tau - second * p * (self.zu - tu * p)) / self.rest
-        return self.there / (tl + tu), self.there * (self.du - self.dl)
-
-    def set_step(self, step: Floats, second: float) -> tuple[Floats, Floats]:
-        """Keep a step; return the steps of both duals. `eliminate` must have been called for the same step."""
-        self.step = step * self.there
-        if second == 0:
-            self.predictor = self.step
-        self.dl = self.there * (self.dl - self.zl - self.zl / self.x * self.step)
-        self.du = self.there * (self.du - self.zu + self.zu / self.rest * self.step)
-        return self.dl, self.du
-
-    def advance(self, primal: float, dual: float) -> None:
-        """Move along the step."""
-        self.x = self.x + primal * self.step
-        self.rest = self.rest - primal * self.step
-        self.zl = self.zl + dual * self.dl
-        self.zu = self.zu + dual * self.du
-
-    def pairs(self) -> list[tuple[Floats, Floats, Floats, Floats]]:
-        """Return `(slack, its step, dual, its step)` of both bounds, of boxes that are there."""
-        at = self.there > 0
-        return [
-            (self.x[at], self.step[at], self.zl[at], self.dl[at]),
-            (self.rest[at], -self.step[at], self.zu[at], self.du[at]),
-        ]
+SCRATCH = (TOTAL, PULLED, INVERSE, PUSH, NET) = tuple(range(5))
+"""Vectors to work in."""
 
 
-def central(width: Floats, reduced: Floats, product: float) -> Floats:
-    """Return where in `[0, width]` duals that differ by the reduced cost both have a product with their slack.
+class Nodes(NamedTuple):
+    """The nodes' iterates: node k's pieces are boxes `piece_ptr[k]` to `piece_ptr[k + 1]`.
 
-    Solves `product / x - product / (width - x) = reduced`, without subtracting what is alike.
+    `curtail` and `charged` are the box of its curtailed PV and its place among the peaks, -1 for none.
+    `low`, `fixed`, `price`, `net` and `net_step` are `(node, step)`, `boxes` `(box, BOX, step)`, `heads`
+    `(peak, SLACK, step)`, `peaks` `(peak, SUMMIT)`.
     """
-    size = 2.0 * product / np.maximum(np.abs(reduced) * width, 1e-6 * product)
-    near = width * size / (1.0 + size + np.sqrt(1.0 + size * size))
-    return np.where(reduced >= 0, near, width - near)
+
+    parent: Ints
+    child_ptr: Ints
+    child: Ints
+    piece_ptr: Ints
+    curtail: Ints
+    charged: Ints
+    low: Floats
+    fixed: Floats
+    price: Floats
+    net: Floats
+    net_step: Floats
+    boxes: Floats
+    heads: Floats
+    peaks: Floats
 
 
-class NodeTerms:
-    """The nodes' iterates.
+class Aim(NamedTuple):
+    """What a step aims at: `tau` for every product, with `second` times the predictor's second-order terms."""
+
+    tau: float
+    second: float
+
+
+@compiled
+def new_scratch(count: int) -> Floats:
+    """Return vectors to work in."""
+    return np.zeros((len(SCRATCH), count))
+
+
+@compiled
+def _reduce_box(box: Floats, tau: float, second: float, inverse: Floats, push: Floats) -> None:
+    """Write a box's inverse Hessian, 0 where it has no width, and what its barriers push with."""
+    for t in range(box.shape[1]):
+        x, rest, zl, zu, p = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t]
+        r = 1.0 / (x * rest)
+        xl, xu = rest * r, x * r
+        dl = (tau + second * p * zl * (1.0 + xl * p)) * xl
+        du = (tau - second * p * zu * (1.0 - xu * p)) * xu
+        there = 1.0 if box[WIDTH, t] > 0.0 else 0.0
+        inverse[t] = there / (zl * xl + zu * xu)
+        push[t] = box[SLOPE, t] + du - dl
+
+
+@compiled
+def reduce_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> None:
+    """Write the sums of a node's pieces' inverse Hessians (TOTAL) and of their products with gradients (PULLED)."""
+    total, pulled, inverse, push = scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH]
+    price, above = nodes.price[k], nodes.price[max(nodes.parent[k], 0)]
+    has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
+    total[:] = 0.0
+    pulled[:] = 0.0
+    for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
+        _reduce_box(nodes.boxes[b], aim.tau, aim.second, inverse, push)
+        for t in range(len(total)):
+            total[t] += inverse[t]
+            pulled[t] += inverse[t] * (push[t] + has_parent * above[t] - price[t])
+
+
+@compiled
+def reduce_peak(nodes: Nodes, c: int, aim: Aim) -> tuple[float, float, float, float]:
+    """Return Omega, the peak's gradient, the ratio of the peak's dual to the peak, and what that dual aims at."""
+    peak, head = nodes.peaks[c], nodes.heads[c]
+    ratio, p = peak[PEAK_DUAL] / peak[PEAK], peak[PEAK_PREDICTED]
+    target = (aim.tau + aim.second * p * (peak[PEAK_DUAL] + ratio * p)) / peak[PEAK]
+    omega = targets = 0.0
+    for t in range(head.shape[1]):
+        r, z, p = 1.0 / head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t]
+        omega += z * r
+        targets += (aim.tau + aim.second * p * z * (1.0 + r * p)) * r
+    return omega + ratio, peak[CHARGE] - target - targets, ratio, target
+
+
+@compiled
+def eliminate_peak(nodes: Nodes, k: int, aim: Aim, hd: Floats, th: Floats, own: Floats) -> float:
+    """Take the peak into the inverse Hessian and the gradient; return `coef`."""
+    c = nodes.charged[k]
+    head = nodes.heads[c]
+    omega, gradient, ratio, _ = reduce_peak(nodes, c, aim)
+    total, scaled = ratio, gradient / omega
+    for t in range(head.shape[1]):
+        r, z, p = 1.0 / head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t]
+        theta = z * r
+        scale = 1.0 / (1.0 + theta * hd[t])
+        total += theta * scale
+        own[t] += (aim.tau + aim.second * p * z * (1.0 + r * p)) * r + theta * scaled
+        hd[t] *= scale
+        th[t] = theta * hd[t]
+    return 1.0 / total
+
+
+@compiled
+def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
+    """Write curtailed PV's inverse Hessian (INVERSE) and gradient (PUSH); return whether the node has any."""
+    q = nodes.curtail[k]
+    if q < 0:
+        return False
+    push, price = scratch[PUSH], nodes.price[k]
+    _reduce_box(nodes.boxes[q], aim.tau, aim.second, scratch[INVERSE], push)
+    for t in range(len(push)):
+        push[t] += price[t]
+    return True
+
+
+@compiled
+def step_node(nodes: Nodes, k: int, aim: Aim, price_step: Floats, scratch: Floats, found: Floats) -> None:
+    """Find the steps of a node's own variables, its children's known.
 
     Parameters
     ----------
-    layout
-        The problem.
-    power
-        The vehicles' power of every node at the start, `(node, step)`.
-    product
-        What slack times dual is to be at the start [currency].
+    nodes, k, aim
+        The node, and what the step aims at.
+    price_step
+        The step of the node's price.
+    scratch
+        Vectors to work in; NET holds the step of the vehicles' power and what enters beyond the net power.
+    found
+        Receives `(primal, dual, s1, s2, s3)` of the node, as of `step_unit`.
     """
-
-    def __init__(self, layout: Layout, power: Floats, product: float) -> None:
-        pieces, self.forest = layout.pieces, layout.forest
-        self.low, self.slope, self.fixed = pieces.low_kw, pieces.slope, pieces.fixed_kw
-        self.low_cost = float(pieces.low_cost.sum())
-        self.price = np.zeros_like(self.low)
-        self.curtailed = Box.between(pieces.curtail_kw, 0.1 * pieces.curtail_kw, np.zeros_like(self.low), product)
-        wanted = _sum_up(self.forest, power + self.fixed + self.curtailed.x * self.curtailed.there)
-        inside = np.cumsum(pieces.width_kw, axis=-1) - pieces.width_kw
-        filled = np.clip((wanted - self.low)[..., None] - inside, 0.0, pieces.width_kw)
-        self.pieces = Box.between(pieces.width_kw, filled, self.slope, product)
-        self.charged = pieces.peak_charge > 0
-        self.charge = pieces.peak_charge[self.charged]
-        count = self.low.shape[1]
-        net = self.net_kw()[self.charged]
-        self.peak = np.maximum(net.max(axis=1, initial=0.0), 0.0) * 1.1 + 1.0
-        self.peak_dual = self.charge * 0.1
-        self.head = self.peak[:, None] - net
-        self.share = np.repeat(self.charge[:, None] * 0.9 / count, count, axis=1)
-        self.head_step = np.zeros_like(net)
-        self.head_predictor = np.zeros_like(net)
-        self.peak_step = np.zeros_like(self.peak)
-        self.peak_predictor = np.zeros_like(self.peak)
-        self.share_step = np.zeros_like(net)
-        self.peak_dual_step = np.zeros_like(self.peak)
-
-    def net_kw(self) -> Floats:
-        """Return the net power that the pieces stand for."""
-        net: Floats = self.low + (self.pieces.x * self.pieces.there).sum(axis=-1)
-        return net
-
-    def above(self, value: Floats) -> Floats:
-        """Return every node's parent's value, 0 for roots."""
-        parent = self.forest.parent
-        return np.where(parent[:, None] >= 0, value[parent], 0.0)
-
-    def residual(self, power: Floats) -> Floats:
-        """Return what enters each node beyond its net power."""
-        net = self.net_kw()
-        entering = power + self.fixed + self.curtailed.x * self.curtailed.there
-        inner = np.flatnonzero(self.forest.parent >= 0)
-        np.add.at(entering, self.forest.parent[inner], net[inner])
-        return entering - net
-
-    def eliminate(self, tau: float, second: float) -> None:
-        """Prepare `hd`, `th`, `coef`, `own`, `spread` and `pull` for targets `tau`."""
-        i, barrier = self.pieces.eliminate(tau, second)
-        self.gradient = self.slope + (self.above(self.price) - self.price)[..., None] + barrier
-        self.inverse = i
-        total = i.sum(axis=-1)
-        own = (i * self.gradient).sum(axis=-1) / total
-        self.hd, self.th, self.coef = total.copy(), np.zeros_like(total), np.zeros(len(total))
-        if self.charged.any():
-            p = self.head_predictor
-            self.theta = self.share / self.head
-            self.share_target = (tau + second * p * (self.share + self.theta * p)) / self.head
-            pp = self.peak_predictor
-            theta_p = self.peak_dual / self.peak
-            self.peak_target = (tau + second * pp * (self.peak_dual + theta_p * pp)) / self.peak
-            self.omega = self.theta.sum(axis=1) + theta_p
-            self.peak_gradient = self.charge - self.share_target.sum(axis=1) - self.peak_target
-            free = total[self.charged]
-            hd = free / (1.0 + self.theta * free)
-            self.hd[self.charged] = hd
-            self.th[self.charged] = self.theta * hd
-            self.coef[self.charged] = 1.0 / (theta_p + (self.theta * hd / free).sum(axis=1))
-            own[self.charged] += self.share_target + self.theta * (self.peak_gradient / self.omega)[:, None]
-        self.own = own
-        self.spread, q_barrier = self.curtailed.eliminate(tau, second)
-        self.q_gradient = self.price + q_barrier
-        self.pull = -self.spread * self.q_gradient
-
-    def set_step(self, price_step: Floats, power: Floats, power_step: Floats, second: float) -> None:
-        """Find the steps of all of the nodes' variables.
-
-        The step of the net power is taken from the balance, not from the prices, whose differences lose their digits
-        where nothing binds; its pieces share it by their inverse Hessians. So a balance once kept stays kept.
-        """
-        self.price_step = price_step
-        self.curtailed.set_step(-self.spread * (price_step + self.q_gradient), second)
-        entering = power_step + self.curtailed.step + self.residual(power)
-        net_step = _sum_up(self.forest, entering)
-        if self.charged.any():
-            dn = net_step[self.charged]
-            self.peak_step = ((self.theta * dn).sum(axis=1) - self.peak_gradient) / self.omega
-            self.head_step = self.peak_step[:, None] - dn
-            self.share_step = self.share_target - self.share - self.theta * self.head_step
-            self.peak_dual_step = self.peak_target - self.peak_dual - self.peak_dual / self.peak * self.peak_step
-            if second == 0:
-                self.head_predictor, self.peak_predictor = self.head_step, self.peak_step
-        pulled = self.inverse * self.gradient
-        share = self.inverse / self.inverse.sum(axis=-1, keepdims=True)
-        self.pieces.set_step(share * (net_step + pulled.sum(axis=-1))[..., None] - pulled, second)
-
-    def advance(self, primal: float, dual: float) -> None:
-        """Move along the step."""
-        self.pieces.advance(primal, dual)
-        self.curtailed.advance(primal, dual)
-        self.price = self.price + dual * self.price_step
-        self.peak = self.peak + primal * self.peak_step
-        self.head = self.head + primal * self.head_step
-        self.share = self.share + dual * self.share_step
-        self.peak_dual = self.peak_dual + dual * self.peak_dual_step
-
-    def pairs(self) -> list[tuple[Floats, Floats, Floats, Floats]]:
-        """Return `(slack, its step, dual, its step)` of every barrier."""
-        return [
-            *self.pieces.pairs(),
-            *self.curtailed.pairs(),
-            (self.head.ravel(), self.head_step.ravel(), self.share.ravel(), self.share_step.ravel()),
-            (self.peak, self.peak_step, self.peak_dual, self.peak_dual_step),
-        ]
-
-    def cost(self) -> float:
-        """Return what the nodes' iterates cost."""
-        return self.low_cost + float(
-            (self.slope * self.pieces.x * self.pieces.there).sum() + (self.charge * self.peak).sum()
-        )
+    net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
+    count = len(net)
+    found[:] = 0.0
+    if reduce_curtailed(nodes, k, aim, scratch):
+        for t in range(count):
+            push[t] = -inverse[t] * (price_step[t] + push[t])
+            net[t] += push[t]
+        _step_box(nodes.boxes[nodes.curtail[k]], push, aim, found)
+    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
+        net += nodes.net_step[nodes.child[q]]
+    nodes.net_step[k, :] = net
+    if nodes.charged[k] >= 0:
+        _step_peak(nodes, k, aim, found)
+    reduce_pieces(nodes, k, aim, scratch)
+    price, above = nodes.price[k], nodes.price[max(nodes.parent[k], 0)]
+    has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
+    for t in range(count):
+        total[t] = (net[t] + pulled[t]) / total[t]
+    for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
+        _reduce_box(nodes.boxes[b], aim.tau, aim.second, inverse, push)
+        for t in range(count):
+            push[t] = inverse[t] * (total[t] - push[t] - has_parent * above[t] + price[t])
+        _step_box(nodes.boxes[b], push, aim, found)
 
 
-def _sum_up(forest: Forest, own: Floats) -> Floats:
-    """Add every kept node's values to all of its ancestors."""
-    total = own.copy()
-    for level in reversed(forest.levels[1:]):
-        np.add.at(total, forest.parent[level], total[level])
-    return total
+@compiled
+def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
+    """Keep a box's step; add what it says of step lengths and of the gap."""
+    tau, second = aim.tau, aim.second
+    primal = dual = s1 = s2 = s3 = 0.0
+    for t in range(len(step)):
+        x, rest, zl, zu, p, d = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t], step[t]
+        r = 1.0 / (x * rest)
+        xl, xu = rest * r, x * r
+        there = 1.0 if box[WIDTH, t] > 0.0 else 0.0
+        dl = there * ((tau + second * p * zl * (1.0 + xl * p)) * xl - zl - zl * xl * d)
+        du = there * ((tau - second * p * zu * (1.0 - xu * p)) * xu - zu + zu * xu * d)
+        primal = max(primal, -d * xl, d * xu)
+        dual = max(dual, -dl / zl, -du / zu)
+        s1 += d * (zl - zu)
+        s2 += x * dl + rest * du
+        s3 += d * (dl - du)
+    for t in range(len(step)):
+        box[STEP, t] = step[t]
+    if second == 0:
+        for t in range(len(step)):
+            box[PREDICTED, t] = step[t]
+    found[0], found[1] = max(found[0], primal), max(found[1], dual)
+    found[2] += s1
+    found[3] += s2
+    found[4] += s3
+
+
+@compiled
+def _step_peak(nodes: Nodes, k: int, aim: Aim, found: Floats) -> None:
+    """Find the steps of a peak, of what is left below it, and of their duals."""
+    c = nodes.charged[k]
+    peak, head, net = nodes.peaks[c], nodes.heads[c], nodes.net_step[k]
+    omega, gradient, ratio, target = reduce_peak(nodes, c, aim)
+    total = -gradient
+    for t in range(len(net)):
+        total += head[SHARE, t] / head[HEAD, t] * net[t]
+    step = total / omega
+    dual_step = target - peak[PEAK_DUAL] - ratio * step
+    _count(peak[PEAK], step, peak[PEAK_DUAL], dual_step, found)
+    for t in range(len(net)):
+        s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], step - net[t]
+        dz = (aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds
+        _count(s, ds, z, dz, found)
+        head[HEAD_STEP, t] = ds
+        if aim.second == 0:
+            head[HEAD_PREDICTED, t] = ds
+    peak[PEAK_STEP] = step
+    if aim.second == 0:
+        peak[PEAK_PREDICTED] = step
+
+
+@compiled
+def _count(s: float, ds: float, z: float, dz: float, found: Floats) -> None:
+    """Add what a slack and its dual say of step lengths and of the gap."""
+    found[0] = max(found[0], -ds / s)
+    found[1] = max(found[1], -dz / z)
+    found[2] += z * ds
+    found[3] += s * dz
+    found[4] += ds * dz
+
+
+@compiled
+def advance_nodes(
+    some: Ints, nodes: Nodes, price_step: Floats, aim: Aim, primal: float, dual: float, measured: Floats
+) -> None:
+    """Move some nodes' own variables and measure them: `measured` `(node, 2)` receives their products and cost."""
+    for k in some:
+        price, net, step = nodes.price[k], nodes.net[k], price_step[k]
+        for t in range(len(price)):
+            price[t] += dual * step[t]
+        net[:] = nodes.low[k]
+        products = cost = 0.0
+        for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
+            box = nodes.boxes[b]
+            products += _advance_box(box, aim, primal, dual)
+            for t in range(len(net)):
+                inside = box[X, t] if box[WIDTH, t] > 0.0 else 0.0
+                net[t] += inside
+                cost += box[SLOPE, t] * inside
+        if nodes.curtail[k] >= 0:
+            products += _advance_box(nodes.boxes[nodes.curtail[k]], aim, primal, dual)
+        c = nodes.charged[k]
+        if c >= 0:
+            products += _advance_peak(nodes, c, aim, primal, dual)
+            cost += nodes.peaks[c, CHARGE] * nodes.peaks[c, PEAK]
+        measured[k, 0], measured[k, 1] = products, cost
+
+
+@compiled
+def _advance_box(box: Floats, aim: Aim, primal: float, dual: float) -> float:
+    """Move a box along its step; return its products."""
+    tau, second = aim.tau, aim.second
+    products = 0.0
+    for t in range(box.shape[1]):
+        x, rest, zl, zu, p, d = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t], box[STEP, t]
+        r = 1.0 / (x * rest)
+        xl, xu = rest * r, x * r
+        there = 1.0 if box[WIDTH, t] > 0.0 else 0.0
+        zl += there * dual * ((tau + second * p * zl * (1.0 + xl * p)) * xl - zl - zl * xl * d)
+        zu += there * dual * ((tau - second * p * zu * (1.0 - xu * p)) * xu - zu + zu * xu * d)
+        x, rest = x + primal * d, rest - primal * d
+        box[X, t], box[REST, t], box[ZL, t], box[ZU, t] = x, rest, zl, zu
+        products += there * (x * zl + rest * zu)
+    return products
+
+
+@compiled
+def _advance_peak(nodes: Nodes, c: int, aim: Aim, primal: float, dual: float) -> float:
+    """Move a peak along its step; return its products."""
+    peak, head = nodes.peaks[c], nodes.heads[c]
+    _, _, ratio, target = reduce_peak(nodes, c, aim)
+    products = 0.0
+    for t in range(head.shape[1]):
+        s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], head[HEAD_STEP, t]
+        z += dual * ((aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds)
+        s += primal * ds
+        head[HEAD, t], head[SHARE, t] = s, z
+        products += s * z
+    peak[PEAK_DUAL] += dual * (target - peak[PEAK_DUAL] - ratio * peak[PEAK_STEP])
+    peak[PEAK] += primal * peak[PEAK_STEP]
+    return products + float(peak[PEAK] * peak[PEAK_DUAL])

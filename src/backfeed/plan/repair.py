@@ -11,10 +11,41 @@
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.elimination import Fleet
 from backfeed.plan.interior import InteriorPoint
+from backfeed.plan.layout import (
+    ARRIVE,
+    ENTRY,
+    LENGTH,
+    ROW_CAPACITY,
+    ROW_CHARGE,
+    ROW_DISCHARGE,
+    ROW_EMPTY,
+    ROW_FIRST_SHARE,
+    ROW_GAIN,
+    ROW_LAST_SHARE,
+    ROW_LOSS,
+    ROW_START,
+    Fleet,
+)
+from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vehicle import CHARGE, DISCHARGE, GAIN, JUMP, LOSS, WIDTH_MIN_KWH, Unit, expand, new_unit
+from backfeed.plan.unit import (
+    CHARGE,
+    DISCHARGE,
+    DOWN,
+    DOWN_THERE,
+    GAIN,
+    JUMP,
+    LOSS,
+    REFERENCE,
+    UP,
+    UP_THERE,
+    State,
+    Unit,
+    expand,
+    load,
+    new_unit,
+)
 
 CAP_TOLERANCE_KW = 1e-9
 UNLIMITED_KW = 1e15
@@ -39,29 +70,49 @@ def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, power: Floats) -> No
 
 
 @compiled
-def follow_nodes(level: Ints, fleet: Fleet, wanted: Floats, power: Floats) -> None:
-    """Follow all rows of some nodes; `wanted` becomes what is reached."""
-    unit = new_unit()
-    for k in level:
-        power[k, :] = 0.0
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, power[k], first, stop, unit)
-            follow_unit(unit, n, wanted, fleet.rows.entry[first], power[k])
+def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, wanted: Floats) -> None:
+    """Write a loaded unit's energies, within capacity and empty."""
+    u, at = unit.u, 0
+    for r in range(first, stop):
+        entry, empty, capacity = fleet.places[r, ENTRY], fleet.figures[r, ROW_EMPTY], fleet.figures[r, ROW_CAPACITY]
+        for k in range(fleet.places[r, LENGTH] + 1):
+            energy = u[REFERENCE + at] + u[UP_THERE + at] * u[UP + at] - u[DOWN_THERE + at] * u[DOWN + at]
+            wanted[entry + k] = min(max(energy, empty), capacity)
+            at += 1
 
 
 @compiled
-def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floats, power: Floats) -> None:
-    """Follow all rows of some nodes through time under caps on their sum, `(node, step)`."""
-    for k in level:
+def follow_nodes(some: Ints, fleet: Fleet, state: State, wanted: Floats, power: Floats) -> None:
+    """Follow the iterates' energies of all rows of some nodes; `wanted` receives what is reached."""
+    unit = new_unit()
+    for k in some:
+        power[k, :] = 0.0
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            n = expand(fleet, power[k], first, stop, unit)
+            load(unit, n, state, fleet.places[first, ENTRY])
+            _write_energies(unit, fleet, first, stop, wanted)
+            follow_unit(unit, n, wanted, fleet.places[first, ENTRY], power[k])
+
+
+@compiled
+def cap_nodes(some: Ints, fleet: Fleet, state: State, wanted: Floats, low: Floats, high: Floats, power: Floats) -> None:
+    """Follow the iterates' energies of all rows of some nodes through time, under caps on their sum `(node, step)`."""
+    unit = new_unit()
+    for k in some:
         first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
         energy, change = np.zeros(stop - first), np.zeros(stop - first)
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            begin, end = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
+            n = expand(fleet, power[k], begin, end, unit)
+            load(unit, n, state, fleet.places[begin, ENTRY])
+            _write_energies(unit, fleet, begin, end, wanted)
         for t in range(power.shape[1]):
             charging = discharging = 0.0
             for i in range(stop - first):
                 change[i] = _wanted_change(fleet, first + i, t, energy, i, wanted)
-                charging += max(change[i], 0.0) / fleet.rows.gain[first + i]
-                discharging -= min(change[i], 0.0) / fleet.rows.loss[first + i]
+                charging += max(change[i], 0.0) / fleet.figures[first + i, ROW_GAIN]
+                discharging -= min(change[i], 0.0) / fleet.figures[first + i, ROW_LOSS]
             total = charging - discharging
             keep_in = keep_out = 1.0
             if total > high[k, t] and charging > 0:
@@ -70,24 +121,23 @@ def cap_nodes(level: Ints, fleet: Fleet, wanted: Floats, low: Floats, high: Floa
                 keep_out = max(1.0 - (low[k, t] - total) / discharging, 0.0)
             power[k, t] = charging * keep_in - discharging * keep_out
             for i in range(stop - first):
-                at = t - fleet.rows.arrive[first + i]
-                if 0 <= at < fleet.rows.length[first + i]:
+                at = t - fleet.places[first + i, ARRIVE]
+                if 0 <= at < fleet.places[first + i, LENGTH]:
                     energy[i] += change[i] * (keep_in if change[i] > 0 else keep_out)
-                    wanted[fleet.rows.entry[first + i] + at] = energy[i]
+                    wanted[fleet.places[first + i, ENTRY] + at] = energy[i]
 
 
 @compiled
 def _wanted_change(fleet: Fleet, r: int, t: int, energy: Floats, i: int, wanted: Floats) -> float:
     """Return by how much a row's energy wants to change in a step, within its power limits; 0 when it is away."""
-    rows = fleet.rows
-    at, length = t - rows.arrive[r], rows.length[r]
+    at, length, figure = t - fleet.places[r, ARRIVE], fleet.places[r, LENGTH], fleet.figures[r]
     if at < 0 or at >= length:
         return 0.0
     if at == 0:
-        energy[i] = rows.start_kwh[r] + (energy[i - 1] if linked(fleet, r) else 0.0)
+        energy[i] = figure[ROW_START] + (energy[i - 1] if linked(fleet, r) else 0.0)
     share = share_of(fleet, r, at, length)
-    aim = min(max(wanted[rows.entry[r] + at], min(rows.empty_kwh[r], 0.0)), rows.capacity_kwh[r])
-    least, most = -rows.loss[r] * rows.discharge_kw[r] * share, rows.gain[r] * rows.charge_kw[r] * share
+    aim = min(max(wanted[fleet.places[r, ENTRY] + at], min(figure[ROW_EMPTY], 0.0)), figure[ROW_CAPACITY])
+    least, most = -figure[ROW_LOSS] * figure[ROW_DISCHARGE] * share, figure[ROW_GAIN] * figure[ROW_CHARGE] * share
     return float(min(max(aim - energy[i], least), most))
 
 
@@ -103,9 +153,9 @@ def share_of(fleet: Fleet, r: int, at: int, length: int) -> float:
     """Return for which share of its at-th step a row is connected."""
     share = 1.0
     if at == 0:
-        share = fleet.rows.first_share[r]
+        share = fleet.figures[r, ROW_FIRST_SHARE]
     elif at == length - 1:
-        share = fleet.rows.last_share[r]
+        share = fleet.figures[r, ROW_LAST_SHARE]
     return share
 
 
@@ -114,48 +164,20 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
 
     The last two are `(kept node, step)`.
     """
-    fleet, nodes, state = point.fleet, point.nodes, point.state
-    wanted = _energies(point)
-    power = np.zeros_like(point.power)
-    point.threads.share(follow_nodes, point.everything, fleet, wanted, power)
-    curtailed = np.clip(nodes.curtailed.x, 0.0, point.layout.pieces.curtail_kw) * nodes.curtailed.there
+    fleet, nodes, pieces = point.layout.fleet, point.nodes, point.layout.pieces
+    wanted = np.zeros(point.layout.entries)
+    power = np.zeros_like(pieces.fixed_kw)
+    point.threads.share(follow_nodes, point.downwards, fleet, point.state, wanted, power)
+    curtailed = np.zeros_like(power)
+    with_pv = nodes.curtail >= 0
+    box = nodes.boxes[nodes.curtail[with_pv]]
+    curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, pieces.curtail_kw[with_pv]), 0.0)
     low, high = _caps(point, power, curtailed)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
     if len(again):
-        wanted_again = _energies(point)
-        point.threads.share(cap_nodes, again, fleet, wanted_again, low, high, power)
-        _copy_units(point, again, wanted_again, wanted)
-    assert state.a.shape == wanted.shape
+        point.threads.share(cap_nodes, (again,), fleet, point.state, wanted, low, high, power)
     return wanted, curtailed, power
-
-
-def _copy_units(point: InteriorPoint, nodes: Ints, source: Floats, target: Floats) -> None:
-    """Copy the entries of some nodes."""
-    fleet = point.fleet
-    for k in nodes:
-        first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
-        if first == stop:
-            continue
-        last = stop - 1
-        at = slice(int(fleet.rows.entry[first]), int(fleet.rows.entry[last] + fleet.rows.length[last] + 1))
-        target[at] = source[at]
-
-
-def _energies(point: InteriorPoint) -> Floats:
-    """Return the iterates' energies, within capacity and empty, of all entries."""
-    rows = point.layout.rows
-    row = np.repeat(np.arange(len(rows.arrive)), rows.length + 1)
-    packed = np.cumsum(rows.length + 1) - (rows.length + 1)
-    at = np.arange(len(row)) + (rows.entry - packed)[row]
-    reference = rows.floor_kwh[row]
-    reference[packed + rows.length] = rows.target_kwh
-    empty, capacity = rows.empty_kwh[row], rows.capacity_kwh[row]
-    energy = reference + np.where(capacity - reference < WIDTH_MIN_KWH, 0.0, point.state.up[at])
-    energy -= np.where(reference - empty < WIDTH_MIN_KWH, 0.0, point.state.down[at])
-    entries = np.zeros(point.layout.entries)
-    entries[at] = np.clip(energy, empty, capacity)
-    return entries
 
 
 def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Floats, Floats]:
@@ -165,7 +187,7 @@ def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Float
     net = power + fixed
     for level in reversed(forest.levels[1:]):
         np.add.at(net, forest.parent[level], net[level])
-    low, high = _own_limits(point, nodes.net_kw())
+    low, high = _own_limits(point, nodes.net)
     turns = np.diff(forest.child_ptr)[:, None] + 1.0
     own_low, own_high = np.empty_like(net), np.empty_like(net)
     for level in forest.levels:
@@ -195,6 +217,6 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
     slack = 1e-4
     high = np.where(net > high + slack, net, high)
     low = np.where(net < low - slack, net, low)
-    charged = np.flatnonzero(point.nodes.charged)
-    high[charged] = np.minimum(high[charged], np.maximum(point.nodes.peak, 0.0)[:, None])
+    charged = point.nodes.charged >= 0
+    high[charged] = np.minimum(high[charged], np.maximum(point.nodes.peaks[:, PEAK], 0.0)[:, None])
     return low, high

@@ -5,18 +5,18 @@ duals; energies run straight from arrival to departure inside their bounds. Agai
 the number of iterations.
 """
 
-from typing import Any
-
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.elimination import Fleet
+from backfeed.plan.layout import ENTRY, LENGTH, Fleet, Layout
+from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vehicle import (
+from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
     DISCHARGE,
+    DOWN,
     DOWN_COST,
     DOWN_THERE,
     DOWN_WIDTH,
@@ -24,34 +24,39 @@ from backfeed.plan.vehicle import (
     JUMP,
     LOSS,
     REFERENCE,
+    UP,
     UP_COST,
     UP_THERE,
     UP_WIDTH,
+    ZA,
+    ZB,
+    ZDL,
+    ZDU,
+    ZJ,
+    ZUL,
+    ZUU,
+    A,
+    B,
     State,
     Unit,
+    Y,
     expand,
     new_unit,
     padded,
+    store,
 )
 
 EDGE = 0.05
 """Iterates start this share of their range away from its ends."""
 
 
-def new_state(entries: int) -> State:
-    """Return room for all iterates; the predictor's steps, which only weigh second-order terms, are single."""
-    single = {"pa", "pb", "pu", "pd"}
-    room: list[Any] = [np.zeros(entries, np.float32 if name in single else np.float64) for name in State._fields]
-    return State(*room)
-
-
 @compiled
-def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float, product: float) -> None:
+def start(some: Ints, fleet: Fleet, state: State, value: float, delta: float, product: float, power: Floats) -> None:
     """Write the starting iterates of some nodes' vehicles.
 
     Parameters
     ----------
-    level, fleet, state
+    some, fleet, state
         The nodes, the problem and the iterates.
     value
         Value of energy at the start [currency/kWh].
@@ -59,26 +64,32 @@ def start(level: Ints, fleet: Fleet, state: State, value: float, delta: float, p
         What every dual of a power has above its reduced cost [currency/kW and step].
     product
         What slack times dual of an energy is to be at least [currency].
+    power
+        Receives the vehicles' power, `(node, step)`.
     """
-    free = np.zeros(fleet.money.buy.shape[1])
+    free = np.zeros(fleet.buy.shape[1])
     unit = new_unit()
     u = unit.u
-    for k in level:
+    for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet.rows, fleet.money, free, first, stop, unit)
+            n = expand(fleet, free, first, stop, unit)
             at = 0
             energy = 0.0
             for r in range(first, stop):
-                length = fleet.rows.length[r] + 1
+                length = fleet.places[r, LENGTH] + 1
                 energy += u[JUMP + at]
-                energy = _start_row(u, at, length, state, fleet.rows.entry[r], energy)
+                energy = _start_row(u, at, length, energy)
                 at += length
-            _start_duals(unit, n, state, fleet.rows.entry[first], value, (delta, product))
+            _start_duals(unit, n, value, (delta, product))
+            store(unit, n, state, fleet.places[first, ENTRY])
+            for t in range(n):
+                if unit.step[t] >= 0:
+                    power[k, unit.step[t]] += u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t]
 
 
 @compiled
-def _start_row(u: Floats, at: int, length: int, s: State, o: int, arrival: float) -> float:
+def _start_row(u: Floats, at: int, length: int, arrival: float) -> float:
     """Write an even rate of power and straight energies of one row; return its last energy."""
     end = at + length - 1
     target, room = u[REFERENCE + end], u[UP_WIDTH + end]
@@ -92,40 +103,40 @@ def _start_row(u: Floats, at: int, length: int, s: State, o: int, arrival: float
     a = (need + b * out_total) / in_total if in_total > 0 else EDGE
     a = min(max(a, EDGE), 1.0 - b - EDGE)
     for k in range(length):
-        j, t = o + k, at + k
-        s.a[j], s.b[j] = (a, b) if t < end else (1.0 / 3.0, 1.0 / 3.0)
+        t = at + k
+        u[A + t], u[B + t] = (a, b) if t < end else (1.0 / 3.0, 1.0 / 3.0)
         wanted = arrival + need * min((k + 1) / max(length - 1, 1), 1.0)
-        s.up[j] = max(wanted - u[REFERENCE + t], 0.0)
-        s.down[j] = max(u[REFERENCE + t] - wanted, 0.0)
+        u[UP + t] = max(wanted - u[REFERENCE + t], 0.0)
+        u[DOWN + t] = max(u[REFERENCE + t] - wanted, 0.0)
     return float(arrival + need)
 
 
 @compiled
-def _start_duals(unit: Unit, n: int, s: State, o: int, value: float, sizes: tuple[float, float]) -> None:
+def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float]) -> None:
     """Split the reduced costs into duals and draw the pieces inside their widths."""
     u = unit.u
     delta, product = sizes
+    for t in range(padded(n)):
+        u[ZA + t] = u[ZB + t] = u[ZJ + t] = 1.0
     for t in range(n, padded(n)):
-        j = o + t
-        s.a[j] = s.b[j] = 1.0 / 3.0
-        s.za[j] = s.zb[j] = s.zj[j] = s.zul[j] = s.zuu[j] = s.zdl[j] = s.zdu[j] = 1.0
-        s.up[j] = s.down[j] = 0.5
+        u[A + t] = u[B + t] = 1.0 / 3.0
+        u[ZUL + t] = u[ZUU + t] = u[ZDL + t] = u[ZDU + t] = 1.0
+        u[UP + t] = u[DOWN + t] = 0.5
+        u[Y + t] = 0.0
     for t in range(n):
-        j = o + t
-        s.y[j] = value
-        s.za[j] = s.zb[j] = s.zj[j] = 1.0
+        u[Y + t] = value
         if unit.step[t] >= 0:
             ra = u[COST_A + t] - u[GAIN + t] * value
             rb = u[COST_B + t] + u[LOSS + t] * value
             least = min(ra, rb, 0.0)
             size = delta * (u[CHARGE + t] + u[DISCHARGE + t]) + 1e-3 * delta
-            s.zj[j], s.za[j], s.zb[j] = size - least, ra - least + size, rb - least + size
+            u[ZJ + t], u[ZA + t], u[ZB + t] = size - least, ra - least + size, rb - least + size
         slope = value if t == n - 1 else 0.0
-        s.up[j], s.zul[j], s.zuu[j] = _start_piece(
-            s.up[j], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, product
+        u[UP + t], u[ZUL + t], u[ZUU + t] = _start_piece(
+            u[UP + t], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, product
         )
-        s.down[j], s.zdl[j], s.zdu[j] = _start_piece(
-            s.down[j], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, product
+        u[DOWN + t], u[ZDL + t], u[ZDU + t] = _start_piece(
+            u[DOWN + t], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, product
         )
 
 
@@ -143,3 +154,81 @@ def _start_piece(
     zl, zu = product / x, product / (width - x)
     lift = reduced - (zl - zu)
     return x, zl + max(lift, 0.0), zu + max(-lift, 0.0)
+
+
+def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
+    """Return the nodes' starting iterates.
+
+    Parameters
+    ----------
+    layout
+        The problem.
+    power
+        The vehicles' power of every node at the start, `(node, step)`.
+    product
+        What slack times dual is to be at the start [currency].
+    """
+    pieces, forest = layout.pieces, layout.forest
+    with_pv = np.flatnonzero((pieces.curtail_kw > 0).any(axis=1))
+    curtail = np.full(len(power), -1)
+    curtail[with_pv] = len(pieces.width_kw) + np.arange(len(with_pv))
+    curtail_kw = pieces.curtail_kw[with_pv]
+    net = power + pieces.fixed_kw
+    pv = _start_boxes(curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
+    net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
+    for level in reversed(forest.levels[1:]):
+        np.add.at(net, forest.parent[level], net[level])
+    inside = np.cumsum(pieces.width_kw, axis=0) - pieces.width_kw
+    inside -= inside[pieces.piece_ptr[:-1]][pieces.owner]
+    filled = np.clip((net - pieces.low_kw)[pieces.owner] - inside, 0.0, pieces.width_kw)
+    boxes = _start_boxes(pieces.width_kw, filled, pieces.slope, product)
+    there = np.where(pieces.width_kw > WIDTH_MIN_KW, boxes[:, X], 0.0)
+    net = pieces.low_kw + np.add.reduceat(there, pieces.piece_ptr[:-1], axis=0)
+    heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0])
+    charged = np.full(len(power), -1)
+    with_peak = np.flatnonzero(pieces.peak_charge > 0)
+    charged[with_peak] = np.arange(len(with_peak))
+    return Nodes(
+        parent=forest.parent,
+        child_ptr=forest.child_ptr,
+        child=forest.child,
+        piece_ptr=pieces.piece_ptr,
+        curtail=curtail,
+        charged=charged,
+        low=pieces.low_kw,
+        fixed=pieces.fixed_kw,
+        price=np.zeros_like(net),
+        net=net,
+        net_step=np.zeros_like(net),
+        boxes=np.concatenate((boxes, pv)),
+        heads=heads,
+        peaks=peaks,
+    )
+
+
+def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
+    """Start peaks a little above what there is, their charge shared evenly by the steps; return heads and peaks."""
+    peak = np.maximum(net.max(axis=1, initial=0.0), 0.0) * 1.1 + 1.0
+    zero, zeros = np.zeros_like(peak), np.zeros_like(net)
+    share = np.repeat(charge[:, None] * 0.9 / net.shape[1], net.shape[1], axis=1)
+    heads = np.stack((peak[:, None] - net, share, zeros, zeros), axis=1)
+    return heads, np.stack((charge, peak, charge * 0.1, zero, zero), axis=1)
+
+
+def _start_boxes(width: Floats, wanted: Floats, reduced: Floats, product: float) -> Floats:
+    """Start boxes near `wanted`, but not farther from the centre of their reduced costs than they must be.
+
+    Duals differ by the reduced cost, and their products with the slacks are at least `product`.
+    """
+    there = width > WIDTH_MIN_KW
+    safe = np.where(there, width, 1.0)
+    size = 2.0 * product / np.maximum(np.abs(reduced) * safe, 1e-6 * product)
+    near = safe * size / (1.0 + size + np.sqrt(1.0 + size * size))
+    centre = np.where(reduced >= 0, near, safe - near)
+    x = np.clip(wanted, np.minimum(0.1 * safe, centre), np.maximum(0.9 * safe, centre))
+    x = np.where(there, x, 0.5)
+    rest = safe - x
+    zl, zu = product / x, product / rest
+    lift = np.where(there, reduced - (zl - zu), 0.0)
+    zl, zu, zero = zl + np.maximum(lift, 0.0), zu + np.maximum(-lift, 0.0), np.zeros_like(width)
+    return np.stack((np.where(there, width, 0.0), reduced, x, rest, zl, zu, zero, zero), axis=1)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backfeed.plan.certificate import lower_bound
+from backfeed.plan.certificate import lower_bound, write_values
 from backfeed.plan.interior import InteriorPoint, Progress
-from backfeed.plan.layout import Layout, lay_out
+from backfeed.plan.layout import ENTRY, Layout, lay_out
+from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.schedule import Duals, Schedule, price_plan
@@ -110,10 +111,10 @@ def _look(point: InteriorPoint, layout: Layout, best: _Best, iteration: int) -> 
 
 def _to_table(layout: Layout, entries: Floats) -> Floats:
     """Return entries without departures, as flat columns in the table's order."""
-    w, rows = layout.problem.windows, layout.rows
+    w = layout.problem.windows
     place = np.empty(len(w), np.int64)
     place[layout.order] = np.arange(len(w))
-    begin = rows.entry[place]
+    begin = layout.fleet.places[place, ENTRY]
     length = np.diff(w.offsets)
     at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
     flat: Floats = entries[at]
@@ -134,7 +135,7 @@ def _duals(point: InteriorPoint) -> Duals:
     problem, step_h = layout.problem, layout.problem.axis.step_h
     price = point.nodes.price
     peak_share = np.zeros_like(price)
-    peak_share[point.nodes.charged] = point.nodes.share
+    peak_share[point.nodes.charged >= 0] = point.nodes.heads[:, SHARE]
     promise = _promise_prices(layout, price, peak_share)
     sign = np.where(problem.commitments.up, 1.0, -1.0)
     own = np.zeros_like(price)
@@ -142,7 +143,14 @@ def _duals(point: InteriorPoint) -> Duals:
     for level in layout.forest.levels[1:]:
         own[level] += own[layout.forest.parent[level]]
     balance = np.where(layout.holder[:, None] >= 0, (price - own)[layout.holder], 0.0)
-    return Duals(_to_table(layout, point.state.y), balance / step_h, promise / step_h)
+    return Duals(_to_table(layout, _values_of_energy(point)), balance / step_h, promise / step_h)
+
+
+def _values_of_energy(point: InteriorPoint) -> Floats:
+    """Return the value of energy of every entry."""
+    value = np.zeros(point.layout.entries)
+    point.threads.share(write_values, point.downwards, point.layout.fleet, point.state, value)
+    return value
 
 
 def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats:
@@ -162,7 +170,8 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
         k = layout.holder[node]
         above = layout.forest.parent[k]
         asked = price[k, step] - (price[above, step] if above >= 0 else 0.0) - peak_share[k, step]
-        net = pieces.low_kw[k, step] + pieces.width_kw[k, step][pieces.slope[k, step] < asked].sum()
+        own = slice(pieces.piece_ptr[k], pieces.piece_ptr[k + 1])
+        net = pieces.low_kw[k, step] + pieces.width_kw[own, step][pieces.slope[own, step] < asked].sum()
         rest = asked - _slope_without_promises(layout, node, step, net)
         vehicles = net - fixed[node, step]
         bent = []

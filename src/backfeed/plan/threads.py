@@ -1,13 +1,15 @@
 """Threads that share independent nodes.
 
 Compiled functions release the interpreter's lock, so plain threads run them side by side. Each takes the next
-few nodes until none are left; nodes do not read what others of their level write, and sums over nodes are
+few nodes of a level until none are left; nodes do not read what others of their level write, and sums over nodes are
 taken afterwards in the order of nodes. So the result has the same bits whatever the number of threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import numpy as np
 
 from backfeed.plan.problem import Ints
 
@@ -29,12 +31,13 @@ class Threads:
         self._count = count
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    def share(self, function: Callable[..., None], nodes: Ints, *arguments: Any) -> None:  # noqa: ANN401
-        """Call `function(some of the nodes, *arguments)` until all nodes have been given."""
-        if self._pool is None or len(nodes) < 2 * NODES_MIN:
-            function(nodes, *arguments)
+    def share(self, function: Callable[..., None], levels: Sequence[Ints], *arguments: Any) -> None:  # noqa: ANN401
+        """Call `function(some nodes, *arguments)` until all nodes have been given, level after level."""
+        if self._pool is None or max(map(len, levels), default=0) < 2 * NODES_MIN:
+            function(np.concatenate(levels) if levels else np.zeros(0, np.int64), *arguments)
             return
-        portion = max(NODES_MIN, -(-len(nodes) // (self._count * PORTIONS_PER_THREAD)))
-        portions = [nodes[i : i + portion] for i in range(0, len(nodes), portion)]
-        for done in [self._pool.submit(function, some, *arguments) for some in portions]:
-            done.result()
+        for nodes in levels:
+            portion = max(NODES_MIN, -(-len(nodes) // (self._count * PORTIONS_PER_THREAD)))
+            portions = [nodes[i : i + portion] for i in range(0, len(nodes), portion)]
+            for done in [self._pool.submit(function, some, *arguments) for some in portions]:
+                done.result()

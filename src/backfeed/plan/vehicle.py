@@ -23,201 +23,93 @@ sums of positive terms. K is factored without a subtraction: with d[t] = ie[t] +
 
 The unit's answer to prices is `dpower = -M dp + response`, `M = diag(v) - W K^-1 W`, and K^-1 is semiseparable:
 above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recursion over rows in L^2/2 steps.
-
-All of a unit's quantities stand in one buffer at constant distances, quantity X of entry t at `u[X + t]`: only so
-can the compiler prove them apart, and every loop over entries runs on whole vectors.
 """
 
-from typing import NamedTuple
-
-import numpy as np
-
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import ENTRIES_MAX, LANES, Money, Rows
-from backfeed.plan.problem import Floats, Ints
-
-WIDTH_MIN_KWH = 1e-9
-"""A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
-
-STRIDE = ENTRIES_MAX + LANES
-"""Distance of quantities in a unit's buffer; not a power of two, which would map them all to the same cache lines."""
-
-# Coefficients of the entries.
-(CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, REFERENCE, JUMP) = (k * STRIDE for k in range(10))
-(UP_WIDTH, UP_THERE, UP_COST, DOWN_WIDTH, DOWN_THERE, DOWN_COST) = (k * STRIDE for k in range(10, 16))
-# Iterates: values, duals, predictor's steps, corrector's steps, in the order of `State`.
-(A, B, UP, DOWN, Y, ZA, ZB, ZJ, ZUL, ZUU, ZDL, ZDU) = (k * STRIDE for k in range(16, 28))
-(PA, PB, PU, PD, DA, DB, DU, DD) = (k * STRIDE for k in range(28, 36))
-# What elimination leaves: reciprocals of slacks, ratios of slack to dual, targets, D^-1, gradients.
-(INV_A, INV_B, INV_J, IA, IB, IJ, CA, CB, CJ, IAA, IBB, IAB, RA, RB) = (k * STRIDE for k in range(36, 50))
-(INV_UL, INV_UU, CUL, CUU, IU, GU, INV_DL, INV_DU, CDL, CDU, ID, GD) = (k * STRIDE for k in range(50, 62))
-# The tridiagonal system, the node's view of it, the step of y, and room to work in.
-(V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DY, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(62, 78))
-PLACES = 78
-
-
-class State(NamedTuple):
-    """Iterates of all entries: primal, value of energy, duals, and the steps of the predictor and of the corrector."""
-
-    a: Floats
-    b: Floats
-    up: Floats
-    down: Floats
-    y: Floats
-    za: Floats
-    zb: Floats
-    zj: Floats
-    zul: Floats
-    zuu: Floats
-    zdl: Floats
-    zdu: Floats
-    pa: Floats
-    pb: Floats
-    pu: Floats
-    pd: Floats
-    da: Floats
-    db: Floats
-    du: Floats
-    dd: Floats
-    dy: Floats
-
-
-class Unit(NamedTuple):
-    """One unit: the step of every entry, -1 at departures, and the buffer of its quantities."""
-
-    step: Ints
-    u: Floats
-
-
-@compiled
-def new_unit() -> Unit:
-    """Return room for one unit."""
-    return Unit(np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
-
-
-@compiled
-def expand(rows: Rows, money: Money, price: Floats, first: int, stop: int, unit: Unit) -> int:
-    """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are."""
-    u, step = unit.u, unit.step
-    p = 0
-    for r in range(first, stop):
-        length = rows.length[r]
-        zone, priced, wear, arrive = rows.zone[r], rows.priced[r], rows.wear[r], rows.arrive[r]
-        charge, discharge = rows.charge_kw[r], rows.discharge_kw[r]
-        floor, capacity, empty = rows.floor_kwh[r], rows.capacity_kwh[r], rows.empty_kwh[r]
-        reserve, hold = money.reserve_per_kwh_h * money.step_h, rows.hold[r] * money.step_h
-        for k in range(length):
-            t = arrive + k
-            step[p + k] = t
-            u[PRICE + p + k] = price[t]
-            u[COST_A + p + k], u[COST_B + p + k] = priced * money.buy[zone, t], wear - priced * money.sell[zone, t]
-        for q in range(p, p + length):
-            u[CHARGE + q], u[DISCHARGE + q], u[POWERED + q], u[JUMP + q] = charge, discharge, 1.0, 0.0
-            u[REFERENCE + q], u[UP_WIDTH + q], u[DOWN_WIDTH + q] = floor, capacity - floor, floor - empty
-            u[UP_COST + q], u[DOWN_COST + q] = hold, reserve - hold
-        u[JUMP + p] = rows.start_kwh[r]
-        _shorten(u, p, rows.first_share[r])
-        if length > 1:
-            _shorten(u, p + length - 1, rows.last_share[r])
-        gain, loss = rows.gain[r], rows.loss[r]
-        for q in range(p, p + length):
-            u[GAIN + q], u[LOSS + q] = gain * u[CHARGE + q], loss * u[DISCHARGE + q]
-            u[COST_A + q] *= u[CHARGE + q]
-            u[COST_B + q] *= u[DISCHARGE + q]
-        p += length
-        _depart(u, p, rows, r)
-        step[p] = -1
-        p += 1
-    _close(u, step, p)
-    return p
-
-
-@compiled
-def _close(u: Floats, step: Ints, p: int) -> None:
-    """Pad a unit of p entries to whole vectors, and tell which pieces are wide enough to count."""
-    for q in range(p, padded(p)):
-        _pad(u, q)
-        step[q] = -1
-    for q in range(padded(p)):
-        up, down = u[UP_WIDTH + q], u[DOWN_WIDTH + q]
-        u[UP_THERE + q] = 1.0 if up >= WIDTH_MIN_KWH else 0.0
-        u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
-        u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
-        u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
-
-
-@compiled
-def padded(n: int) -> int:
-    """Return a number of entries rounded up to whole vectors; what is added counts for nothing and never moves."""
-    return (n + LANES - 1) // LANES * LANES
-
-
-@compiled
-def _pad(u: Floats, q: int) -> None:
-    """Write an entry that counts for nothing."""
-    for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP, REFERENCE):
-        u[place + q] = 0.0
-    for place in (UP_WIDTH, UP_COST, DOWN_WIDTH, DOWN_COST):
-        u[place + q] = 0.0
-
-
-@compiled
-def _shorten(u: Floats, q: int, share: float) -> None:
-    """Scale an entry at which the vehicle is connected for a share of the step."""
-    for place in (CHARGE, DISCHARGE, UP_COST, DOWN_COST):
-        u[place + q] *= share
-
-
-@compiled
-def _depart(u: Floats, q: int, rows: Rows, r: int) -> None:
-    """Write the entry of a row's departure: the target's curve, and no power."""
-    for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP):
-        u[place + q] = 0.0
-    target = rows.target_kwh[r]
-    u[REFERENCE + q] = target
-    u[UP_WIDTH + q], u[DOWN_WIDTH + q] = rows.capacity_kwh[r] - target, target - rows.empty_kwh[r]
-    u[UP_COST + q], u[DOWN_COST + q] = -rows.value[r], rows.missing[r]
-
-
-@compiled
-def load(unit: Unit, n: int, s: State, o: int, second: float) -> None:
-    """Copy a unit's iterates into its buffer, the predictor's steps only where they weigh."""
-    u = unit.u
-    n = padded(n)
-    _take(u, A, n, s.a, o)
-    _take(u, B, n, s.b, o)
-    _take(u, UP, n, s.up, o)
-    _take(u, DOWN, n, s.down, o)
-    _take(u, Y, n, s.y, o)
-    u[Y + n] = 0.0
-    _take(u, ZA, n, s.za, o)
-    _take(u, ZB, n, s.zb, o)
-    _take(u, ZJ, n, s.zj, o)
-    _take(u, ZUL, n, s.zul, o)
-    _take(u, ZUU, n, s.zuu, o)
-    _take(u, ZDL, n, s.zdl, o)
-    _take(u, ZDU, n, s.zdu, o)
-    if second > 0:
-        _take(u, PA, n, s.pa, o)
-        _take(u, PB, n, s.pb, o)
-        _take(u, PU, n, s.pu, o)
-        _take(u, PD, n, s.pd, o)
-
-
-@compiled
-def _take(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
-    """Copy iterates of one kind into the buffer."""
-    for t in range(0, n, LANES):
-        for lane in range(LANES):
-            u[place + t + lane] = values[o + t + lane]
-
-
-@compiled
-def _give(u: Floats, place: int, n: int, values: Floats, o: int) -> None:
-    """Copy one kind of quantity out of the buffer."""
-    for t in range(0, n, LANES):
-        for lane in range(LANES):
-            values[o + t + lane] = u[place + t + lane]
+from backfeed.plan.layout import LANES
+from backfeed.plan.problem import Floats
+from backfeed.plan.unit import (
+    CA,
+    CB,
+    CDL,
+    CDU,
+    CHARGE,
+    CJ,
+    COST_A,
+    COST_B,
+    CUL,
+    CUU,
+    DA,
+    DB,
+    DD,
+    DISCHARGE,
+    DOWN,
+    DOWN_COST,
+    DOWN_THERE,
+    DOWN_WIDTH,
+    DP,
+    DU,
+    DY,
+    E_PULL,
+    ENERGY,
+    GAIN,
+    GD,
+    GU,
+    IA,
+    IAA,
+    IAB,
+    IB,
+    IBB,
+    ID,
+    IE,
+    IJ,
+    INV_A,
+    INV_B,
+    INV_DL,
+    INV_DU,
+    INV_J,
+    INV_UL,
+    INV_UU,
+    INVERSE,
+    IU,
+    JUMP,
+    LEAST,
+    LOSS,
+    MOST,
+    PA,
+    PB,
+    PD,
+    POWERED,
+    PRICE,
+    PU,
+    PULL,
+    RA,
+    RB,
+    REFERENCE,
+    ROW,
+    UP,
+    UP_COST,
+    UP_THERE,
+    UP_WIDTH,
+    ZA,
+    ZB,
+    ZDL,
+    ZDU,
+    ZJ,
+    ZUL,
+    ZUU,
+    A,
+    B,
+    F,
+    G,
+    H,
+    M,
+    Unit,
+    V,
+    W,
+    Y,
+    padded,
+)
 
 
 @compiled
@@ -393,10 +285,10 @@ def _scatter_row(unit: Unit, n: int, matrix: Floats, t: int, m: float) -> None:
 
 
 @compiled
-def step_unit(unit: Unit, n: int, s: State, o: int, second: float) -> tuple[float, float, float, float, float]:
-    """Write a unit's step into the state: the predictor's, or with `second` the corrector's.
+def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
+    """Find a unit's step; `eliminate` and `solve_values` must have been called for it.
 
-    `eliminate` and `solve_values` must have been called for it. Returns the inverses of the greatest primal and
+    Returns the inverses of the greatest primal and
     dual steps that keep slacks and duals above 0, and the sums of dual times slack step, slack times dual step
     and product of both steps, which tell the predictor's gap.
     """
@@ -406,17 +298,6 @@ def step_unit(unit: Unit, n: int, s: State, o: int, second: float) -> tuple[floa
     primal, dual = _greatest(u, MOST, n), _greatest(u, LEAST, n)
     t1, t2, t3 = _step_pieces(u, n)
     primal, dual = max(primal, _greatest(u, MOST, n)), max(dual, _greatest(u, LEAST, n))
-    if second > 0:
-        _give(u, DA, n, s.da, o)
-        _give(u, DB, n, s.db, o)
-        _give(u, DU, n, s.du, o)
-        _give(u, DD, n, s.dd, o)
-        _give(u, DY, n, s.dy, o)
-    else:
-        _give(u, DA, n, s.pa, o)
-        _give(u, DB, n, s.pb, o)
-        _give(u, DU, n, s.pu, o)
-        _give(u, DD, n, s.pd, o)
     return primal, dual, s1 + t1, s2 + t2, s3 + t3
 
 
@@ -495,15 +376,10 @@ def _greatest(u: Floats, place: int, n: int) -> float:
 
 
 @compiled
-def advance_unit(unit: Unit, n: int, s: State, o: int, aim: tuple[float, float], primal: float, dual: float) -> None:
-    """Move a unit's iterates, which are loaded, along the corrector's step; `aim` is its `(tau, second)`."""
+def advance_unit(unit: Unit, n: int, aim: tuple[float, float], primal: float, dual: float) -> None:
+    """Move a unit's iterates along the corrector's step, both loaded; `aim` is its `(tau, second)`."""
     u = unit.u
     n = padded(n)
-    _take(u, DA, n, s.da, o)
-    _take(u, DB, n, s.db, o)
-    _take(u, DU, n, s.du, o)
-    _take(u, DD, n, s.dd, o)
-    _take(u, DY, n, s.dy, o)
     for t in range(n):
         a, b, da, db, pa, pb = u[A + t], u[B + t], u[DA + t], u[DB + t], u[PA + t], u[PB + t]
         c = 1.0 - a - b
@@ -528,24 +404,6 @@ def advance_unit(unit: Unit, n: int, s: State, o: int, aim: tuple[float, float],
         u[ZDL + t] += move * _dual_step(q * r, u[ZDL + t], aim, p, d)
         u[ZDU + t] += move * _dual_step(x * r, u[ZDU + t], aim, -p, -d)
         u[DOWN + t] = x + primal * d
-    _store(u, n, s, o)
-
-
-@compiled
-def _store(u: Floats, n: int, s: State, o: int) -> None:
-    """Copy values and duals back into the iterates."""
-    _give(u, A, n, s.a, o)
-    _give(u, B, n, s.b, o)
-    _give(u, UP, n, s.up, o)
-    _give(u, DOWN, n, s.down, o)
-    _give(u, Y, n, s.y, o)
-    _give(u, ZA, n, s.za, o)
-    _give(u, ZB, n, s.zb, o)
-    _give(u, ZJ, n, s.zj, o)
-    _give(u, ZUL, n, s.zul, o)
-    _give(u, ZUU, n, s.zuu, o)
-    _give(u, ZDL, n, s.zdl, o)
-    _give(u, ZDU, n, s.zdu, o)
 
 
 @compiled

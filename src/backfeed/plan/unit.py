@@ -1,0 +1,232 @@
+"""One vehicle as the kernels hold it: its entries, its iterates, and room to work in.
+
+A unit is a row, or rows that drives link. All of its quantities stand in one buffer at constant distances, quantity X
+of entry t at `u[X + t]`: only so can the compiler prove them apart, and every loop over entries runs on whole vectors.
+
+The iterates of all units stand in four arrays, each unit's in one run: with `o` the unit's first entry, `n` its
+entries padded to whole vectors and `many` the quantities of the array, quantity q of entry t stands at
+`many * o + q * n + t`. Values are double; duals keep their relative precision in single, and steps are corrected by the
+next ones, so both of these are.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backfeed.plan.compiled import compiled
+from backfeed.plan.layout import (
+    ARRIVE,
+    ENTRIES_MAX,
+    LANES,
+    LENGTH,
+    ROW_CAPACITY,
+    ROW_CHARGE,
+    ROW_DISCHARGE,
+    ROW_EMPTY,
+    ROW_FIRST_SHARE,
+    ROW_FLOOR,
+    ROW_GAIN,
+    ROW_HOLD,
+    ROW_LAST_SHARE,
+    ROW_LOSS,
+    ROW_MISSING,
+    ROW_PRICED,
+    ROW_START,
+    ROW_TARGET,
+    ROW_VALUE,
+    ROW_WEAR,
+    ZONE,
+    Fleet,
+)
+from backfeed.plan.problem import Floats, Ints
+
+WIDTH_MIN_KWH = 1e-9
+"""A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
+
+STRIDE = ENTRIES_MAX + LANES
+"""Distance of quantities in a unit's buffer; not a power of two, which would map them all to the same cache lines."""
+
+# Coefficients of the entries.
+(CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, REFERENCE, JUMP) = (k * STRIDE for k in range(10))
+(UP_WIDTH, UP_THERE, UP_COST, DOWN_WIDTH, DOWN_THERE, DOWN_COST) = (k * STRIDE for k in range(10, 16))
+# Iterates: values, duals, predictor's steps, corrector's steps, in the order of `State`.
+(A, B, UP, DOWN, Y, ZA, ZB, ZJ, ZUL, ZUU, ZDL, ZDU) = (k * STRIDE for k in range(16, 28))
+(PA, PB, PU, PD, DA, DB, DU, DD, DY) = (k * STRIDE for k in range(28, 37))
+# What elimination leaves: reciprocals of slacks, ratios of slack to dual, targets, D^-1, gradients.
+(INV_A, INV_B, INV_J, IA, IB, IJ, CA, CB, CJ, IAA, IBB, IAB, RA, RB) = (k * STRIDE for k in range(37, 51))
+(INV_UL, INV_UU, CUL, CUU, IU, GU, INV_DL, INV_DU, CDL, CDU, ID, GD) = (k * STRIDE for k in range(51, 63))
+# The tridiagonal system, the node's view of it, and room to work in.
+(V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(63, 78))
+PLACES = 78
+
+VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
+"""Quantities in each of the arrays of `State`."""
+
+
+class State(NamedTuple):
+    """Iterates of all units: values (with the value of energy), duals, steps of the predictor and of the corrector."""
+
+    values: Floats
+    duals: Any
+    predicted: Any
+    corrected: Any
+
+
+class Unit(NamedTuple):
+    """One unit: the step of every entry, -1 at departures, and the buffer of its quantities."""
+
+    step: Ints
+    u: Floats
+
+
+def new_state(entries: int) -> State:
+    """Return room for all iterates."""
+    return State(
+        np.zeros(VALUES * entries),
+        np.zeros(DUALS * entries, np.float32),
+        np.zeros(PREDICTED * entries, np.float32),
+        np.zeros(CORRECTED * entries, np.float32),
+    )
+
+
+@compiled
+def new_unit() -> Unit:
+    """Return room for one unit."""
+    return Unit(np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
+
+
+@compiled
+def padded(n: int) -> int:
+    """Return a number of entries rounded up to whole vectors; what is added counts for nothing and never moves."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@compiled
+def expand(fleet: Fleet, price: Floats, first: int, stop: int, unit: Unit) -> int:
+    """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are."""
+    u, step = unit.u, unit.step
+    p = 0
+    for r in range(first, stop):
+        length, arrive, zone = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, ZONE]
+        figure, v = fleet.figures[r], u[p:]
+        _expand_row(figure, fleet.step_h, fleet.reserve_per_kwh_h, length, v)
+        wear, priced = figure[ROW_WEAR], figure[ROW_PRICED]
+        charge, discharge = figure[ROW_CHARGE], figure[ROW_DISCHARGE]
+        local, buy, sell = price[arrive:], fleet.buy[zone, arrive:], fleet.sell[zone, arrive:]
+        for k in range(length):
+            v[PRICE + k] = local[k]
+            v[COST_A + k], v[COST_B + k] = charge * priced * buy[k], discharge * (wear - priced * sell[k])
+        going = step[p:]
+        for k in range(length):
+            going[k] = arrive + k
+        _shorten(v, 0, figure[ROW_FIRST_SHARE])
+        if length > 1:
+            _shorten(v, length - 1, figure[ROW_LAST_SHARE])
+        p += length + 1
+        step[p - 1] = -1
+    _close(u, step, p)
+    return p
+
+
+@compiled
+def _expand_row(figure: Floats, step_h: float, reserve_per_kwh_h: float, length: int, v: Floats) -> None:
+    """Write what the steps of a row have in common, and its departure: the target's curve, and no power."""
+    charge, discharge = figure[ROW_CHARGE], figure[ROW_DISCHARGE]
+    gain, loss = figure[ROW_GAIN] * charge, figure[ROW_LOSS] * discharge
+    floor, capacity, empty = figure[ROW_FLOOR], figure[ROW_CAPACITY], figure[ROW_EMPTY]
+    hold, reserve = figure[ROW_HOLD] * step_h, reserve_per_kwh_h * step_h
+    for k in range(length):
+        v[CHARGE + k], v[DISCHARGE + k], v[POWERED + k], v[JUMP + k] = charge, discharge, 1.0, 0.0
+        v[GAIN + k], v[LOSS + k] = gain, loss
+        v[REFERENCE + k], v[UP_WIDTH + k], v[DOWN_WIDTH + k] = floor, capacity - floor, floor - empty
+        v[UP_COST + k], v[DOWN_COST + k] = hold, reserve - hold
+    v[JUMP] = figure[ROW_START]
+    for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP):
+        v[place + length] = 0.0
+    target = figure[ROW_TARGET]
+    v[REFERENCE + length] = target
+    v[UP_WIDTH + length], v[DOWN_WIDTH + length] = capacity - target, target - empty
+    v[UP_COST + length], v[DOWN_COST + length] = -figure[ROW_VALUE], figure[ROW_MISSING]
+
+
+@compiled
+def _shorten(u: Floats, q: int, share: float) -> None:
+    """Scale an entry at which the vehicle is connected for a share of the step."""
+    if share != 1.0:
+        for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, UP_COST, DOWN_COST):
+            u[place + q] *= share
+
+
+@compiled
+def _close(u: Floats, step: Ints, p: int) -> None:
+    """Pad a unit of p entries to whole vectors, and tell which pieces are wide enough to count."""
+    for q in range(p, padded(p)):
+        for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP, REFERENCE):
+            u[place + q] = 0.0
+        for place in (UP_WIDTH, UP_COST, DOWN_WIDTH, DOWN_COST):
+            u[place + q] = 0.0
+        step[q] = -1
+    for q in range(padded(p)):
+        up, down = u[UP_WIDTH + q], u[DOWN_WIDTH + q]
+        u[UP_THERE + q] = 1.0 if up >= WIDTH_MIN_KWH else 0.0
+        u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
+        u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
+        u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
+
+
+@compiled
+def load(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy a unit's values and duals into its buffer."""
+    n = padded(n)
+    _take(unit.u, A, VALUES, n, s.values, o)
+    _take(unit.u, ZA, DUALS, n, s.duals, o)
+    unit.u[Y + n] = 0.0
+
+
+@compiled
+def load_predicted(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy the predictor's steps into the buffer."""
+    _take(unit.u, PA, PREDICTED, padded(n), s.predicted, o)
+
+
+@compiled
+def load_corrected(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy the corrector's steps into the buffer."""
+    _take(unit.u, DA, CORRECTED, padded(n), s.corrected, o)
+
+
+@compiled
+def store(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy values and duals back into the iterates."""
+    _give(unit.u, A, VALUES, padded(n), s.values, o)
+    _give(unit.u, ZA, DUALS, padded(n), s.duals, o)
+
+
+@compiled
+def store_predicted(unit: Unit, n: int, s: State, o: int) -> None:
+    """Keep a step as the predictor's."""
+    _give(unit.u, DA, PREDICTED, padded(n), s.predicted, o)
+
+
+@compiled
+def store_corrected(unit: Unit, n: int, s: State, o: int) -> None:
+    """Keep a step as the corrector's."""
+    _give(unit.u, DA, CORRECTED, padded(n), s.corrected, o)
+
+
+@compiled
+def _take(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
+    """Copy quantities that follow each other into the buffer."""
+    source = values[many * o : many * (o + n)]
+    for q in range(many):
+        for t in range(n):
+            u[place + q * STRIDE + t] = source[q * n + t]
+
+
+@compiled
+def _give(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
+    """Copy quantities that follow each other out of the buffer."""
+    target = values[many * o : many * (o + n)]
+    for q in range(many):
+        for t in range(n):
+            target[q * n + t] = u[place + q * STRIDE + t]
