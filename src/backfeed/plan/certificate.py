@@ -9,10 +9,11 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.interior import InteriorPoint
-from backfeed.plan.layout import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet, Layout
+from backfeed.plan.layout import Layout
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, Ints, inner
+from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,

@@ -19,7 +19,6 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, pack_upper, solve_half, solve_vector
-from backfeed.plan.layout import ENTRY, LANES, Fleet
 from backfeed.plan.node import (
     INVERSE,
     NET,
@@ -37,6 +36,7 @@ from backfeed.plan.node import (
     step_node,
 )
 from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.rows import ENTRY, LANES, Fleet
 from backfeed.plan.unit import (
     State,
     Unit,

@@ -12,17 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backfeed.plan.elimination import Move, ascend, ascend_again, descend, new_work, settle
-from backfeed.plan.layout import (
-    LENGTH,
-    ROW_CAPACITY,
-    ROW_CHARGE,
-    ROW_EMPTY,
-    ROW_FLOOR,
-    ROW_TARGET,
-    Layout,
-)
+from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH, Aim, advance_nodes
 from backfeed.plan.problem import Floats
+from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
 from backfeed.plan.start import start, start_nodes
 from backfeed.plan.threads import Threads
 from backfeed.plan.unit import new_state

@@ -17,21 +17,15 @@ its width: beyond the export limit, exporting, importing, over the import limit,
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
+from backfeed.plan.rows import ENTRIES_MAX, Fleet, gather, places, step_shares, unit_sizes
 
 FREE_UNITS_PER_NODE = 64
 """How many units that hang on no kept node share a gathering node."""
-
-ENTRIES_MAX = 512
-"""The most entries of a unit: a horizon of 400 steps, and its departures."""
-
-LANES = 8
-"""Entries of a unit are padded to whole vectors of so many."""
 
 DOMAIN_MARGIN_KW = 1.0
 """How far a node's curve goes on beyond what its subtree can reach."""
@@ -39,50 +33,6 @@ DOMAIN_MARGIN_KW = 1.0
 
 class NotStructuredError(Exception):
     """The problem has a coupling that the tree can not carry; HiGHS can."""
-
-
-ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE) = tuple(range(4))
-ROW_FIGURE = (
-    ROW_CHARGE,
-    ROW_DISCHARGE,
-    ROW_GAIN,
-    ROW_LOSS,
-    ROW_START,
-    ROW_FLOOR,
-    ROW_CAPACITY,
-    ROW_TARGET,
-    ROW_EMPTY,
-    ROW_WEAR,
-    ROW_HOLD,
-    ROW_VALUE,
-    ROW_MISSING,
-    ROW_FIRST_SHARE,
-    ROW_LAST_SHARE,
-    ROW_PRICED,
-) = tuple(range(16))
-
-
-class Fleet(NamedTuple):
-    """The rows in the solver's order, a row's figures next to each other, and what else is needed to price them.
-
-    A row has `LENGTH` steps and, from place `ENTRY` on, one entry more than that; units begin at whole vectors.
-    `ROW_START` is the arrival energy, or minus the drain of a linked row; gain and loss are hours times or over the
-    efficiency; wear is per kW and step. `unit_ptr` is the first row of every unit, `node_ptr` the first unit of every
-    kept node; `buy` and `sell` are prices per kW and step `(zone, step)`.
-    """
-
-    places: Ints
-    figures: Floats
-    unit_ptr: Ints
-    node_ptr: Ints
-    buy: Floats
-    sell: Floats
-    step_h: float
-    reserve_per_kwh_h: float
-
-    def figure(self, which: int) -> Floats:
-        """Return one figure of all rows."""
-        return self.figures[:, which]
 
 
 @dataclass(frozen=True)
@@ -154,8 +104,8 @@ def lay_out(problem: PlanProblem) -> Layout:
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
     length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
-    entry, entries = _places(length, unit_ptr)
-    if entries > ENTRIES_MAX * (len(unit_ptr) - 1) or np.any(_unit_sizes(length, unit_ptr) > ENTRIES_MAX):
+    entry, entries = places(length, unit_ptr)
+    if entries > ENTRIES_MAX * (len(unit_ptr) - 1) or np.any(unit_sizes(length, unit_ptr) > ENTRIES_MAX):
         message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
         raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
@@ -163,7 +113,7 @@ def lay_out(problem: PlanProblem) -> Layout:
     pieces = _node_pieces(problem, curve, kept, holder, free)
     return Layout(
         problem=problem,
-        fleet=_fleet(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr),
+        fleet=gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr),
         entries=entries,
         order=order,
         forest=forest,
@@ -179,7 +129,7 @@ def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
     w, step_h = problem.windows, problem.axis.step_h
     shape = (len(problem.nodes), problem.axis.count + 1)
     single = w.depart_step - w.arrive_step == 1
-    first, last = _shares(problem)
+    first, last = step_shares(problem)
     sums = []
     for power in (w.charge_max_kw, w.discharge_max_kw):
         edge = np.zeros(shape)
@@ -193,16 +143,6 @@ def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
         sums.append(np.maximum(total, 0.0))
     assert step_h > 0
     return sums[0], sums[1]
-
-
-def _shares(problem: PlanProblem) -> tuple[Floats, Floats]:
-    """Return the connected share of the first and last step; a row of one step has both in `first`."""
-    w, step_h = problem.windows, problem.axis.step_h
-    first = np.where(np.isnan(w.first_step_h), 1.0, np.minimum(w.first_step_h / step_h, 1.0))
-    last = np.where(np.isnan(w.last_step_h), 1.0, np.minimum(w.last_step_h / step_h, 1.0))
-    single = w.depart_step - w.arrive_step == 1
-    both = np.minimum(first, last)
-    return np.where(single, both, first), np.where(single, both, last)
 
 
 def _kept_nodes(problem: PlanProblem, curve: NodeCurve) -> Bools:
@@ -380,66 +320,3 @@ def _gathered_powers(problem: PlanProblem, order: Ints, first_row: Ints) -> tupl
         total = np.append(0.0, np.cumsum(power[order]))
         sums.append(np.diff(total[first_row]))
     return sums[0], sums[1]
-
-
-def _unit_sizes(length: Ints, unit_ptr: Ints) -> Ints:
-    """Return how many entries every unit has."""
-    total = np.concatenate(([0], np.cumsum(length + 1)))
-    return np.diff(total[unit_ptr])
-
-
-def _places(length: Ints, unit_ptr: Ints) -> tuple[Ints, int]:
-    """Return where every row's entries begin, units at whole vectors, and how many places there are."""
-    sizes = _unit_sizes(length, unit_ptr)
-    whole = -(-sizes // LANES) * LANES
-    unit_start = np.cumsum(whole) - whole
-    packed = np.cumsum(length + 1) - (length + 1)
-    unit_of = np.repeat(np.arange(len(sizes)), np.diff(unit_ptr))
-    return packed - packed[unit_ptr[:-1]][unit_of] + unit_start[unit_of], int(whole.sum())
-
-
-def _fleet(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr: Ints) -> Fleet:
-    """Return the rows in the solver's order; `at` is every row's first entry and its steps."""
-    w, step_h = problem.windows, problem.axis.step_h
-    first, last = _shares(problem)
-    figures = np.empty((len(w), len(ROW_FIGURE)))
-    for which, values in (
-        (ROW_CHARGE, w.charge_max_kw),
-        (ROW_DISCHARGE, w.discharge_max_kw),
-        (ROW_GAIN, step_h * w.charge_efficiency),
-        (ROW_LOSS, step_h / w.discharge_efficiency),
-        (ROW_START, np.where(w.previous < 0, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh), -w.drain_kwh)),
-        (ROW_FLOOR, w.energy_min_kwh),
-        (ROW_CAPACITY, w.energy_max_kwh),
-        (ROW_TARGET, np.minimum(w.energy_target_kwh, w.energy_max_kwh)),
-        (ROW_EMPTY, lowest_energies(problem)),
-        (ROW_WEAR, step_h * w.wear_per_kwh),
-        (ROW_HOLD, w.hold_per_kwh_h),
-        (ROW_VALUE, w.energy_value_per_kwh),
-        (ROW_MISSING, problem.missing_per_kwh),
-        (ROW_FIRST_SHARE, first),
-        (ROW_LAST_SHARE, last),
-        (ROW_PRICED, problem.row_price_node < 0),
-    ):
-        figures[:, which] = values[order]
-    return Fleet(
-        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order])),
-        figures=figures,
-        unit_ptr=unit_ptr,
-        node_ptr=node_ptr,
-        buy=step_h * problem.prices.buy_per_kwh,
-        sell=step_h * problem.prices.sell_per_kwh,
-        step_h=step_h,
-        reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
-    )
-
-
-def lowest_energies(problem: PlanProblem) -> Floats:
-    """Return an energy that no plan of a row goes below, `(row,)`: empty, or what drives and discharging leave."""
-    w, step_h = problem.windows, problem.axis.step_h
-    given = (w.depart_step - w.arrive_step) * step_h * w.discharge_max_kw / w.discharge_efficiency
-    lowest = np.zeros(len(w))
-    for row in np.flatnonzero(~w.keeps_above_empty):
-        before = lowest[w.previous[row]] - w.drain_kwh[row]
-        lowest[row] = min(before - given[row], w.energy_min_kwh[row], w.energy_target_kwh[row]) - 1.0
-    return lowest

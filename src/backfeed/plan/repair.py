@@ -12,7 +12,9 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.interior import InteriorPoint
-from backfeed.plan.layout import (
+from backfeed.plan.node import PEAK, WIDTH, X
+from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.rows import (
     ARRIVE,
     ENTRY,
     LENGTH,
@@ -27,8 +29,6 @@ from backfeed.plan.layout import (
     ROW_START,
     Fleet,
 )
-from backfeed.plan.node import PEAK, WIDTH, X
-from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import (
     CHARGE,
     DISCHARGE,

@@ -8,9 +8,10 @@ the number of iterations.
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import ENTRY, LENGTH, Fleet, Layout
+from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
 from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.rows import ENTRY, LENGTH, Fleet
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,

@@ -10,10 +10,11 @@ import numpy as np
 
 from backfeed.plan.certificate import lower_bound, write_values
 from backfeed.plan.interior import InteriorPoint, Progress
-from backfeed.plan.layout import ENTRY, Layout, lay_out
+from backfeed.plan.layout import Layout, lay_out
 from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, PlanProblem
 from backfeed.plan.repair import repaired
+from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 
 FIRST_LOOK = 4.0

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import (
+from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.rows import (
     ARRIVE,
     ENTRIES_MAX,
     LANES,
@@ -38,7 +39,6 @@ from backfeed.plan.layout import (
     ZONE,
     Fleet,
 )
-from backfeed.plan.problem import Floats, Ints
 
 WIDTH_MIN_KWH = 1e-9
 """A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""

@@ -26,8 +26,8 @@ above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recu
 """
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.layout import LANES
 from backfeed.plan.problem import Floats
+from backfeed.plan.rows import LANES
 from backfeed.plan.unit import (
     CA,
     CB,
