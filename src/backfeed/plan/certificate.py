@@ -88,7 +88,7 @@ def lower_bound(point: InteriorPoint) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included."""
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
-    point.threads.share(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes.price, bound)
+    point.threads.share_levels(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes.price, bound)
     return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
 
 

@@ -64,7 +64,7 @@ class InteriorPoint:
         self.upwards, self.downwards = levels[::-1], levels
         self.nodes_count, self.count = len(layout.forest.parent), layout.problem.axis.count
         power = np.zeros((self.nodes_count, self.count))
-        self.threads.share(start, levels, self.fleet, self.state, price / 0.95, delta, product, power)
+        self.threads.share_levels(start, levels, self.fleet, self.state, price / 0.95, delta, product, power)
         self.nodes = start_nodes(layout, power, product)
         self.work = new_work(self.nodes_count, self.count)
         self.measured, self.measured_nodes = np.zeros((self.nodes_count, 4)), np.zeros((self.nodes_count, 2))
@@ -94,8 +94,8 @@ class InteriorPoint:
     def _advance(self, iteration: int) -> Progress:
         """Take the step that was found, eliminate for the next one, and return what the iterates have come to."""
         move, work = self.move, self.work
-        self.threads.share(advance_nodes, self.upwards, self.nodes, work.price_step, *move, self.measured_nodes)
-        self.threads.share(ascend, self.upwards, self.fleet, self.state, self.nodes, work, move, self.measured)
+        self.threads.share_levels(advance_nodes, self.upwards, self.nodes, work.price_step, *move, self.measured_nodes)
+        self.threads.share_levels(ascend, self.upwards, self.fleet, self.state, self.nodes, work, move, self.measured)
         return Progress(
             iteration=iteration,
             products=float(self.measured[:, 0].sum() + self.measured_nodes[:, 0].sum()),
@@ -112,7 +112,7 @@ class InteriorPoint:
         left = products + primal * sums[0] + dual * sums[1] + primal * dual * sums[2]
         centring = min(max(max(left / products, 0.0) ** 3, CENTRING_MIN), 1.0)
         aim = Aim(centring * average, 1.0)
-        self.threads.share(ascend_again, self.upwards, self.fleet, self.state, self.nodes, self.work, aim)
+        self.threads.share_levels(ascend_again, self.upwards, self.fleet, self.state, self.nodes, self.work, aim)
         primal, dual, _ = self._descend(aim)
         share = min(max(STEP_SHARE_MIN, 1.0 - average), STEP_SHARE_MAX)
         self.move = Move(aim, min(1.0, share * primal), min(1.0, share * dual))
@@ -120,8 +120,8 @@ class InteriorPoint:
     def _descend(self, aim: Aim) -> tuple[float, float, Floats]:
         """Hand prices down and find all steps; return their greatest primal and dual lengths and `step_unit`'s sums."""
         vehicles, own = self.found, self.found_nodes
-        self.threads.share(descend, self.downwards, self.fleet, self.state, self.nodes, self.work, aim, vehicles)
-        self.threads.share(settle, self.upwards, self.nodes, self.work, aim, own)
+        self.threads.share_levels(descend, self.downwards, self.fleet, self.state, self.nodes, self.work, aim, vehicles)
+        self.threads.share_levels(settle, self.upwards, self.nodes, self.work, aim, own)
         most = np.maximum(vehicles.max(axis=0, initial=0.0), own.max(axis=0, initial=0.0))
         sums: Floats = vehicles[:, 2:].sum(axis=0) + own[:, 2:].sum(axis=0)
         return 1.0 / max(float(most[0]), 1e-12), 1.0 / max(float(most[1]), 1e-12), sums

@@ -167,7 +167,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
     fleet, nodes, pieces = point.layout.fleet, point.nodes, point.layout.pieces
     wanted = np.zeros(point.layout.entries)
     power = np.zeros_like(pieces.fixed_kw)
-    point.threads.share(follow_nodes, point.downwards, fleet, point.state, wanted, power)
+    point.threads.share_levels(follow_nodes, point.downwards, fleet, point.state, wanted, power)
     curtailed = np.zeros_like(power)
     with_pv = nodes.curtail >= 0
     box = nodes.boxes[nodes.curtail[with_pv]]
@@ -176,7 +176,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
     if len(again):
-        point.threads.share(cap_nodes, (again,), fleet, point.state, wanted, low, high, power)
+        point.threads.share(cap_nodes, again, fleet, point.state, wanted, low, high, power)
     return wanted, curtailed, power
 
 

@@ -31,13 +31,20 @@ class Threads:
         self._count = count
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    def share(self, function: Callable[..., None], levels: Sequence[Ints], *arguments: Any) -> None:  # noqa: ANN401
-        """Call `function(some nodes, *arguments)` until all nodes have been given, level after level."""
+    def share(self, function: Callable[..., None], nodes: Ints, *arguments: Any) -> None:  # noqa: ANN401
+        """Call `function(some of the nodes, *arguments)` until all nodes have been given."""
+        if self._pool is None or len(nodes) < 2 * NODES_MIN:
+            function(nodes, *arguments)
+            return
+        portion = max(NODES_MIN, -(-len(nodes) // (self._count * PORTIONS_PER_THREAD)))
+        portions = [nodes[i : i + portion] for i in range(0, len(nodes), portion)]
+        for done in [self._pool.submit(function, some, *arguments) for some in portions]:
+            done.result()
+
+    def share_levels(self, function: Callable[..., None], levels: Sequence[Ints], *arguments: Any) -> None:  # noqa: ANN401
+        """Do so level after level; where nothing is handed over, in a single call."""
         if self._pool is None or max(map(len, levels), default=0) < 2 * NODES_MIN:
             function(np.concatenate(levels) if levels else np.zeros(0, np.int64), *arguments)
             return
         for nodes in levels:
-            portion = max(NODES_MIN, -(-len(nodes) // (self._count * PORTIONS_PER_THREAD)))
-            portions = [nodes[i : i + portion] for i in range(0, len(nodes), portion)]
-            for done in [self._pool.submit(function, some, *arguments) for some in portions]:
-                done.result()
+            self.share(function, nodes, *arguments)
