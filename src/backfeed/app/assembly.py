@@ -17,6 +17,7 @@ from backfeed.app.outlook import ForecastOutlook
 from backfeed.app.plan_wear import PlanWear
 from backfeed.app.planning import Planning
 from backfeed.app.platform import Platform
+from backfeed.app.prompting import Prompting, PromptTerms
 from backfeed.app.scene import Scene
 from backfeed.app.settling import Settling
 from backfeed.app.steering import Steering
@@ -24,6 +25,7 @@ from backfeed.app.workers import Workers
 from backfeed.core.clock import Clock
 from backfeed.core.ids import CountingIds
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S, local_midnight_ms
+from backfeed.core.money import MICRO
 from backfeed.fleet.event import StationDisconnected, TransactionChanged
 from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
@@ -171,8 +173,22 @@ async def assemble(
         lambda: {name: station.connected for name, station in knowledge.state.stations.items()},
         control_interval_ms,
     )
+    prompting = None
+    if pilot.prompts is not None and policy is not Policy.UNMANAGED:
+        prompt_terms = PromptTerms(round(pilot.prompts.bonus * MICRO), pilot.prompts.per_driver_week)
+        prompting = Prompting(prompt_terms, enrolment, knowledge.outlook, planning, log)
     platform = Platform(
-        policy, enrolment, knowledge, planning, dispatching, steering, demand, log, clock, control_interval_ms
+        policy,
+        enrolment,
+        knowledge,
+        planning,
+        dispatching,
+        steering,
+        demand,
+        log,
+        clock,
+        control_interval_ms,
+        prompting,
     )
     log.subscribe(platform.on_committed)
     settling = Settling(
@@ -184,6 +200,7 @@ async def assemble(
         folder / DAYS_FOLDER,
         scene.contracts,
         keeps_whole=pilot.offers.guarantee and policy is not Policy.UNMANAGED,
+        bonuses=prompting.bonuses if prompting is not None else (),
     )
     for event in log.read():
         platform.on_committed(event)

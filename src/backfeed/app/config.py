@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from backfeed.app.config_prompts import PromptsTable, prompt_problems
 from backfeed.core.instant import local_midnight_ms, to_ms
 from backfeed.core.problem import InputError, Problem
 
@@ -159,6 +160,7 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
     offers: OffersTable
     contracts: tuple[ContractTable, ...]
     plan: PlanTable
+    prompts: PromptsTable | None
     config_hash: str
 
     @property
@@ -192,6 +194,7 @@ _SINGLE = {
     "plan": PlanTable,
 }
 _REPEATED = {"sites": SiteTable, "events": EventTable, "contracts": ContractTable}
+_KNOWN = (*_SINGLE, "prompts", *_REPEATED)
 _REQUIRED = ("pilot", "sessions", "tariff")
 
 _T = TypeVar("_T", bound=_Table)
@@ -216,15 +219,18 @@ def load_pilot(path: Path, seed: int | None = None) -> Pilot:
     problems: list[Problem] = []
     tables: dict[str, Any] = {}
     problems.extend(
-        Problem(str(path), f"unknown table or key '{name}'; expected one of {', '.join((*_SINGLE, *_REPEATED))}")
+        Problem(str(path), f"unknown table or key '{name}'; expected one of {', '.join(_KNOWN)}")
         for name in document
-        if name not in _SINGLE and name not in _REPEATED
+        if name not in _KNOWN
     )
     for name, kind in _SINGLE.items():
         if name in _REQUIRED and name not in document:
             problems.append(Problem(f"{path} [{name}]", "this table is required and missing"))
             continue
         tables[name] = _convert(path, f"[{name}]", document.get(name, {}), kind, problems)
+    tables["prompts"] = None
+    if "prompts" in document:
+        tables["prompts"] = _convert(path, "[prompts]", document["prompts"], PromptsTable, problems)
     for name, kind in _REPEATED.items():
         entries = document.get(name, [])
         if not isinstance(entries, list):
@@ -336,6 +342,7 @@ def _check(pilot: Pilot) -> list[Problem]:
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
     found.extend(_check_grants(pilot))
+    found.extend(prompt_problems(pilot.path, pilot.prompts))
     return found
 
 

@@ -23,6 +23,7 @@ from backfeed.app.judge import (
     judge_world,
 )
 from backfeed.app.judge_series import discharge_rated_kw, mean_power_kw, target_stays
+from backfeed.app.prompting import PromptCounts
 from backfeed.app.report_books import paid_by_owner, read_transfers
 from backfeed.app.scene import Scene, prices_on, tariff_of
 from backfeed.app.world import WorldRun
@@ -32,6 +33,7 @@ from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
 from backfeed.report.summary import (
     LedgerUnit,
+    PromptResult,
     RunFacts,
     SubsidyFacts,
     Summary,
@@ -270,6 +272,7 @@ def _summary(
         ledger=_ledger(_shown(runs).folder / LEDGER_FILE),
         run=_facts(scene, _shown(runs)),
         tariff=_tariff(scene),
+        prompts=_prompts(v2g.prompts) if v2g is not None else None,
     )
 
 
@@ -313,6 +316,13 @@ def _ledger(ledger: Path) -> dict[str, LedgerUnit | bool]:
         for unit, s in verification.units.items()
     }
     return ledger_table(units, verified=verification.verified)
+
+
+def _prompts(counts: PromptCounts | None) -> PromptResult | None:
+    """Return what came of asking drivers, None where nobody was to be asked."""
+    if counts is None:
+        return None
+    return PromptResult(counts.sent, counts.answered, counts.kept, counts.bonus_micro / MICRO)
 
 
 def _shown(runs: Mapping[Policy, WorldRun]) -> WorldRun:

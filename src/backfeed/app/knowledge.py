@@ -17,7 +17,14 @@ from backfeed.app.stays import StayBook
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise
-from backfeed.fleet.event import AnyEvent, NeedsNotified, StationConnected, StationDisconnected, TransactionChanged
+from backfeed.fleet.event import (
+    AnyEvent,
+    DepartureAnswered,
+    NeedsNotified,
+    StationConnected,
+    StationDisconnected,
+    TransactionChanged,
+)
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
@@ -44,6 +51,10 @@ class Outlook(Protocol):
 
     def left_by_ms(self, plug: Plug, location: str, now_ms: int) -> Ints:
         """Return by when a car that is still here will have left, with the chances of the rolling plan's levels."""
+        ...
+
+    def left_by_if_stated_ms(self, plug: Plug, location: str, now_ms: int, stated_ms: int) -> Ints:
+        """Return the same if its driver stated a departure now."""
         ...
 
     def learn(self, session: PastSession) -> None:
@@ -128,7 +139,7 @@ class Knowledge:
         match event:
             case TransactionChanged():
                 return self._learn_transaction(event)
-            case StationConnected() | StationDisconnected() | NeedsNotified():
+            case StationConnected() | StationDisconnected() | NeedsNotified() | DepartureAnswered():
                 self.state.apply(event)
                 return True
             case _:

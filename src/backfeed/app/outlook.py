@@ -60,18 +60,25 @@ class ForecastOutlook:
             self._answers[key] = answer
         return answer.left_by_ms
 
+    def left_by_if_stated_ms(self, plug: Plug, location: str, now_ms: int, stated_ms: int) -> Ints:
+        """Return the same if its driver stated a departure now."""
+        return self._left_by_ms(plug, location, now_ms, stated_ms)
+
     def learn(self, session: PastSession) -> None:
         """Add a session that is over to the history."""
         self._catch_up(session.known_at_ms)
         self._teach(session)
 
     def _ask(self, plug: Plug, location: str, now_ms: int) -> _Answer:
-        self._catch_up(now_ms)
         stated_ms = plug.departure_stated_ms
+        return _Answer(now_ms + REFRESH_MS, stated_ms, self._left_by_ms(plug, location, now_ms, stated_ms))
+
+    def _left_by_ms(self, plug: Plug, location: str, now_ms: int, stated_ms: int) -> Ints:
+        self._catch_up(now_ms)
         distribution = self._forecaster.distribution(
             plug.token, location, min(plug.since_ms, now_ms), now_ms, stated_ms if stated_ms >= 0 else None
         )
-        return _Answer(now_ms + REFRESH_MS, stated_ms, distribution.quantiles_ms(np.array(LEVELS)))
+        return distribution.quantiles_ms(np.array(LEVELS))
 
     def _catch_up(self, now_ms: int) -> None:
         while self._waiting and self._waiting[0].known_at_ms <= now_ms:

@@ -189,6 +189,10 @@ class Planning:
             return solve_by_rule(problem)
         return schedule if schedule.method == "rule" or is_sound(problem, schedule) else solve_by_rule(problem)
 
+    async def cost_alone(self, now_ms: int, car: Car) -> float:
+        """Return what the best plan of a car is expected to cost if it had its site to itself [currency]."""
+        return (await self._solved(self._problem(now_ms, [car], ()))).objective
+
     def _problem(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> PlanProblem:
         fleet = self._fleet(cars)
         axis = rolling_axis(now_ms, fleet.left_by_ms, now_ms + self.horizon_ms, self.step_ms)

@@ -14,10 +14,12 @@ from backfeed.app.dispatching import Dispatching, Policy
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car, Knowledge
 from backfeed.app.planning import SITE_MARGIN, Planning
+from backfeed.app.prompting import Prompting
 from backfeed.app.steering import Journal, Steering
 from backfeed.core.clock import Clock
 from backfeed.fleet.event import (
     AnyEvent,
+    DepartureAnswered,
     EvseStatusChanged,
     NeedsNotified,
     StationBooted,
@@ -52,6 +54,8 @@ class Platform:
         Ports.
     control_interval_ms
         The longest time between ticks.
+    prompting
+        Asks silent drivers; None asks nobody.
     """
 
     policy: Policy
@@ -64,6 +68,7 @@ class Platform:
     journal: Journal
     clock: Clock
     control_interval_ms: int
+    prompting: Prompting | None = None
     ticks: int = 0
     _changed_sites: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +80,8 @@ class Platform:
         """Learn an event that is safely on disk; called in log order."""
         if self.knowledge.learn(event):
             self._note_change(event)
+        if self.prompting is not None:
+            self.prompting.learn(event)
         if isinstance(event, TransactionChanged) and event.phase == "ended":
             self.steering.forget(event.station, event.evse)
             self.planning.forget(event.station, event.evse)
@@ -86,7 +93,9 @@ class Platform:
             self._defaults_kept = False
 
     def _note_change(self, event: AnyEvent) -> None:
-        if isinstance(event, TransactionChanged | NeedsNotified | StationConnected | StationDisconnected):
+        if isinstance(
+            event, TransactionChanged | NeedsNotified | DepartureAnswered | StationConnected | StationDisconnected
+        ):
             site = self.enrolment.site_of(event.station)
             if site is not None:
                 self._changed_sites.add(site.site_id)
@@ -126,6 +135,8 @@ class Platform:
             cars = self._still_here(cars)
         wishes = self.dispatching.wishes(self.clock.now_ms(), cars, self.demand.commitments)
         await self.steering.follow(wishes)
+        if self.prompting is not None:
+            await self.prompting.ask(self.clock.now_ms(), self._still_here(cars))
 
     def invite(self, invitation: Invitation) -> None:
         """Answer an invitation and plan for it at once; a fleet that nobody steers answers none."""

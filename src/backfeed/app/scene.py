@@ -177,7 +177,7 @@ def visits_of(table: SessionTable) -> Visits:
 
 def world_config(pilot: Pilot) -> WorldConfig:
     """Return what the pilot file says about the world."""
-    chargers, drivers, owners = pilot.chargers, pilot.drivers, pilot.owner_defaults
+    chargers, drivers, owners, asked = pilot.chargers, pilot.drivers, pilot.owner_defaults, pilot.prompts
     return WorldConfig(
         start_ms=pilot.start_ms,
         end_ms=pilot.end_ms,
@@ -189,6 +189,9 @@ def world_config(pilot: Pilot) -> WorldConfig:
         statement_sd_min=drivers.statement_sd_min,
         statement_wrong_share=drivers.statement_wrong_share,
         statement_seed=drivers.statement_seed,
+        answer_curve=asked.answer_curve if asked is not None else (),
+        answer_spread=asked.answer_spread if asked is not None else 0.0,
+        answer_delay_s=60 * asked.answer_delay_min if asked is not None else 0.0,
         soc_reported_share=drivers.soc_reported_share,
         reserve_soc=owners.reserve_soc,
         target_soc=owners.target_soc,

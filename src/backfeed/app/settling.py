@@ -31,6 +31,7 @@ from backfeed.market.price import PriceSeries
 from backfeed.meter.gaming import Finding
 from backfeed.meter.interval import IntervalTable, MeterKey
 from backfeed.settle.account import ENERGY_UNIT, POINTS_UNIT, Instrument, Role, account_id, holder_of, instrument_unit
+from backfeed.settle.bonus import Bonus, bonus_transfers
 from backfeed.settle.contract import Contracts
 from backfeed.settle.guarantee import guarantee_transfers, owner_periods
 from backfeed.settle.month import month_of
@@ -98,6 +99,8 @@ class Settling:
         Who has agreed to what.
     keeps_whole
         Whether owners are made up what they lost against charging at once.
+    bonuses
+        What drivers who were asked have kept, as it becomes known; paid with the day on which it did.
     findings
         What was found on every settled day that points to gaming.
     """
@@ -110,6 +113,7 @@ class Settling:
     days_folder: Path
     contracts: Contracts = field(default_factory=Contracts)
     keeps_whole: bool = True
+    bonuses: Sequence[Bonus] = ()
     findings: dict[date, tuple[Finding, ...]] = field(default_factory=dict)
     _settled: dict[date, IntervalTable] = field(default_factory=dict)
     _awarded: set[str] = field(default_factory=set)
@@ -127,12 +131,22 @@ class Settling:
         whole = self.knowledge.meter.table(self.knowledge.meter_keys)
         changed = [each for each in sorted({*self._settled, day}) if self._settle(each, whole, today=day)]
         self._post_once(redeem_credit(self.book.transfers(), day, self._end_ms(day), self.prices.currency))
+        self._pay_bonuses(day)
         self._expire(day)
         for first, last in sorted(self._kept_whole.items()):
             if any(first <= each <= last for each in changed):
                 self._keep_whole(first, last, whole, today=day)
         if (day + _DAY).month != day.month:
             self.close_period(day)
+
+    def _pay_bonuses(self, day: date) -> None:
+        from_ms, until_ms = local_midnight_ms(day, self.knowledge.enrolment.zone), self._end_ms(day)
+        due = [
+            replace(bonus, owner=self.contracts.holders.get(bonus.owner, bonus.owner))
+            for bonus in self.bonuses
+            if from_ms <= bonus.known_at_ms < until_ms
+        ]
+        self._post_once(bonus_transfers(due, day.isoformat(), until_ms, self.prices.currency, self.parties.aggregator))
 
     def close_period(self, last: date) -> None:
         """Make up what owners lost against charging at once in the month that ends with a day, or in its part."""

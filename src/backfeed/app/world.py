@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from backfeed.app.asked import App
 from backfeed.app.assembly import LEDGER_FILE, Parts, assemble
 from backfeed.app.battery_fleet import charge_records
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.loop import run_virtual
 from backfeed.app.project import write_project
+from backfeed.app.prompting import PromptCounts
 from backfeed.app.scene import Scene, load_scene
 from backfeed.app.workers import InlineWorkers
 from backfeed.battery.health import CarRecords
@@ -30,6 +32,7 @@ from backfeed.gateway.socket import serve
 from backfeed.meter.gaming import Finding
 from backfeed.meter.interval import Quarantined
 from backfeed.sim.city import City
+from backfeed.sim.driver import Drivers
 from backfeed.sim.socket_link import connect_websocket
 from backfeed.sim.truth import Truth
 from backfeed.store.ledger_seal import seal_ledger
@@ -84,6 +87,7 @@ class WorldRun:
     plan_gap_max: float
     fallbacks: int
     orders_failed: int
+    prompts: PromptCounts | None
     cpu_s: float
     wall_s: float
     peak_mb: float
@@ -124,6 +128,7 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
         plan_gap_max=parts.planning.gap_max,
         fallbacks=parts.planning.fallbacks,
         orders_failed=parts.steering.rejected,
+        prompts=parts.platform.prompting.counts() if parts.platform.prompting is not None else None,
         cpu_s=time.process_time() - cpu,
         wall_s=time.perf_counter() - wall,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -140,6 +145,8 @@ async def _play(
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
             connect = await _joined(group, stack, spec.link, parts.gateway, traffic)
             city = City(scene.sessions, scene.world, clock, connect, streams=Streams(scene.pilot.pilot.seed))
+            app = App(parts.log, clock, Drivers(scene.sessions, scene.world), group)
+            parts.log.subscribe(app.on_committed)
             background = [
                 group.create_task(parts.platform.run()),
                 group.create_task(parts.invite(scene.invitations if spec.invited else ())),
@@ -149,6 +156,7 @@ async def _play(
             await city.run()
             # What the last frames committed is written within a moment of virtual time.
             await clock.sleep_until(clock.now_ms() + MS_PER_S)
+            app.close()
             for task in background:
                 task.cancel()
             await parts.gateway.close()

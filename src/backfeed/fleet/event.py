@@ -174,6 +174,23 @@ class AwardAccepted(Event, frozen=True, tag="award"):
     baseline_kw: tuple[float, ...]
 
 
+class DriverPrompted(StationEvent, frozen=True, tag="driver_prompted"):
+    """The platform has asked a silent driver, in an app, when the car leaves; a kept answer is paid `bonus_micro`."""
+
+    evse: int
+    transaction: str
+    token: str
+    bonus_micro: int
+
+
+class DepartureAnswered(StationEvent, frozen=True, tag="departure_answered"):
+    """A driver who was asked has said in the app when the car leaves."""
+
+    evse: int
+    transaction: str
+    departure_ms: int
+
+
 class Refused(Event, frozen=True, tag="refused"):
     """Something was asked that could not be done, with the reason that a person can read."""
 
@@ -196,5 +213,7 @@ AnyEvent = (
     | PlanMade
     | InvitationReceived
     | AwardAccepted
+    | DriverPrompted
+    | DepartureAnswered
     | Refused
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from backfeed.fleet.event import (
     AnyEvent,
+    DepartureAnswered,
     EvseStatusChanged,
     NeedsNotified,
     Reading,
@@ -114,12 +115,20 @@ class FleetState:
                 self._fold_transaction(event)
             case NeedsNotified():
                 self._fold_needs(event)
+            case DepartureAnswered():
+                self._fold_answer(event)
             case StationConnected() | StationDisconnected() | StationBooted():
                 self._fold_station(event)
             case EvseStatusChanged():
                 self.stations.setdefault(event.station, StationState(event.station)).evses.add(event.evse)
             case _:
                 pass
+
+    def _fold_answer(self, event: DepartureAnswered) -> None:
+        """Take a driver's answer as a statement; one that comes after the car has left changes nothing."""
+        plug = self.plugs.get((event.station, event.evse))
+        if plug is not None and plug.transaction == event.transaction:
+            plug.departure_stated_ms = event.departure_ms
 
     def _fold_station(self, event: StationConnected | StationDisconnected | StationBooted) -> None:
         station = self.stations.setdefault(event.station, StationState(event.station))

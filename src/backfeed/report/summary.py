@@ -219,6 +219,18 @@ class LedgerUnit(_Part, frozen=True):
     balance: int
 
 
+class PromptResult(_Part, frozen=True):
+    """Silent drivers who were asked in the V2G world, who answered and kept it, and what that cost the platform.
+
+    The bonus goes from the platform to owners: it is no part of a world's `net_value`, which counts all parties.
+    """
+
+    sent: int
+    answered: int
+    kept: int
+    bonus_cost: float
+
+
 class RunFacts(_Part, frozen=True):
     """What made the run, so that it can be repeated, and what it took."""
 
@@ -247,6 +259,7 @@ class Summary(_Part, frozen=True):
     ledger: dict[str, LedgerUnit | bool]
     run: RunFacts
     tariff: TariffFacts | None = None
+    prompts: PromptResult | None = None
 
 
 def ledger_table(units: Mapping[str, LedgerUnit], *, verified: bool) -> dict[str, LedgerUnit | bool]:

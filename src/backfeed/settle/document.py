@@ -57,6 +57,7 @@ CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.AGGREGATOR_SHARE: "聚合商分成",
         Code.TOP_UP: "聚合商补足",
         Code.GUARANTEE: "收益保障",
+        Code.PROMPT_BONUS: "离开时间应答奖励",
         Code.REDEMPTION: "权益兑换",
         Code.EXPIRY: "权益到期",
         Code.ROUNDING: "尾差",

@@ -17,7 +17,7 @@ from backfeed.settle.account import Instrument, Role, account_id, holder_of, ins
 from backfeed.settle.transfer import Code, Phase, Transfer, net_effect, original_id
 
 _BILLS = frozenset({Code.CHARGING_BILL, Code.SHARED_ENERGY})
-_NO_PAYOUT = frozenset({Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY, Code.BANK_PAYMENT})
+_NO_PAYOUT = frozenset({Code.GUARANTEE, Code.PROMPT_BONUS, Code.REDEMPTION, Code.EXPIRY, Code.BANK_PAYMENT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Code(StrEnum):
     AGGREGATOR_SHARE = "aggregator_share"
     TOP_UP = "top_up"
     GUARANTEE = "guarantee"
+    PROMPT_BONUS = "prompt_bonus"
     REDEMPTION = "redemption"
     EXPIRY = "expiry"
     ROUNDING = "rounding"
@@ -254,7 +255,7 @@ def transfer_day(transfer: Transfer) -> str:
 
 
 SETTLED_BESIDE: frozenset[str] = frozenset(
-    {Code.GUARANTEE, Code.REDEMPTION, Code.EXPIRY, Code.QUARANTINE, "cleared", "rejected"}
+    {Code.GUARANTEE, Code.PROMPT_BONUS, Code.REDEMPTION, Code.EXPIRY, Code.QUARANTINE, "cleared", "rejected"}
 )
 """What belongs to a day and is not made by settling it, so that settling it again does not take it back."""
 

@@ -89,6 +89,9 @@ class WorldConfig:
         How many drivers say when they leave, how well, how many are hours off; and the dice for it.
     soc_reported_share
         Share of the users whose car tells its state of charge.
+    answer_curve, answer_spread, answer_delay_s
+        Shares of silent drivers who answer when asked, by the bonus they are offered, `(bonus, share)` ascending;
+        how far drivers differ in that, as a standard deviation of log odds; and how long an answer takes.
     reserve_soc, target_soc
         The owners' standing wishes as fractions of the capacity.
     capacity_spread, efficiency_spread, charger_error_max
@@ -114,6 +117,9 @@ class WorldConfig:
     statement_wrong_share: float = 0.02
     soc_reported_share: float = 0.5
     statement_seed: int = 0
+    answer_curve: tuple[tuple[float, float], ...] = ()
+    answer_spread: float = 0.0
+    answer_delay_s: float = 0.0
     reserve_soc: float = 0.25
     target_soc: float = 0.85
     capacity_spread: float = 0.05

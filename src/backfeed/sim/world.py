@@ -88,7 +88,6 @@ def draw_world(visits: Visits, config: WorldConfig, streams: Streams) -> tuple[W
         Sessions by arrival and then id; rejections by row.
     """
     order = sorted(range(len(visits)), key=lambda i: (int(visits.arrival_ms[i]), visits.session_id[i]))
-    statements = Streams(config.statement_seed)
     parks: dict[str, CarPark] = {}
     stays: list[_Stay] = []
     rejections: list[Rejection] = []
@@ -96,7 +95,7 @@ def draw_world(visits: Visits, config: WorldConfig, streams: Streams) -> tuple[W
         problem = _impossible(visits, visit, config)
         stay = None
         if problem is None:
-            stay, problem = _draw_stay(visits, visit, config, streams, statements, parks)
+            stay, problem = _draw_stay(visits, visit, config, streams, parks)
         if stay is not None:
             stays.append(stay)
         elif problem is not None:
@@ -134,7 +133,7 @@ def _impossible(visits: Visits, visit: int, config: WorldConfig) -> tuple[str, s
 
 
 def _draw_stay(
-    visits: Visits, visit: int, config: WorldConfig, streams: Streams, statements: Streams, parks: dict[str, CarPark]
+    visits: Visits, visit: int, config: WorldConfig, streams: Streams, parks: dict[str, CarPark]
 ) -> tuple[_Stay | None, tuple[str, str] | None]:
     session, user = visits.session_id[visit], visits.user_id[visit]
     token = user or f"anon-{session}"
@@ -163,7 +162,7 @@ def _draw_stay(
         energy_arrival_kwh=energy_arrival_kwh,
         energy_required_kwh=energy_required_kwh,
         reports_soc=bool(streams.generator("sim.reports_soc", token).random() < config.soc_reported_share),
-        statement_ms=_draw_statement(visits, visit, config, statements),
+        statement_ms=_draw_statement(visits, visit, config),
         charger_error=float(error),
     )
     return stay, None
@@ -233,24 +232,30 @@ def _with_capacity(car: _DrawnCar, capacity_kwh: float) -> _DrawnCar:
     return replace(car, capacity_kwh=capacity_kwh, model=replace(car.model, capacity_kwh=nominal_kwh))
 
 
-def _draw_statement(visits: Visits, visit: int, config: WorldConfig, statements: Streams) -> int:
+def word_of(session_id: str, departure_ms: int, config: WorldConfig) -> tuple[float, int]:
+    """Return a driver's urge to speak (who is below the statement share does), and what he says when he does.
+
+    What he says is about right or hours off, whether he speaks of his own accord or was asked.
+    """
+    dice = Streams(config.statement_seed).generator("sim.statement", session_id)
+    speaks, wrong, side = dice.random(3)
+    hours_off = dice.uniform(*WRONG_BY_H)
+    error_min = dice.normal(0.0, 1.0) * config.statement_sd_min
+    if wrong < config.statement_wrong_share:
+        offset_ms = hours_off * MS_PER_H * (1 if side < 0.5 else -1)  # noqa: PLR2004 - a fair coin
+    else:
+        offset_ms = error_min * MS_PER_MIN
+    return float(speaks), round((departure_ms + offset_ms) / MS_PER_S) * MS_PER_S
+
+
+def _draw_statement(visits: Visits, visit: int, config: WorldConfig) -> int:
     """Return when the driver says that it leaves, -1 if it says nothing."""
     recorded_ms = float(visits.departure_stated_ms[visit])
     earliest_ms = int(visits.arrival_ms[visit]) + STATEMENT_EARLIEST_MS
     if not math.isnan(recorded_ms):
         return max(int(recorded_ms), earliest_ms)
-    dice = statements.generator("sim.statement", visits.session_id[visit])
-    speaks, wrong, side = dice.random(3)
-    hours_off = dice.uniform(*WRONG_BY_H)
-    error_min = dice.normal(0.0, 1.0) * config.statement_sd_min
-    if speaks >= config.statement_share:
-        return -1
-    if wrong < config.statement_wrong_share:
-        offset_ms = hours_off * MS_PER_H * (1 if side < 0.5 else -1)  # noqa: PLR2004 - a fair coin
-    else:
-        offset_ms = error_min * MS_PER_MIN
-    stated_ms = round((int(visits.departure_ms[visit]) + offset_ms) / MS_PER_S) * MS_PER_S
-    return max(stated_ms, earliest_ms)
+    urge, stated_ms = word_of(visits.session_id[visit], int(visits.departure_ms[visit]), config)
+    return max(stated_ms, earliest_ms) if urge < config.statement_share else -1
 
 
 def _columns(visits: Visits, stays: list[_Stay], config: WorldConfig) -> WorldSessions:
