@@ -1,0 +1,495 @@
+"""Recompute every statement of a run from its meter readings, and compare it with the ledger to the last millionth.
+
+    .venv/bin/python tools/recompute.py PILOT.toml RUN
+
+It shares no code with `backfeed.settle`: amounts are exact fractions, rounded half to even at the end; offers, contracts
+and programmes are read from their files again; the ledger is read as rows. It takes as given what is physics and not
+money: metered quarter-hours (`days/`), the wear of each day (`wear` in the ledger), prices per quarter-hour, nameplates,
+and what the event log says of connectors, awards and their baselines. It exits with 1 and names every line that differs.
+
+A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic.
+"""
+
+import json
+import sys
+import tomllib
+from collections import defaultdict
+from datetime import date, timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import polars as pl
+import pysqlite3
+
+from backfeed.app.scene import load_scene
+from backfeed.core.instant import local_midnight_ms
+
+QUARTER_MS = 900_000
+MICRO = 1_000_000
+GIVEN_CODES = frozenset({"wear"})
+REFUSED_CODES = frozenset({"quarantine", "month_close", "month_reopen", "bank_payment"})
+SPREAD = {"id": "share-of-spread", "owner_share": "0.7", "site_share": "0.1"}
+PROGRAMMES = Path(__file__).parents[1] / "src" / "backfeed" / "market" / "data" / "programmes"
+
+
+def rounded(amount):
+    """Return a fraction rounded to a whole number, half to even."""
+    whole, rest = divmod(amount, 1)
+    return int(whole + (rest > Fraction(1, 2) or (rest == Fraction(1, 2) and whole % 2 == 1)))
+
+
+def fraction(value):
+    """Return a number of a TOML file as it is written."""
+    return Fraction(str(value))
+
+
+def divided(total, weights):
+    """Divide a whole amount by weights; what is left goes to the largest remainders, the earlier first."""
+    shares = [Fraction(total * weight, sum(weights)) for weight in weights]
+    parts = [share.numerator // share.denominator for share in shares]
+    by_rest = sorted(range(len(weights)), key=lambda i: (parts[i] - shares[i], i))
+    for i in by_rest[: total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+class Pilot:
+    """What the pilot file says about money, read from the file itself."""
+
+    def __init__(self, path):
+        self.scene = load_scene(path)
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = text.get("offers", {})
+        self.guarantee = told.get("guarantee", True)
+        self.offers = {"share-of-spread": SPREAD}
+        if "file" in told:
+            file = tomllib.loads((path.parent / told["file"]).read_text(encoding="utf-8"), parse_float=str)
+            self.offers |= {offer["id"]: offer for offer in file["offers"]}
+        self.default = told.get("default", "share-of-spread")
+        self.contracts = text.get("contracts", [])
+        self.holders = {o: c["holder"] for c in self.contracts if c.get("holder") for o in c["owners"]}
+        self.zone = self.scene.enrolment.zone
+        self.prices = self.scene.prices
+        self.currency = self.prices.currency
+        self.caps = {s.name: s.cap_per_year for s in self.prices.subsidies}
+
+    def day_ms(self, day):
+        return local_midnight_ms(day, self.zone)
+
+    def step(self, at_ms):
+        return (at_ms - self.prices.axis.start_ms) // QUARTER_MS
+
+    def offer(self, owner, site, day):
+        """Return the offer of an owner at a site: the last yes of its own, then the site's, then the default."""
+        for name, key in ((owner, "owners"), (site, "sites")):
+            said = []
+            for contract in self.contracts:
+                who = [contract["holder"]] if contract.get("holder") else contract.get(key, [])
+                if name in who and contract["since"] <= day and (key == "owners" or not contract.get("holder")):
+                    said.append(contract)
+            if said:
+                last = max(said, key=lambda contract: contract["since"])["offer"]
+                offer = self.offers.get(last)
+                if offer and offer.get("valid_from", day) <= day <= offer.get("valid_until", day):
+                    return offer
+        return self.offers[self.default]
+
+
+class EventLog:
+    """What the event log says: when connectors were occupied, which transaction was whose, what was promised."""
+
+    def __init__(self, path):
+        self.status, self.spans, self.tokens, self.awards, self.invitations = defaultdict(dict), {}, {}, {}, {}
+        database = pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        for (body,) in database.execute("SELECT body FROM event ORDER BY seq"):
+            event = json.loads(body)
+            if event["kind"] == "evse_status":
+                occupied = event["status"] not in ("Available", "Reserved", "Unavailable")
+                self.status[event["station"], event["evse"]][event["measured_ms"]] = occupied
+            elif event["kind"] == "transaction":
+                key = event["station"], event["transaction"]
+                at = event["measured_ms"]
+                first, last, over = self.spans.get(key, (at, at, False))
+                self.spans[key] = min(first, at), max(last, at), over or event["phase"] == "ended"
+                if event.get("token"):
+                    self.tokens[key] = event["token"]
+            elif event["kind"] == "invitation":
+                self.invitations[event["invitation"]] = event
+            elif event["kind"] == "award":
+                self.awards[event["invitation"]] = event
+        database.close()
+
+    def stay(self, station, evse, transaction):
+        """Return from when until when the car of a transaction was plugged in."""
+        first, last, over = self.spans[station, transaction]
+        last = last if over else 2**62
+        spells, since = [], None
+        for at, occupied in sorted(self.status[station, evse].items()):
+            if occupied and since is None:
+                since = at
+            elif not occupied and since is not None:
+                spells.append((since, at))
+                since = None
+        if since is not None:
+            spells.append((since, 2**62))
+        mine = [(begin, end) for begin, end in spells if begin <= last and end >= first]
+        return mine[0][0], mine[-1][1]
+
+
+class Books:
+    """Lines of statements as they ought to be: account, day, code -> amount."""
+
+    def __init__(self):
+        self.lines = defaultdict(int)
+
+    def move(self, day, code, giver, taker, amount):
+        self.lines[giver, day.isoformat(), code] -= amount
+        self.lines[taker, day.isoformat(), code] += amount
+
+
+class Settled:
+    """Settles the days of a run again, from the first to the last."""
+
+    def __init__(self, pilot, log, folder, worn):
+        self.pilot, self.log, self.folder, self.worn = pilot, log, folder, worn
+        self.books, self.lots, self.subsidised = Books(), defaultdict(list), defaultdict(int)
+        self.rows = {}
+        for file in sorted((folder / "days").glob("*.parquet")):
+            self.rows[date.fromisoformat(file.stem)] = pl.read_parquet(file).to_dicts()
+
+    def cash(self, role, holder):
+        return f"{role}:{holder}:{self.pilot.currency}"
+
+    def run(self):
+        for day, rows in self.rows.items():
+            self.settle(day, rows)
+        months = defaultdict(list)
+        for day in self.rows:
+            months[day.year, day.month].append(day)
+        if self.pilot.guarantee:
+            for days in months.values():
+                self.keep_whole(days)
+        return self.books.lines
+
+    def settle(self, day, rows):
+        energy = self.energy(rows)
+        events = self.events(day)
+        owners = sorted(energy)
+        dr, joined = self.shared_events(owners, rows, events)
+        granted = self.granted(day, owners, energy)
+        totals = defaultdict(int)
+        for row, (owner, site) in enumerate(owners):
+            amounts = {name: rounded(value * 1000) for name, value in energy[owner, site]["worth"].items()}
+            self.pay(day, (owner, site), energy[owner, site], amounts, granted[row], (dr[row], joined[row]), rows)
+            for name, amount in amounts.items():
+                totals[name] += amount
+        self.round_off(day, energy, totals)
+        clearing, own = self.cash("clearing", "backfeed"), self.cash("aggregator", "backfeed")
+        unshared = sum(max(e["revenue"] - e["penalty"], 0) for e in events) - sum(dr)
+        self.books.move(day, "aggregator_share", clearing, own, unshared)
+        self.redeem_and_expire(day, {owner for owner, _ in owners})
+
+    def energy(self, rows):
+        """Return what every owner took, gave and shared at every site, and what that is worth."""
+        prices = self.pilot.prices
+        subsidies = {series.name: series.per_kwh for series in prices.subsidies}
+        meters = defaultdict(list)
+        for row in rows:
+            meters[row["site"], row["start_ms"]].append(row)
+        names = ("bill", "shared_bill", "revenue", "shared_revenue", *(f"+{name}" for name in subsidies))
+        found = {}
+        for row in rows:
+            blank = {"import": 0, "export": 0, "sold": 0, "worth": dict.fromkeys(names, Fraction(0))}
+            found.setdefault((row["owner"], row["site"]), blank)
+        for (site, start_ms), at in meters.items():
+            at.sort(key=lambda r: (r["owner"], r["site"], r["station"], r["evse"], r["transaction"]))
+            taken, given = (sum(r[f"{way}_wh"] for r in at) for way in ("import", "export"))
+            both, step = min(taken, given), self.pilot.step(start_ms)
+            buy, sell = Fraction(prices.buy[step]), Fraction(prices.sell[step])
+            run_in = run_out = 0
+            for r in at:
+                mine = found[r["owner"], site]
+                inside = (run_in + r["import_wh"]) * both // taken - run_in * both // taken if taken else 0
+                outside = (run_out + r["export_wh"]) * both // given - run_out * both // given if given else 0
+                run_in, run_out = run_in + r["import_wh"], run_out + r["export_wh"]
+                sold = r["export_wh"] - outside
+                mine["import"] += r["import_wh"]
+                mine["export"] += r["export_wh"]
+                mine["sold"] += sold
+                worth = mine["worth"]
+                worth["bill"] += (r["import_wh"] - inside) * buy
+                worth["shared_bill"] += inside * buy
+                worth["revenue"] += sold * sell
+                worth["shared_revenue"] += outside * buy
+                for name, per_kwh in subsidies.items():
+                    worth[f"+{name}"] += sold * Fraction(per_kwh[step])
+        return found
+
+    def granted(self, day, owners, energy):
+        """Return what each subsidy pays every row, within what its cap leaves of the year."""
+        paid = [{} for _ in owners]
+        for name, cap in self.pilot.caps.items():
+            amounts = [rounded(energy[key]["worth"][f"+{name}"] * 1000) for key in owners]
+            if cap is not None:
+                left = int(Fraction(cap) * MICRO) - self.subsidised[name, day.year]
+                amounts = divided(left, amounts) if sum(amounts) > left else amounts
+            self.subsidised[name, day.year] += sum(amounts)
+            for row, amount in zip(paid, amounts, strict=True):
+                row[name] = amount
+        return paid
+
+    def events(self, day):
+        """Return the events of a day: what was delivered against the baseline, paid by the curve, and the penalty."""
+        first, last = self.pilot.day_ms(day), self.pilot.day_ms(day + timedelta(days=1))
+        found = []
+        for name, award in self.log.awards.items():
+            asked = self.log.invitations[name]
+            if not first <= asked["start_ms"] < last:
+                continue
+            sign = 1 if asked["direction"] == "peak_shave" else -1
+            steps = range(asked["start_ms"], asked["end_ms"], QUARTER_MS)
+            metered = dict.fromkeys(steps, 0)
+            for rows in self.rows.values():
+                for row in rows:
+                    if row["start_ms"] in metered:
+                        metered[row["start_ms"]] += row["import_wh"] - row["export_wh"]
+            base = [rounded(fraction(kw) * 250) for kw in award["baseline_kw"]]
+            moved = sum(sign * (b - metered[at]) for b, at in zip(base, steps, strict=True))
+            hours = Fraction(asked["end_ms"] - asked["start_ms"], 3_600_000)
+            promised = rounded(Fraction(award["power_kw"]) * hours * 1000)
+            price = next(fraction(i.price_per_kwh) for i in self.pilot.scene.invitations if i.id == name)
+            found.append(
+                {"name": name, "asked": asked, "price": price, "promised": promised, **paid(promised, moved, price)}
+            )
+        return found
+
+    def shared_events(self, owners, rows, events):
+        """Return what every row earns of the events, and in how many it took part."""
+        dr, joined = [0] * len(owners), [0] * len(owners)
+        clearing, payer = self.cash("clearing", "backfeed"), self.cash("grid", "demand-response")
+        for event in events:
+            asked = event["asked"]
+            way = "export_wh" if asked["direction"] == "peak_shave" else "import_wh"
+            weights = [0] * len(owners)
+            for row in rows:
+                if asked["start_ms"] <= row["start_ms"] < asked["end_ms"]:
+                    weights[owners.index((row["owner"], row["site"]))] += row[way]
+            earned = max(event["revenue"] - event["penalty"], 0)
+            if sum(weights):
+                dr = [a + b for a, b in zip(dr, divided(earned, weights), strict=True)]
+                joined = [n + (weight > 0) for n, weight in zip(joined, weights, strict=True)]
+            day = next(
+                d
+                for d in self.rows
+                if self.pilot.day_ms(d) <= asked["start_ms"] < self.pilot.day_ms(d + timedelta(days=1))
+            )
+            self.books.move(day, "dr_revenue", payer, clearing, event["revenue"])
+            from_revenue = min(event["penalty"], event["revenue"])
+            self.books.move(day, "dr_penalty", clearing, payer, from_revenue)
+            own = self.cash("aggregator", "backfeed")
+            self.books.move(day, "dr_penalty", own, payer, event["penalty"] - from_revenue)
+        return dr, joined
+
+    def pay(self, day, where, energy, amounts, granted, dr, rows):
+        """Write down one owner's day at one site."""
+        (owner, site), (earned, joined) = where, dr
+        offer, move, cash = self.pilot.offer(owner, site, day), self.books.move, self.cash
+        clearing, own, purse = cash("clearing", "backfeed"), cash("aggregator", "backfeed"), cash("owner", owner)
+        number = {
+            key: fraction(offer.get(key, 0))
+            for key in ("owner_share", "site_share", "per_kwh", "per_plugged_h", "per_event", "points_per_kwh")
+        }
+        wear = self.worn.get((day.isoformat(), f"{owner}@{site}"), 0)
+        move(day, "wear", f"owner:{owner}:{self.pilot.currency}-wear", f"wear:battery:{self.pilot.currency}-wear", wear)
+        move(day, "energy_charged", "grid:grid:Wh", f"owner:{owner}:Wh", energy["import"])
+        move(day, "energy_discharged", f"owner:{owner}:Wh", "grid:grid:Wh", energy["export"])
+        move(day, "charging_bill", purse, cash("retailer", "retailer"), amounts["bill"])
+        move(day, "shared_energy", purse, clearing, amounts["shared_bill"])
+        move(day, "discharge_revenue", cash("grid", "grid"), clearing, amounts["revenue"])
+        for name, amount in granted.items():
+            move(day, "subsidy", cash("subsidy", name), clearing, amount)
+        first, last = self.pilot.day_ms(day), self.pilot.day_ms(day + timedelta(days=1))
+        cheapest = max(
+            min(Fraction(p) for p in self.pilot.prices.buy[self.pilot.step(first) : self.pilot.step(last)]), 0
+        )
+        cost = rounded(cheapest * energy["export"] * 1000) if offer.get("share_of", "spread") == "spread" else 0
+        fixed = number["per_kwh"] * energy["sold"] * 1000 + number["per_event"] * joined * MICRO
+        if number["per_plugged_h"]:
+            fixed += number["per_plugged_h"] * self.plugged_h(where, rows, first, last) * MICRO
+        floor = max(wear + cost, rounded(fixed))
+        revenue = amounts["revenue"] + amounts["shared_revenue"] + sum(granted.values()) + earned
+        above = max(revenue - floor, 0)
+        share, at_site = rounded(number["owner_share"] * above), rounded(number["site_share"] * above)
+        at_site = min(at_site, above - share)
+        move(day, "top_up", own, clearing, max(floor - revenue, 0))
+        move(day, "site_share", clearing, cash("site", site), at_site)
+        move(day, "aggregator_share", clearing, own, above - share - at_site)
+        self.pay_out(day, owner, offer, floor + share, min(wear, floor + share))
+        points = rounded(number["points_per_kwh"] * energy["sold"] * 1000)
+        if points:
+            self.issue(day, owner, offer, "points", points)
+
+    def plugged_h(self, where, rows, first, last):
+        keys = sorted({(r["station"], r["evse"], r["transaction"]) for r in rows if (r["owner"], r["site"]) == where})
+        spans = [self.log.stay(*key) for key in keys]
+        return Fraction(sum(max(min(end, last) - max(begin, first), 0) for begin, end in spans), 3_600_000)
+
+    def pay_out(self, day, owner, offer, amount, wear):
+        """Pay an owner: the wear in cash, the rest as the offer says."""
+        cash, clearing = self.cash("owner", owner), self.cash("clearing", "backfeed")
+        paid_in = (
+            {
+                name: fraction(offer["paid_in"][name])
+                for name in ("cash", "coupon", "credit", "points")
+                if name in offer.get("paid_in", {"cash": 1})
+            }
+            if "paid_in" in offer
+            else {"cash": Fraction(1)}
+        )
+        if paid_in == {"cash": 1}:
+            self.books.move(day, "payout", clearing, cash, amount)
+            return
+        parts = divided(amount - wear, [int(share * MICRO) for share in paid_in.values()])
+        in_cash = wear
+        for name, part in zip(paid_in, parts, strict=True):
+            if name == "cash":
+                in_cash += part
+                continue
+            self.books.move(day, "payout_backing", clearing, self.cash("aggregator", "backfeed/reserve"), part)
+            self.issue(day, owner, offer, name, part)
+        self.books.move(day, "payout", clearing, cash, in_cash)
+
+    def issue(self, day, owner, offer, name, amount):
+        unit = "points" if name == "points" else f"{self.pilot.currency}-{name}"
+        self.books.move(day, "payout", f"aggregator:backfeed:{unit}", f"owner:{owner}:{unit}", amount)
+        if amount:
+            self.lots[owner, unit].append([day + timedelta(days=int(offer.get("expires_after_days", 365))), amount])
+
+    def redeem_and_expire(self, day, owners):
+        """Pay bills from charging credit, then let what is good no longer lapse."""
+        currency, reserve = self.pilot.currency, self.cash("aggregator", "backfeed/reserve")
+        for owner in sorted(owners):
+            unit, lines = f"{currency}-credit", self.books.lines
+            bill = -sum(
+                lines[self.cash("owner", owner), day.isoformat(), code] for code in ("charging_bill", "shared_energy")
+            )
+            left = used = max(min(bill, sum(lot[1] for lot in self.lots[owner, unit])), 0)
+            for lot in self.lots[owner, unit]:
+                part = min(lot[1], left)
+                lot[1], left = lot[1] - part, left - part
+            self.books.move(day, "redemption", f"owner:{owner}:{unit}", f"aggregator:backfeed:{unit}", used)
+            self.books.move(day, "redemption", reserve, self.cash("owner", owner), used)
+        for (owner, unit), lots in self.lots.items():
+            for lot in lots:
+                if lot[0] <= day and lot[1]:
+                    self.books.move(day, "expiry", f"owner:{owner}:{unit}", f"aggregator:backfeed:{unit}", lot[1])
+                    if unit != "points":
+                        self.books.move(day, "expiry", reserve, self.cash("aggregator", "backfeed"), lot[1])
+                    lot[1] = 0
+
+    def round_off(self, day, energy, totals):
+        rounding = self.cash("rounding", "backfeed")
+        bill, revenue = (rounded(sum(e["worth"][n] for e in energy.values()) * 1000) for n in ("bill", "revenue"))
+        self.books.move(day, "rounding", rounding, self.cash("retailer", "retailer"), bill - totals["bill"])
+        self.books.move(day, "rounding", self.cash("grid", "grid"), rounding, revenue - totals["revenue"])
+        shared = totals["shared_revenue"] - totals["shared_bill"]
+        self.books.move(day, "rounding", rounding, self.cash("clearing", "backfeed"), shared)
+
+    def keep_whole(self, days):
+        """Make up what owners lost against charging at once over a month."""
+        bills = self.unmanaged(days)
+        texts = {day.isoformat() for day in days}
+        for owner, unmanaged in bills.items():
+            billed = paid_out = wear = 0
+            for (account, day, code), amount in self.books.lines.items():
+                role, _, rest = account.partition(":")
+                holder, _, unit = rest.rpartition(":")
+                if role != "owner" or holder != owner or day not in texts or unit in ("Wh", "points"):
+                    continue
+                if unit.endswith("-wear"):
+                    wear -= amount
+                elif code in ("charging_bill", "shared_energy"):
+                    billed -= amount
+                elif code == "payout":
+                    paid_out += amount
+            lost = billed - paid_out + wear - unmanaged
+            if lost > 0:
+                self.books.move(
+                    days[-1], "guarantee", self.cash("aggregator", "backfeed"), self.cash("owner", owner), lost
+                )
+
+    def unmanaged(self, days):
+        """Return what charging at once from plugging in would have cost every owner."""
+        stays, enrolment = defaultdict(list), self.pilot.scene.enrolment
+        for day in days:
+            for row in self.rows[day]:
+                stays[row["owner"], row["station"], row["evse"], row["transaction"]].append(row)
+        bills = defaultdict(Fraction)
+        for (owner, station, evse, transaction), rows in stays.items():
+            car = enrolment.owner_of(self.log.tokens[station, transaction]).vehicle
+            power = min(fraction(enrolment.charger_power_kw), fraction(car.charge_max_kw))
+            begin, _ = self.log.stay(station, evse, transaction)
+            kept = fraction(car.charge_efficiency) * fraction(car.discharge_efficiency)
+            left = sum(r["import_wh"] for r in rows) - rounded(sum(r["export_wh"] for r in rows) / kept)
+            rows.sort(key=lambda r: r["start_ms"])
+            for row in rows:
+                price = Fraction(self.pilot.prices.buy[self.pilot.step(row["start_ms"])])
+                room = int(power * min(QUARTER_MS, row["start_ms"] + QUARTER_MS - begin) / 3600)
+                flows = left if row is rows[-1] else max(min(left, room), 0)
+                bills[owner] += price * flows * 1000
+                left -= flows
+        return {owner: rounded(bill) for owner, bill in bills.items()}
+
+
+def paid(promised, moved, price):
+    """Return what a delivery earns by the pilot programme's curve, and its penalty, in millionths."""
+    rules = tomllib.loads((PROGRAMMES / "pilot.toml").read_text(encoding="utf-8"), parse_float=str)
+    points = [(fraction(p["ratio"]) * promised, fraction(p["paid"]) * promised) for p in rules["payment_curve"]]
+    energy = Fraction(0) if max(moved, 0) < points[0][0] else points[-1][1]
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if x0 <= max(moved, 0) < x1:
+            energy = y0 + (max(moved, 0) - x0) * (y1 - y0) / (x1 - x0)
+    below, factor = (fraction(rules["penalty"][key]) for key in ("below_ratio", "factor"))
+    short = max(below * promised - max(moved, 0), 0) * factor
+    return {"revenue": rounded(energy * price * 1000), "penalty": rounded(short * price * 1000)}
+
+
+def read_ledger(path):
+    """Return the ledger's lines and the wear of every owner at every site and day, from its rows."""
+    database = pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    lines, worn = defaultdict(int), {}
+    asked = "SELECT id, debit, credit, amount, code, phase FROM transfers ORDER BY seq"
+    for identity, debit, credit, amount, code, phase in database.execute(asked):
+        if code in REFUSED_CODES or "|" in identity:
+            sys.exit(f"{identity}: a decision, not arithmetic; recompute a run without it")
+        if phase in ("single", "post"):
+            day = identity[: len("2026-07-06")]
+            lines[debit, day, code] -= amount
+            lines[credit, day, code] += amount
+            if code == "wear":
+                worn[day, identity.split("/", 2)[2]] = amount
+    database.close()
+    return lines, worn
+
+
+def compare(pilot_file, folder):
+    """Return how many statements and lines agree, and the lines that differ as (account, day, code, booked, right)."""
+    booked, worn = read_ledger(folder / "ledger.sqlite")
+    right = Settled(Pilot(pilot_file), EventLog(folder / "events.sqlite"), folder, worn).run()
+    keys = {key for lines in (booked, right) for key, amount in lines.items() if amount}
+    wrong = sorted((*key, booked[key], right[key]) for key in keys if booked[key] != right[key])
+    holders = {account.rpartition(":")[0] for account, _, _ in keys}
+    return len(holders), len(keys), wrong
+
+
+def main():
+    """Recompute a run and say what differs."""
+    statements, lines, wrong = compare(Path(sys.argv[1]), Path(sys.argv[2]))
+    for account, day, code, booked, right in wrong:
+        print(f"{account} {day} {code}: booked {booked}, recomputed {right}")
+    print(f"{statements} statements, {lines} lines, {len(wrong)} differ")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
