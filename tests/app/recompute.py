@@ -1,11 +1,11 @@
 """Recompute every statement of a run from its meter readings, and compare it with the ledger to the last millionth.
 
-    .venv/bin/python tools/recompute.py PILOT.toml RUN
+    .venv/bin/python tests/app/recompute.py PILOT.toml RUN
 
-It shares no code with `backfeed.settle`: amounts are exact fractions, rounded half to even at the end; offers, contracts
-and programmes are read from their files again; the ledger is read as rows. It takes as given what is physics and not
-money: metered quarter-hours (`days/`), the wear of each day (`wear` in the ledger), prices per quarter-hour, nameplates,
-and what the event log says of connectors, awards and their baselines. It exits with 1 and names every line that differs.
+It shares no code with `backfeed.settle`: amounts are exact fractions, rounded half to even at the end; offers,
+contracts and programmes are read from their files again; the ledger is read as rows. It takes as given what is physics
+and not money: metered quarter-hours (`days/`), the wear of each day (`wear` in the ledger), prices, nameplates, and
+what the event log says of connectors, awards and their baselines. It exits with 1 and names every line that differs.
 
 A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic.
 """
@@ -16,6 +16,7 @@ import tomllib
 from collections import defaultdict
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -26,10 +27,10 @@ from backfeed.core.instant import local_midnight_ms
 
 QUARTER_MS = 900_000
 MICRO = 1_000_000
-GIVEN_CODES = frozenset({"wear"})
+NUMBERS = ("owner_share", "site_share", "per_kwh", "per_plugged_h", "per_event", "points_per_kwh")
 REFUSED_CODES = frozenset({"quarantine", "month_close", "month_reopen", "bank_payment"})
 SPREAD = {"id": "share-of-spread", "owner_share": "0.7", "site_share": "0.1"}
-PROGRAMMES = Path(__file__).parents[1] / "src" / "backfeed" / "market" / "data" / "programmes"
+PROGRAMMES = Path(__file__).parents[2] / "src" / "backfeed" / "market" / "data" / "programmes"
 
 
 def rounded(amount):
@@ -295,10 +296,7 @@ class Settled:
         (owner, site), (earned, joined) = where, dr
         offer, move, cash = self.pilot.offer(owner, site, day), self.books.move, self.cash
         clearing, own, purse = cash("clearing", "backfeed"), cash("aggregator", "backfeed"), cash("owner", owner)
-        number = {
-            key: fraction(offer.get(key, 0))
-            for key in ("owner_share", "site_share", "per_kwh", "per_plugged_h", "per_event", "points_per_kwh")
-        }
+        number = {key: fraction(offer.get(key, 0)) for key in NUMBERS}
         wear = self.worn.get((day.isoformat(), f"{owner}@{site}"), 0)
         move(day, "wear", f"owner:{owner}:{self.pilot.currency}-wear", f"wear:battery:{self.pilot.currency}-wear", wear)
         move(day, "energy_charged", "grid:grid:Wh", f"owner:{owner}:Wh", energy["import"])
@@ -337,15 +335,8 @@ class Settled:
     def pay_out(self, day, owner, offer, amount, wear):
         """Pay an owner: the wear in cash, the rest as the offer says."""
         cash, clearing = self.cash("owner", owner), self.cash("clearing", "backfeed")
-        paid_in = (
-            {
-                name: fraction(offer["paid_in"][name])
-                for name in ("cash", "coupon", "credit", "points")
-                if name in offer.get("paid_in", {"cash": 1})
-            }
-            if "paid_in" in offer
-            else {"cash": Fraction(1)}
-        )
+        said = offer.get("paid_in", {"cash": 1})
+        paid_in = {name: fraction(said[name]) for name in ("cash", "coupon", "credit", "points") if name in said}
         if paid_in == {"cash": 1}:
             self.books.move(day, "payout", clearing, cash, amount)
             return
@@ -446,7 +437,7 @@ def paid(promised, moved, price):
     rules = tomllib.loads((PROGRAMMES / "pilot.toml").read_text(encoding="utf-8"), parse_float=str)
     points = [(fraction(p["ratio"]) * promised, fraction(p["paid"]) * promised) for p in rules["payment_curve"]]
     energy = Fraction(0) if max(moved, 0) < points[0][0] else points[-1][1]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= max(moved, 0) < x1:
             energy = y0 + (max(moved, 0) - x0) * (y1 - y0) / (x1 - x0)
     below, factor = (fraction(rules["penalty"][key]) for key in ("below_ratio", "factor"))
@@ -486,8 +477,8 @@ def main():
     """Recompute a run and say what differs."""
     statements, lines, wrong = compare(Path(sys.argv[1]), Path(sys.argv[2]))
     for account, day, code, booked, right in wrong:
-        print(f"{account} {day} {code}: booked {booked}, recomputed {right}")
-    print(f"{statements} statements, {lines} lines, {len(wrong)} differ")
+        sys.stdout.write(f"{account} {day} {code}: booked {booked}, recomputed {right}\n")
+    sys.stdout.write(f"{statements} statements, {lines} lines, {len(wrong)} differ\n")
     sys.exit(1 if wrong else 0)
 
 

@@ -4,9 +4,9 @@ import shutil
 
 import pysqlite3
 import pytest
+from tests.app.recompute import compare
 
 from backfeed.store.ledger_seal import open_ledger
-from tests.app.recompute import compare
 
 OFFERS = """
 [[offers]]
@@ -75,7 +75,8 @@ def run(small_pilot, play, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recomputed")
     changed = small_pilot.with_text('[[sites]]\nid = "garage-as"\n', CONTRACTS.strip() + "\n").with_text(
         'preset = "guangdong-v2g"',
-        'preset = "guangdong-v2g"\ngrants = { guangzhou-v2g = 0.2 }\ngrant_caps = { guangzhou-v2g = 9 }',
+        'preset = "guangdong-v2g"\nbase_price_per_kwh = 0.62\ngrants = { guangzhou-v2g = 0.05 }\n'
+        "grant_caps = { guangzhou-v2g = 1 }",
     )
     path = changed.write(folder)
     (folder / "offers.toml").write_text(OFFERS)
@@ -96,22 +97,22 @@ def test_every_statement_agrees_to_the_last_millionth(run):
 
 def test_the_run_holds_what_the_contracts_say(run):
     balances = held(run[1])
-    assert balances["subsidy:guangzhou-v2g:CNY"] == -9_000_000
+    assert balances["subsidy:guangzhou-v2g:CNY"] == -1_000_000
     assert "owner:shared:CNY" in balances
-    assert not any(account.startswith("owner:Share-") for account in balances)
+    assert not any(account.startswith(("owner:Share-17:", "owner:Share-18:")) for account in balances)
     assert balances["clearing:backfeed:CNY"] == 0
     assert {a.rpartition(":")[2] for a in balances} >= {"CNY", "CNY-coupon", "CNY-credit", "points", "CNY-wear", "Wh"}
 
 
 def test_a_car_that_has_opted_out_discharges_no_more(run):
     with open_ledger(run[1] / "ledger.sqlite", readonly=True) as ledger:
-        days = {
-            t.id[:10] for t in ledger.transfers() if t.code == "energy_discharged" and t.debit == "owner:UT7-1:Wh"
-        }
+        days = {t.id[:10] for t in ledger.transfers() if t.code == "energy_discharged" and t.debit == "owner:UT7-1:Wh"}
     assert "2026-07-14" not in days
 
 
-@pytest.mark.parametrize("code", ["payout", "charging_bill", "guarantee", "dr_revenue", "redemption", "expiry", "subsidy"])
+@pytest.mark.parametrize(
+    "code", ["payout", "charging_bill", "guarantee", "dr_revenue", "redemption", "expiry", "subsidy"]
+)
 def test_the_recomputation_finds_a_transfer_that_is_a_millionth_off(run, tmp_path, code):
     path, folder = run
     shutil.copytree(folder, tmp_path / "run")
