@@ -28,6 +28,7 @@ LINES_MAX = 400
 LONGER = {
     "src/backfeed/wire/ocpp21/": "generated from the official schemas",
     "src/backfeed/plan/vehicle.py": "the compiled elimination of a vehicle: loops that inline into one kernel",
+    "tests/app/recompute.py": "a whole run's money by other means, in one file that can be read and run alone",
     "tests/settle/test_postings.py": "the laws of one settled day, over one set of strategies and helpers",
 }
 FUNCTION_LINES_MAX = 55
