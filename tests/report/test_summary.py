@@ -46,7 +46,7 @@ def test_every_key_that_readers_rely_on_is_there(example_summary):
     assert set(next(iter(world["sites"].values()))) == {"peak_import_kw", "peak_export_kw", "violations"}
     assert set(world["dr"][0]) == {
         *("id", "promised_kwh", "delivered_kwh", "ratio", "baseline_kwh", "metered_kwh", "v1g_kwh", "against_v1g_kwh"),
-        *("before_kwh", "after_kwh"),
+        *("before_kwh", "after_kwh", "operator_agrees"),
     }
     assert set(document["ledger"]) == {"CNY", "Wh", "verified"}
     assert set(document["ledger"]["CNY"]) == {"debits", "credits", "balance"}

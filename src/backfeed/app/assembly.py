@@ -29,7 +29,6 @@ from backfeed.core.money import MICRO
 from backfeed.fleet.event import StationDisconnected, TransactionChanged
 from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
-from backfeed.market.programme import load_programme
 from backfeed.meter.interval import MeterBook
 from backfeed.plan.rolling import Terms
 from backfeed.settle.postings import Parties
@@ -164,7 +163,16 @@ async def assemble(
         wear=PlanWear(knowledge.batteries),
         end_ms=pilot.end_ms,
     )
-    demand = DemandDesk(load_programme("pilot"), knowledge, pilot.start_ms, pilot.pilot.timezone, discharges)
+    programme = scene.calling.programme
+    demand = DemandDesk(
+        programme,
+        knowledge,
+        pilot.start_ms,
+        programme.timezone,
+        discharges,
+        scene.calling.takes_part,
+        scene.tariff.holidays,
+    )
     dispatching = Dispatching(
         policy,
         enrolment,

@@ -1,5 +1,6 @@
 """Commitments: what the fleet has promised to a demand-response programme, quarter-hour by quarter-hour."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,20 @@ class Commitment:
     axis
         The quarter-hours of delivery.
     baseline_kw
-        The fleet's net power had it not been invited, charging positive, shape `(step,)`.
+        The net power of those who take part had they not been invited, charging positive, shape `(step,)`.
+    takes_part
+        Whether an owner takes part; all by default.
     """
 
     invitation: Invitation
     award_kw: float
     axis: TimeAxis
     baseline_kw: NDArray[np.float64]
+    takes_part: Callable[[str], bool] = lambda _owner: True
+
+    def part_of(self, owners: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which of some owners take part, shape `(owner,)`."""
+        return np.array([self.takes_part(owner) for owner in owners], dtype=np.bool_)
 
     @property
     def is_upper(self) -> bool:
@@ -38,7 +46,7 @@ class Commitment:
 
     @property
     def target_kw(self) -> NDArray[np.float64]:
-        """The bound on the fleet's net power, charging positive, shape `(step,)`."""
+        """The bound on the net power of those who take part, charging positive, shape `(step,)`."""
         return self.baseline_kw - self.award_kw if self.is_upper else self.baseline_kw + self.award_kw
 
     def target_at(self, now_ms: int) -> float | None:

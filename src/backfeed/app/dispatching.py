@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
@@ -76,12 +77,43 @@ class Dispatching:
         names = sorted(self.enrolment.sites)
         evses = self._columns(now_ms, steered, names)
         sites = self._sites(now_ms, {car.key for car in steered}, names, up)
-        target_kw = self._target_kw(now_ms, evses, cars, steered, commitments)
-        allocation = allocate(evses, sites, target_kw, now_ms)
-        power = self._guarded(allocation.power_kw, evses, sites, names)
-        for car, power_kw, bound_by in zip(steered, power, allocation.bound_by, strict=True):
+        decided_kw, authority = self._decided(now_ms, evses, sites, (cars, steered), commitments)
+        power = self._guarded(decided_kw, evses, sites, names)
+        for car, power_kw, bound_by in zip(steered, power, authority, strict=True):
             wishes.append(self._wish(now_ms, car, float(power_kw), Authority(int(bound_by)).word))
         return wishes
+
+    def _decided(
+        self,
+        now_ms: int,
+        evses: EvseColumns,
+        sites: SiteColumns,
+        who: tuple[Sequence[Car], Sequence[Car]],
+        commitments: Sequence[Commitment],
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the power of every steered EVSE and who bound it.
+
+        `who` are all cars and those that are steered. Cars whose owners take no part in what is promised now are
+        decided on as on any day; the promise is kept by the others, inside what they leave.
+        """
+        cars, steered = who
+        now = [each for each in commitments if each.target_at(now_ms) is not None]
+        part = np.array([all(each.takes_part(car.owner.owner_id) for each in now) for car in steered], dtype=np.bool_)
+        if part.all():
+            allocation = allocate(evses, sites, self._target_kw(now_ms, evses, cars, steered, now), now_ms)
+            return allocation.power_kw, allocation.bound_by
+        allocation = allocate(evses, sites, None, now_ms)
+        power, bound_by = allocation.power_kw.copy(), allocation.bound_by.copy()
+        inside = [car for car, takes in zip(steered, part.tolist(), strict=True) if takes]
+        if inside:
+            names = sorted(self.enrolment.sites)
+            own = self._columns(now_ms, inside, names)
+            everyone = [car for car in cars if all(each.takes_part(car.owner.owner_id) for each in now)]
+            target_kw = self._target_kw(now_ms, own, everyone, inside, now)
+            left = _left_by(power[~part], evses.site[~part], sites)
+            kept = allocate(own, left, target_kw, now_ms)
+            power[part], bound_by[part] = kept.power_kw, kept.bound_by
+        return power, bound_by
 
     def _guarded(self, wanted_kw: Floats, evses: EvseColumns, sites: SiteColumns, names: list[str]) -> Floats:
         """Hold the setpoints to ratings and site limits once more, trusting neither plan nor allocation."""
@@ -194,3 +226,15 @@ class Dispatching:
         spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
         lasts_ms = int(spare_kwh * vehicle.discharge_efficiency / -power_kw * MS_PER_H)
         return replace(wish, lapses_ms=now_ms + max(lasts_ms, MS_PER_S))
+
+
+def _left_by(power_kw: Floats, site: NDArray[np.int64], sites: SiteColumns) -> SiteColumns:
+    """Return what cars with these powers leave of their sites' limits, in the worst case that any of them goes."""
+    count = len(sites.base_load_kw)
+    took = np.bincount(site, weights=np.maximum(power_kw, 0.0), minlength=count)
+    gave = np.bincount(site, weights=np.maximum(-power_kw, 0.0), minlength=count)
+    return replace(
+        sites,
+        import_limit_kw=sites.import_limit_kw - MORE * took,
+        export_limit_kw=sites.export_limit_kw - MORE * gave,
+    )

@@ -30,7 +30,7 @@ event are independent. Each is solved on its own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -70,6 +70,8 @@ class ForesightEvent:
         What a paid kWh earns [currency/kWh].
     curve
         Points (ratio, paid multiple of the promise) from the lowest ratio that is paid on, concave.
+    takes_part
+        Which sessions count, shape `(session,)`; all by default.
     """
 
     invitation: str
@@ -80,6 +82,7 @@ class ForesightEvent:
     promised_kwh: float
     price_per_kwh: float
     curve: tuple[tuple[float, float], ...]
+    takes_part: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,10 @@ def _add_limits(rows: Rows, limits: Sequence[SharedLimit], crowded: Ints, offset
 
 def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: int) -> None:
     """Add: delivery reaches the lowest paid ratio, and the paid energy lies under the payment curve."""
-    inside = np.flatnonzero((grid.from_ms >= event.start_ms) & (grid.until_ms <= event.end_ms))
+    counts = (grid.from_ms >= event.start_ms) & (grid.until_ms <= event.end_ms)
+    if event.takes_part is not None:
+        counts &= event.takes_part[grid.session]
+    inside = np.flatnonzero(counts)
     sign = 1.0 if event.direction == "peak_shave" else -1.0
     zero = np.zeros(len(inside), dtype=np.int64)
     taken = [(zero, inside, sign * grid.hours[inside]), (zero, x0 + inside, -sign * grid.hours[inside])]

@@ -53,6 +53,7 @@ class DemandResponseOutcome:
     before_kwh: float | None = None
     after_kwh: float | None = None
     peak_shave: bool = True
+    operator_agrees: bool | None = None
 
 
 def judge_world(
@@ -148,4 +149,5 @@ def _demand_response(outcome: DemandResponseOutcome) -> DemandResponseResult:
         against_v1g_kwh=against,
         before_kwh=outcome.before_kwh,
         after_kwh=outcome.after_kwh,
+        operator_agrees=outcome.operator_agrees,
     )

@@ -28,7 +28,7 @@ from backfeed.app.report_books import paid_by_owner, read_transfers
 from backfeed.app.scene import Scene, prices_on, tariff_of
 from backfeed.app.world import WorldRun
 from backfeed.core.money import MICRO, WH_PER_KWH
-from backfeed.market.demand_response import Direction, delivered_wh, settle_delivery
+from backfeed.market.demand_response import Direction, delivered_wh, settle_event
 from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
 from backfeed.report.summary import (
@@ -42,6 +42,7 @@ from backfeed.report.summary import (
     ledger_table,
 )
 from backfeed.report.targets import regulator_targets
+from backfeed.sim.columns import WorldSessions
 from backfeed.sim.truth import Truth
 from backfeed.store.ledger_seal import verify_file
 
@@ -177,17 +178,22 @@ def _outcome(delivery: Delivery, merely_steered: Truth | None) -> DemandResponse
         before_kwh=None if delivery.before_wh is None else delivery.before_wh / WH_PER_KWH,
         after_kwh=None if delivery.after_wh is None else delivery.after_wh / WH_PER_KWH,
         peak_shave=delivery.commitment.is_upper,
+        operator_agrees=delivery.operator_agrees,
     )
 
 
 def _taken_kwh(truth: Truth | None, delivery: Delivery) -> float | None:
     """Return the net energy that a world's fleet took during an event [kWh]."""
     axis = delivery.commitment.axis
-    return None if truth is None else float(mean_power_kw(truth, axis).sum() * axis.step_h)
+    return (
+        None
+        if truth is None
+        else float(mean_power_kw(truth, axis, delivery.commitment.part_of(truth.sessions.token)).sum() * axis.step_h)
+    )
 
 
 def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]) -> Foresight:
-    events = tuple(_foresight_event(delivery) for delivery in deliveries)
+    events = tuple(_foresight_event(delivery, scene.sessions) for delivery in deliveries)
     return foresee(
         scene.sessions,
         prices=prices,
@@ -199,7 +205,7 @@ def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]
     )
 
 
-def _foresight_event(delivery: Delivery) -> ForesightEvent:
+def _foresight_event(delivery: Delivery, sessions: WorldSessions) -> ForesightEvent:
     invitation = delivery.commitment.invitation
     curve = delivery.award.programme.payment_curve
     # From the last jump on: below it nothing is paid, so there is nothing to aim for.
@@ -213,6 +219,7 @@ def _foresight_event(delivery: Delivery) -> ForesightEvent:
         promised_kwh=delivery.award.promised_wh / WH_PER_KWH,
         price_per_kwh=float(delivery.award.price_per_kwh),
         curve=tuple(paid),
+        takes_part=delivery.commitment.part_of(sessions.token),
     )
 
 
@@ -220,15 +227,16 @@ def _foreseen_outcome(delivery: Delivery, truth: Truth, merely_steered: Truth | 
     """Return what foresight delivers on an award, metered in its own truth against the same baseline."""
     axis, segments = delivery.commitment.axis, truth.segments
     inside = (segments.from_ms >= axis.start_ms) & (segments.from_ms < axis.end_ms)
+    inside &= delivery.commitment.part_of(truth.sessions.token)[segments.session]
     step = (segments.from_ms[inside] - axis.start_ms) // axis.step_ms
     metered = np.bincount(step, segments.energy_kwh[inside] * WH_PER_KWH, axis.count).round().astype(np.int64)
-    moved = int(delivered_wh(delivery.baseline.net_wh, metered, Direction(delivery.commitment.invitation.kind)).sum())
+    moved = delivered_wh(delivery.baseline.net_wh, metered, Direction(delivery.commitment.invitation.kind))
     award = delivery.award
-    payment = settle_delivery(award.programme, award.promised_wh, moved, award.price_per_kwh)
+    payment = settle_event(award, moved, axis.step_ms)
     return DemandResponseOutcome(
         award.invitation.id,
         award.promised_wh / WH_PER_KWH,
-        moved / WH_PER_KWH,
+        int(moved.sum()) / WH_PER_KWH,
         payment.net_micro / MICRO,
         baseline_kwh=int(delivery.baseline.net_wh.sum()) / WH_PER_KWH,
         metered_kwh=int(metered.sum()) / WH_PER_KWH,

@@ -140,8 +140,13 @@ class Planning:
         cars = [car for car in cars if car.site_id in wanted]
         if not cars:
             return None
-        groups = [cars] if ahead else _by_site(cars)
-        schedules = [await self._plan_group(now_ms, group, ahead) for group in groups]
+        outside = [car for car in cars if not all(each.takes_part(car.owner.owner_id) for each in ahead)]
+        groups = [cars] if ahead and not outside else _by_site(cars)
+        schedules = [await self._plan_group(now_ms, group, () if outside else ahead) for group in groups]
+        inside = [car for car in cars if car not in outside] if outside else []
+        if inside:
+            # Whoever takes no part is planned as on any day, and the others keep the promise around them.
+            schedules = [await self._plan_group(now_ms, inside, ahead, outside)]
         self.plans += 1
         gap = max(schedule.gap for schedule in schedules)
         self.gap_max = max(self.gap_max, gap if np.isfinite(gap) else 0.0)
@@ -157,12 +162,17 @@ class Planning:
             shortfall_kwh=round(sum(schedule.shortfall_kwh for schedule in schedules), 6),
         )
 
-    async def _plan_group(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> Schedule:
-        """Plan cars together, again while their prices of wear move; keep the plan that is best under the true wear."""
+    async def _plan_group(
+        self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car] = ()
+    ) -> Schedule:
+        """Plan cars together, again while their prices of wear move; keep the plan that is best under the true wear.
+
+        Cars `beside` them keep the plan that they have.
+        """
         best: tuple[float, Schedule, FleetPlan] | None = None
         passes = self.wear.passes(now_ms, cars)
         for _ in range(passes):
-            problem = self._problem(now_ms, cars, commitments)
+            problem = self._problem(now_ms, cars, commitments, beside)
             schedule = await self._solved(problem)
             plan = _of_cars(cars, problem, schedule)
             cost, again = self.wear.take(now_ms, plan) if passes > 1 else (0.0, False)
@@ -191,9 +201,11 @@ class Planning:
 
     async def cost_alone(self, now_ms: int, car: Car) -> float:
         """Return what the best plan of a car is expected to cost if it had its site to itself [currency]."""
-        return (await self._solved(self._problem(now_ms, [car], ()))).objective
+        return (await self._solved(self._problem(now_ms, [car], (), ()))).objective
 
-    def _problem(self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment]) -> PlanProblem:
+    def _problem(
+        self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car]
+    ) -> PlanProblem:
         fleet = self._fleet(cars)
         axis = rolling_axis(now_ms, fleet.left_by_ms, now_ms + self.horizon_ms, self.step_ms)
         first = self.prices.axis.index_of(axis.start_ms)
@@ -204,7 +216,7 @@ class Planning:
             now_ms,
             axis,
             fleet,
-            self._limits(axis, sorted({car.site_id for car in cars})),
+            self._limits(axis, sorted({car.site_id for car in cars}), beside),
             self.prices.buy_per_kwh[step],
             self.prices.sell_per_kwh[step] + self.prices.subsidy_per_kwh[step],
             self.terms,
@@ -253,14 +265,22 @@ class Planning:
             wear.hold_per_kwh_h,
         )
 
-    def _limits(self, axis: TimeAxis, names: list[str]) -> SiteLimits:
+    def _limits(self, axis: TimeAxis, names: list[str], beside: Sequence[Car]) -> SiteLimits:
+        """Return the sites' limits, less what cars beside are planned to take or give: each may go at any time."""
         sites = [self.enrolment.sites[name] for name in names]
         keep = 1 - SITE_MARGIN
         ones = np.ones(axis.count)
+        took, gave = np.zeros((len(sites), axis.count)), np.zeros((len(sites), axis.count))
+        for car in beside:
+            planned = self.planned(car)
+            if car.site_id in names and planned is not None:
+                power_kw = np.array([planned.at(max(at_ms, planned.axis.start_ms)) or 0.0 for at_ms in axis])
+                took[names.index(car.site_id)] += np.maximum(power_kw, 0.0)
+                gave[names.index(car.site_id)] += np.maximum(-power_kw, 0.0)
         return SiteLimits(
             name=tuple(names),
-            import_limit_kw=np.array([site.import_limit_kw * keep * ones for site in sites]),
-            export_limit_kw=np.array([site.export_limit_kw * keep * ones for site in sites]),
+            import_limit_kw=np.maximum(np.array([site.import_limit_kw * keep * ones for site in sites]) - took, 0.0),
+            export_limit_kw=np.maximum(np.array([site.export_limit_kw * keep * ones for site in sites]) - gave, 0.0),
             base_load_kw=np.array([base_load_over(site, axis, self.enrolment.utc_offset_ms(axis)) for site in sites]),
         )
 

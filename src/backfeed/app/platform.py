@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from backfeed.app.demand import DemandDesk
+from backfeed.app.demand import DemandDesk, OperatorStatement
 from backfeed.app.dispatching import Dispatching, Policy
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car, Knowledge
@@ -146,6 +146,21 @@ class Platform:
             self.journal.append_now(event)
         self._changed_sites.update(self.enrolment.sites)
         self._wake.set()
+
+    def hear_award(self, invitation: str, power_kw: float) -> None:
+        """Take an award of the programme's operator, and plan for it at once."""
+        self.journal.append_now(self.demand.awarded(invitation, power_kw, self.clock.now_ms()))
+        self._changed_sites.update(self.enrolment.sites)
+        self._wake.set()
+
+    def hear_refusal(self, invitation: str, reason: str) -> None:
+        """Take note that the operator has not taken an offer; where there was none there is nothing to note."""
+        if self.policy is not Policy.UNMANAGED:
+            self.journal.append_now(self.demand.refused(invitation, reason, self.clock.now_ms()))
+
+    def hear_statement(self, statement: OperatorStatement) -> None:
+        """Take the operator's statement of a delivery."""
+        self.journal.append_now(self.demand.verified(statement, self.clock.now_ms()))
 
     def _still_here(self, cars: Sequence[Car]) -> list[Car]:
         """Drop the cars that left while the plan was made."""

@@ -138,6 +138,7 @@ def _invitation(
     first = (event.start_ms - around.start_ms) // INTERVAL_MS
     base[first : first + event.count] = delivery.baseline.power_kw
     payment = delivery.payment
+    part = delivery.commitment.part_of(truth.sessions.token)
     return InvitationSeries(
         invitation=invitation.id,
         direction=invitation.kind.value,
@@ -145,15 +146,16 @@ def _invitation(
         end_ms=invitation.end_ms,
         axis=around,
         baseline_kw=base,
-        metered_kw=mean_power_kw(truth, around),
+        metered_kw=mean_power_kw(truth, around, part),
         promised_kw=delivery.commitment.award_kw,
         promised_kwh=payment.promised_wh / WH_PER_KWH,
         delivered_kwh=payment.delivered_wh / WH_PER_KWH,
         paid=payment.net_micro / MICRO,
-        v1g_kw=None if merely_steered is None else mean_power_kw(merely_steered, around),
+        v1g_kw=None if merely_steered is None else mean_power_kw(merely_steered, around, part),
         against_v1g_kwh=result.against_v1g_kwh,
         before_kwh=result.before_kwh,
         after_kwh=result.after_kwh,
+        operator_agrees=result.operator_agrees,
     )
 
 

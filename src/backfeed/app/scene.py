@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from backfeed.app.config import EventTable, Pilot, SiteTable, load_pilot
+from backfeed.app.calling import Calling, calling_of
+from backfeed.app.config import Pilot, SiteTable, load_pilot
 from backfeed.app.contracting import contracts_of
 from backfeed.app.enrolment import Enrolment
 from backfeed.battery.catalogue import CAR_MODELS
 from backfeed.battery.chemistry import Chemistry
 from backfeed.core.axis import TimeAxis, covering
-from backfeed.core.instant import MS_PER_DAY, MS_PER_H, to_ms
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.core.problem import InputError, Problem
 from backfeed.core.rng import Streams
 from backfeed.feeds.base_load import read_base_load
@@ -32,10 +33,9 @@ from backfeed.feeds.sessions import read_sessions
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.session import PastSession, SessionTable
 from backfeed.fleet.site import Site
-from backfeed.market.demand_response import Direction, Invitation
+from backfeed.market.demand_response import Invitation
 from backfeed.market.price import PriceSeries, validity_problems
 from backfeed.market.tariff import Tariff, grant_subsidy, load_tariff, price_axis
-from backfeed.meter.baseline import METHODS
 from backfeed.meter.interval import INTERVAL_MS
 from backfeed.settle.contract import Contracts
 from backfeed.sim.columns import Rejection, Visits, WorldConfig, WorldSessions
@@ -74,8 +74,8 @@ class Scene:
         Quarter-hours over the window and the plan's horizon behind it.
     tariff
         The rules the prices come from.
-    invitations
-        Of the demand-response programme, by the instant of the invitation.
+    calling
+        Its demand response: programme, invitations, who takes part.
     contracts
         What owners have agreed to.
     """
@@ -90,8 +90,13 @@ class Scene:
     world: WorldConfig
     prices: PriceSeries
     tariff: Tariff
-    invitations: tuple[Invitation, ...]
+    calling: Calling
     contracts: Contracts
+
+    @property
+    def invitations(self) -> tuple[Invitation, ...]:
+        """What the fleet is invited to, by the instant of the invitation."""
+        return self.calling.invitations
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -150,7 +155,7 @@ def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
         world=config,
         prices=prices_over(pilot, tariff),
         tariff=tariff,
-        invitations=_invitations(pilot),
+        calling=calling_of(pilot, tuple(sorted(enrolment.owners))),
         contracts=contracts,
     )
 
@@ -343,34 +348,6 @@ def _base_load(pilot: Pilot, site: SiteTable) -> tuple[float, ...]:
     if site.base_load_file is not None:
         return read_base_load(pilot.resolve(site.base_load_file))
     return (site.base_load_kw or 0.0,) * _PROFILE_QUARTERS
-
-
-def _invitations(pilot: Pilot) -> tuple[Invitation, ...]:
-    problems = [
-        Problem(
-            f"{pilot.path} [[events]] {event.id}",
-            f"baseline: expected one of {', '.join(METHODS)}, found {event.baseline!r}",
-        )
-        for event in pilot.events
-        if event.baseline not in METHODS
-    ]
-    if problems:
-        raise InputError(problems)
-    invitations = [_invitation(event) for event in pilot.events]
-    return tuple(sorted(invitations, key=lambda each: (each.invited_at_ms, each.id)))
-
-
-def _invitation(event: EventTable) -> Invitation:
-    return Invitation(
-        id=event.id,
-        kind=Direction(event.kind),
-        invited_at_ms=to_ms(event.invited_at),
-        start_ms=to_ms(event.start),
-        end_ms=to_ms(event.end),
-        power_kw=event.power_kw,
-        price_per_kwh=Decimal(str(event.price_per_kwh)),
-        baseline=event.baseline,
-    )
 
 
 def load_scene(path: Path, seed: int | None = None) -> Scene:

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from backfeed.app.demand import DemandDesk
+from backfeed.app.demand import Delivery, DemandDesk
 from backfeed.app.doubting import doubts_of, held_days, without_doubted
 from backfeed.app.knowledge import Knowledge
 from backfeed.app.wearing import session_wear
@@ -259,10 +259,22 @@ class Settling:
 
     def _events(self, from_ms: int, until_ms: int) -> tuple[DeliveredEvent, ...]:
         return tuple(
-            DeliveredEvent(delivery.award, delivery.payment)
+            DeliveredEvent(delivery.award, delivery.payment, self._given_wh(delivery))
             for delivery in self.demand.deliveries()
             if from_ms <= delivery.commitment.axis.start_ms < until_ms
         )
+
+    def _given_wh(self, delivery: Delivery) -> dict[str, int]:
+        """Return what every account holder's cars moved in an event; empty where everybody takes part."""
+        if all(self.demand.takes_part(key.owner) for key in self.knowledge.meter_keys):
+            return {}
+        axis, given = delivery.commitment.axis, dict[str, int]()
+        table = self.contracts.by_holder(self.demand.metered().between(axis.start_ms, axis.end_ms))
+        moved = table.export_wh if delivery.commitment.is_upper else table.import_wh
+        for number, energy_wh in zip(table.key.tolist(), moved.tolist(), strict=True):
+            holder = table.keys[number].owner
+            given[holder] = given.get(holder, 0) + energy_wh
+        return given
 
     def _subsidies_left(self, day: date) -> dict[str, int]:
         """Return what every capped subsidy may still pay in the day's year, whatever the day itself was paid before."""

@@ -19,6 +19,7 @@ from backfeed.app.battery_fleet import charge_records
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.loop import run_virtual
+from backfeed.app.operating import simulated_operator
 from backfeed.app.project import write_project
 from backfeed.app.prompting import PromptCounts
 from backfeed.app.scene import Scene, load_scene
@@ -33,6 +34,7 @@ from backfeed.meter.gaming import Finding
 from backfeed.meter.interval import Quarantined
 from backfeed.sim.city import City
 from backfeed.sim.driver import Drivers
+from backfeed.sim.operator import SimulatedOperator
 from backfeed.sim.socket_link import connect_websocket
 from backfeed.sim.truth import Truth
 from backfeed.store.ledger_seal import seal_ledger
@@ -147,9 +149,12 @@ async def _play(
             city = City(scene.sessions, scene.world, clock, connect, streams=Streams(scene.pilot.pilot.seed))
             app = App(parts.log, clock, Drivers(scene.sessions, scene.world), group)
             parts.log.subscribe(app.on_committed)
+            operator = _operator(scene, spec, parts, clock)
             background = [
                 group.create_task(parts.platform.run()),
-                group.create_task(parts.invite(scene.invitations if spec.invited else ())),
+                group.create_task(
+                    operator.run() if operator is not None else parts.invite(scene.invitations if spec.invited else ())
+                ),
                 group.create_task(parts.close_days()),
                 group.create_task(_tell(scene, clock, progress)),
             ]
@@ -160,8 +165,18 @@ async def _play(
             for task in background:
                 task.cancel()
             await parts.gateway.close()
+        if operator is not None:
+            operator.finish()
+            await clock.sleep_until(clock.now_ms() + MS_PER_S)
         parts.finish()
         return parts, city.truth(), parts.ledger.hash()
+
+
+def _operator(scene: Scene, spec: WorldSpec, parts: Parts, clock: Clock) -> SimulatedOperator | None:
+    """Return the operator of a world that is steered and invited, None where nobody operates the programme."""
+    if scene.calling.temper is None or not spec.invited or spec.policy is Policy.UNMANAGED:
+        return None
+    return simulated_operator(scene, parts, clock)
 
 
 Connect = Callable[[str], Awaitable[Link]]

@@ -191,6 +191,25 @@ class DepartureAnswered(StationEvent, frozen=True, tag="departure_answered"):
     departure_ms: int
 
 
+class OfferMade(Event, frozen=True, tag="offer"):
+    """The platform has offered power to a programme's operator, against a baseline, one value a quarter-hour."""
+
+    invitation: str
+    power_kw: float
+    baseline_kw: tuple[float, ...]
+
+
+class DeliveryVerified(Event, frozen=True, tag="delivery_verified"):
+    """What a programme's operator says of a delivery, and whether the platform's own settlement says the same."""
+
+    invitation: str
+    promised_wh: int
+    delivered_wh: int
+    revenue_micro: int
+    penalty_micro: int
+    agrees: bool
+
+
 class Refused(Event, frozen=True, tag="refused"):
     """Something was asked that could not be done, with the reason that a person can read."""
 
@@ -215,5 +234,7 @@ AnyEvent = (
     | AwardAccepted
     | DriverPrompted
     | DepartureAnswered
+    | OfferMade
+    | DeliveryVerified
     | Refused
 )

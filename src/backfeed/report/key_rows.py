@@ -116,6 +116,8 @@ def invitation_lines(event: InvitationSeries) -> list[Words]:
             told = {"hours": str(AROUND_H), "value": number(abs(value), 1)}
             lines.append(Words(words(key, sign=sign.en, **told).en, words(key, sign=sign.zh, **told).zh))
     way = 1.0 if event.direction == "peak_shave" else -1.0
+    if event.operator_agrees is not None:
+        lines.append(words("operator_agrees" if event.operator_agrees else "operator_differs"))
     if event.before_kwh is not None and way * event.before_kwh > PREPARED_SHARE * event.delivered_kwh > 0:
         lines.append(words("prepared"))
     return lines

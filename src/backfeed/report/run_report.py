@@ -117,7 +117,8 @@ class InvitationSeries:
     """One invitation and the hours around it: baseline, what was promised, what the meters showed.
 
     `baseline_kw` is NaN outside the event; `promised_kw` is a magnitude, `paid` what the programme paid. `v1g_kw` is
-    what a fleet takes that is merely steered and was not invited; the last three are those of `DemandResponseResult`.
+    what a fleet takes that is merely steered and was not invited; the last ones are those of
+    `DemandResponseResult`.
     """
 
     invitation: str
@@ -135,6 +136,7 @@ class InvitationSeries:
     against_v1g_kwh: float | None = None
     before_kwh: float | None = None
     after_kwh: float | None = None
+    operator_agrees: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,9 @@ class DemandResponseResult(_Part, frozen=True):
     before_kwh, after_kwh
         What the fleet took beyond the same kind of baseline in the `AROUND_H` hours before and after: a fleet that is
         told ahead charges ahead, which no baseline sees. Null where nothing usual is known or the window ends.
+    operator_agrees
+        Whether the programme's operator came to the same energies and the same money, to the last micro-unit; null
+        where nobody operates the programme.
     """
 
     id: str
@@ -115,6 +118,7 @@ class DemandResponseResult(_Part, frozen=True):
     against_v1g_kwh: float | None = None
     before_kwh: float | None = None
     after_kwh: float | None = None
+    operator_agrees: bool | None = None
 
 
 class WorldResult(_Part, frozen=True):
