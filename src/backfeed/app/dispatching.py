@@ -90,7 +90,7 @@ class Dispatching:
         sites: SiteColumns,
         who: tuple[Sequence[Car], Sequence[Car]],
         commitments: Sequence[Commitment],
-    ) -> tuple[Floats, NDArray[np.int64]]:
+    ) -> tuple[Floats, NDArray[np.int8]]:
         """Return the power of every steered EVSE and who bound it.
 
         `who` are all cars and those that are steered. Cars whose owners take no part in what is promised now are
