@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from backfeed.app.config_demand import DemandResponseTable, demand_response_faults
 from backfeed.app.config_prompts import PromptsTable, prompt_problems
 from backfeed.core.instant import local_midnight_ms, to_ms
 from backfeed.core.problem import InputError, Problem
@@ -119,26 +120,6 @@ class EventTable(_Table, frozen=True):
     baseline: str = "mean-5-workdays"
 
 
-class DemandResponseTable(_Table, frozen=True):
-    """`[demand_response]`: the programme of the pilot's events, who operates it, and which owners take part.
-
-    Without an operator every offer that the programme allows is taken as it is. The simulated one calls by himself as
-    well, clears and verifies; the keys from `calls_per_week` on are his, and the shares are drawn by the pilot's seed.
-    """
-
-    programme: str = "pilot"
-    operator: Literal["none", "simulated"] = "none"
-    opt_in_share: float = 1.0
-    opt_out_share: float = 0.0
-    calls_per_week: float = 3.0
-    power_kw: float = 40.0
-    duration_min: int = 120
-    shave_price_per_kwh: float = 0.8
-    fill_price_per_kwh: float = 0.4
-    refused_share: float = 0.1
-    award_share_min: float = 0.6
-
-
 class OffersTable(_Table, frozen=True):
     """`[offers]`: what may be promised, what is promised unless agreed otherwise, whether owners are kept whole."""
 
@@ -219,7 +200,7 @@ _REPEATED = {"sites": SiteTable, "events": EventTable, "contracts": ContractTabl
 _KNOWN = (*_SINGLE, "prompts", *_REPEATED)
 _REQUIRED = ("pilot", "sessions", "tariff")
 
-_T = TypeVar("_T", bound=_Table)
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 def load_pilot(path: Path, seed: int | None = None) -> Pilot:
@@ -324,7 +305,6 @@ def _check(pilot: Pilot) -> list[Problem]:
             found.append(Problem(f"{pilot.path} [{table}] {key}", f"expected {expected}, found {value!r}"))
 
     p, c, d, o, n = pilot.pilot, pilot.chargers, pilot.drivers, pilot.owner_defaults, pilot.plan
-    r = pilot.demand_response
     try:
         ZoneInfo(p.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -352,26 +332,10 @@ def _check(pilot: Pilot) -> list[Problem]:
         ("drivers", "soc_reported_share", d.soc_reported_share),
         ("owner_defaults", "reserve_soc", o.reserve_soc),
         ("owner_defaults", "target_soc", o.target_soc),
-        ("demand_response", "opt_in_share", r.opt_in_share),
-        ("demand_response", "opt_out_share", r.opt_out_share),
-        ("demand_response", "refused_share", r.refused_share),
-        ("demand_response", "award_share_min", r.award_share_min),
     ):
         expect(0 <= share <= 1, table, key, "a fraction between 0 and 1", share)
     expect(d.statement_sd_min >= 0, "drivers", "statement_sd_min", "0 or more", d.statement_sd_min)
     expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
-    most = round(1 - r.opt_in_share, 9)
-    expect(r.opt_out_share <= most, "demand_response", "opt_out_share", f"at most {most:g}", r.opt_out_share)
-    expect(
-        r.duration_min > 0 and r.duration_min % 15 == 0,
-        "demand_response",
-        "duration_min",
-        "a number of quarter-hours",
-        r.duration_min,
-    )
-    for key in ("power_kw", "shave_price_per_kwh", "fill_price_per_kwh", "calls_per_week"):
-        amount = getattr(r, key)
-        expect(math.isfinite(amount) and amount >= 0, "demand_response", key, "0 or more", amount)
     expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
     expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004
     expect(n.shortfall_per_kwh >= 0, "plan", "shortfall_per_kwh", "0 or more", n.shortfall_per_kwh)
@@ -380,6 +344,10 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
+    found.extend(
+        Problem(f"{pilot.path} [demand_response] {key}", f"expected {expected}, found {value!r}")
+        for key, expected, value in demand_response_faults(pilot.demand_response)
+    )
     found.extend(_check_grants(pilot))
     found.extend(prompt_problems(pilot.path, pilot.prompts))
     return found
