@@ -62,7 +62,8 @@ def test_a_driver_who_leaves_four_hours_early_is_not_believed() -> None:
         arrival = day * 24 * MS_PER_H + 8 * MS_PER_H
         length = int((9.0 + dice.normal(0, 0.5)) * MS_PER_H)
         early = dice.random() < 0.73
-        stays.append(Stay("u", "A", arrival, arrival + length, 5.0, arrival + length + (4 if early else 0) * MS_PER_H))
+        error_ms = int(((4 if early else 0) + dice.normal(0, 0.3)) * MS_PER_H)
+        stays.append(Stay("u", "A", arrival, arrival + length, 5.0, arrival + length + error_ms))
     cases = score(backtest(stays[:60], stays[60:], "UTC"))
     assert cases.pinball_h < 0.5 * cases.stated_h
     assert cases.off < 0.15

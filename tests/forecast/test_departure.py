@@ -195,7 +195,7 @@ def test_a_kept_word_narrows_the_forecast_and_a_broken_one_hardly_moves_it() -> 
 
 def test_an_hour_after_his_word_history_speaks_again() -> None:
     silent = DepartureDistribution(0, np.minimum(REST_MIN / 1000.0, 1.0))
-    told = with_statement(silent, 0.8, -3 * MS_PER_H, StatementRecord().worth("u"))
+    told = with_statement(silent, -12 * MS_PER_H, -3 * MS_PER_H, StatementRecord().worth("u"))
     assert np.allclose(told.left_by, silent.left_by, atol=0.25)
     assert told.left_by[0] == 0.0
 

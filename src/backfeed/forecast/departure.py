@@ -47,8 +47,6 @@ def departure_by_history(known: Known, user: str, location: str, arrival_ms: int
 HABIT_ROWS = 30
 """How many of a driver's latest stays make his habit."""
 
-_ARRIVALS_KEPT = 20_000  # more stays at once than any history forgets in time; then all are asked anew
-
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
@@ -98,11 +96,7 @@ def departure_distribution(
     forecast = _silent(known, user, location, arrival_ms, now_ms, corrections)
     if stated_ms is None:
         return forecast
-    known = history.as_of(arrival_ms)
-    at_arrival = departure_by_history(known, user, location, arrival_ms, arrival_ms)
-    if corrections is not None:
-        at_arrival = _hour_by_hour(corrections, at_arrival, known, arrival_ms, _habit(known, user, arrival_ms))
-    return _hearing(forecast, at_arrival, stated_ms, record.worth(user), corrections)
+    return _hearing(forecast, arrival_ms, stated_ms, record.worth(user), corrections)
 
 
 def _habit(known: Known, user: str, arrival_ms: int) -> int:
@@ -131,18 +125,13 @@ def _silent(
 
 
 def _hearing(
-    silent: DepartureDistribution,
-    at_arrival: DepartureDistribution,
-    stated_ms: int,
-    worth: Worth,
-    corrections: Corrections | None,
+    silent: DepartureDistribution, arrival_ms: int, stated_ms: int, worth: Worth, corrections: Corrections | None
 ) -> DepartureDistribution:
-    """Return the corrected forecast that hears a statement; `at_arrival` is what history said on arrival."""
-    here = 1.0 - float(at_arrival.left_share(np.array([silent.now_ms]))[0])
-    forecast = with_statement(silent, here, stated_ms, worth)
+    """Return the corrected forecast that hears a statement."""
+    forecast = with_statement(silent, arrival_ms, stated_ms, worth)
     if corrections is None:
         return forecast
-    elapsed_h = (silent.now_ms - at_arrival.now_ms) / MS_PER_H
+    elapsed_h = (silent.now_ms - arrival_ms) / MS_PER_H
     return DepartureDistribution(silent.now_ms, corrections.with_statement.correct(elapsed_h, forecast.left_by))
 
 
@@ -177,7 +166,6 @@ class DepartureForecaster:
         self.history = History(timezone)
         self.corrections = Corrections()
         self.record = StatementRecord()
-        self._arrivals: dict[tuple[str, str, int], DepartureDistribution] = {}
 
     def learn(self, stay: Stay, known_at_ms: int) -> None:
         """Learn from a stay that has just ended: its levels, the driver's word, then the stay itself.
@@ -191,9 +179,9 @@ class DepartureForecaster:
         habit = _habit(self.history.as_of(known_at_ms), stay.user_id, stay.arrival_ms)
         forecasts = [self._looking_back(stay, at_ms, habit) for at_ms in probes_ms if at_ms < stay.departure_ms]
         for (_, hourly), probe_h in zip(forecasts, PROBE_H, strict=False):
-            self._learn_levels(stay, probe_h, hourly, forecasts[0][1], known_at_ms)
+            self._learn_levels(stay, probe_h, hourly, known_at_ms)
         if stay.stated_ms is not None:
-            self.record.learn(stay.user_id, stay.stated_ms, stay.departure_ms, forecasts[0][1])
+            self.record.learn(stay.user_id, stay.arrival_ms, stay.stated_ms, stay.departure_ms)
         minute = self.history.clock.minute
         self.corrections.hazard.observe(
             [(minute(forecast.now_ms), forecast.left_by) for forecast, _ in forecasts],
@@ -202,7 +190,6 @@ class DepartureForecaster:
             habit,
             known_at_ms,
         )
-        self._arrivals.pop((stay.user_id, stay.location, stay.arrival_ms), None)
         self.history.add(stay, known_at_ms)
 
     def _looking_back(self, stay: Stay, at_ms: int, habit: int) -> tuple[DepartureDistribution, DepartureDistribution]:
@@ -211,21 +198,14 @@ class DepartureForecaster:
         forecast = departure_by_history(known, stay.user_id, stay.location, stay.arrival_ms, at_ms)
         return forecast, _hour_by_hour(self.corrections, forecast, known, stay.arrival_ms, habit)
 
-    def _learn_levels(
-        self,
-        stay: Stay,
-        probe_h: float,
-        hourly: DepartureDistribution,
-        at_arrival: DepartureDistribution,
-        known_at_ms: int,
-    ) -> None:
+    def _learn_levels(self, stay: Stay, probe_h: float, hourly: DepartureDistribution, known_at_ms: int) -> None:
         """Learn at which level the departure fell, without and with the driver's word."""
         departed = np.array([stay.departure_ms])
         by_history, with_word = self.corrections.by_history, self.corrections.with_statement
         by_history.observe(probe_h, float(hourly.left_share(departed)[0]), known_at_ms)
         if stay.stated_ms is not None:
             silent = DepartureDistribution(hourly.now_ms, by_history.correct(probe_h, hourly.left_by))
-            heard = _hearing(silent, at_arrival, stay.stated_ms, self.record.worth(stay.user_id), None)
+            heard = _hearing(silent, stay.arrival_ms, stay.stated_ms, self.record.worth(stay.user_id), None)
             with_word.observe(probe_h, float(heard.left_share(departed)[0]), known_at_ms)
 
     def distribution(
@@ -235,18 +215,4 @@ class DepartureForecaster:
         forecast = _silent(self.history.as_of(now_ms), user, location, arrival_ms, now_ms, self.corrections)
         if stated_ms is None:
             return forecast
-        return _hearing(
-            forecast, self._on_arrival(user, location, arrival_ms), stated_ms, self.record.worth(user), self.corrections
-        )
-
-    def _on_arrival(self, user: str, location: str, arrival_ms: int) -> DepartureDistribution:
-        """Return the forecast of an arrival, which is asked for at every step of the stay, from memory."""
-        key = (user, location, arrival_ms)
-        found = self._arrivals.get(key)
-        if found is None:
-            if len(self._arrivals) >= _ARRIVALS_KEPT:
-                self._arrivals.clear()
-            known = self.history.as_of(arrival_ms)
-            found = self._arrivals[key] = departure_by_history(known, user, location, arrival_ms, arrival_ms)
-        known = self.history.as_of(arrival_ms)
-        return _hour_by_hour(self.corrections, found, known, arrival_ms, _habit(known, user, arrival_ms))
+        return _hearing(forecast, arrival_ms, stated_ms, self.record.worth(user), self.corrections)

@@ -1,20 +1,22 @@
 """What a driver's word is worth: the departure, given what he said and how well he kept his word before.
 
-A statement is one of three things, and which is inferred from how likely each makes the departure:
+A statement is one of three things, and which is inferred:
 
-- **kept**: the departure scatters normally about the stated time, with the driver's own bias and spread;
-- **off**: the departure misses the stated time by one of the errors that drivers, and this one, make when
-  they do not keep it - hours too early as a rule, since people state the end of the day and leave after lunch;
-- **void**: the statement says nothing, and the departure is what the driver's history says.
+- **kept**: he said when he leaves, with an error that scatters normally, with his own bias and spread;
+- **off**: he missed by one of the errors that drivers, and this one, make when they do not keep their word -
+  hours too early as a rule, since people state the end of the day and leave after lunch;
+- **void**: he said anything at all, whenever he leaves.
+
+Each kind says how likely these very words are if the car leaves at some time, and history says how likely it
+leaves then. By Bayes, P(kind, departure | words) is proportional to P(kind) P(words | kind, departure)
+P(departure). So a word that fits the driver's habits is believed although he has broken others, a stay of
+sixteen hours where nobody stays overnight is doubted at once, and a driver who is still here an hour after his
+word is forecast by his history again.
 
 The shares of the three are a Dirichlet posterior of the driver whose prior is the share of all drivers;
 spread and errors are pooled in the same way. So a new driver's word is worth the average driver's, and a
 record of his own outweighs that after some statements. Each departure adds one step of online expectation
 maximisation. Records are learnt at departures only.
-
-As time passes without a departure the evidence shifts: the share of each kind is weighed by how likely that
-kind is to leave the car here until now. A driver who is still here an hour after his word is forecast by
-his history again.
 """
 
 from dataclasses import dataclass, field
@@ -44,8 +46,29 @@ ERROR_EDGES_MIN: NDArray[np.float64] = np.concatenate([-_QUARTERS_EARLY[:0:-1], 
 
 _PRIOR_ERRORS = 30.0
 _HALF_WINDOW_MIN = 7.5
-_DENSITY_FLOOR_PER_MIN = 1e-6
-_NOTHING = 1e-9
+
+VOID_MEDIAN_MIN, VOID_SHAPE = 600.0, 2.5
+"""Void words name a log-logistic stay: people make up an end of the day, not of a holiday."""
+
+UNHEARD_SHARE = 0.15
+UNHEARD_MEDIAN_MIN, UNHEARD_SHAPE = 720.0, 1.2
+"""How much of a departure's probability is spread widely over the time to come, whatever history says: a driver may
+know of something that never happened before."""
+
+
+def _log_logistic(minutes: NDArray[np.float64], median_min: float, shape: float) -> NDArray[np.float64]:
+    """Return P(within so many minutes), 0 before the first."""
+    scaled = (np.maximum(minutes, 0.0) / median_min) ** shape
+    return np.asarray(scaled / (1.0 + scaled), dtype=np.float64)
+
+
+def _void_share(stay_min: float) -> float:
+    """Return how likely void words name a stay within the window about one of so many minutes."""
+    window = max(stay_min, _HALF_WINDOW_MIN) + np.array([-_HALF_WINDOW_MIN, _HALF_WINDOW_MIN])
+    return float(np.diff(_log_logistic(window, VOID_MEDIAN_MIN, VOID_SHAPE))[0])
+
+
+_UNHEARD = _log_logistic(REST_MIN, UNHEARD_MEDIAN_MIN, UNHEARD_SHAPE)
 
 
 def _no_errors() -> NDArray[np.float64]:
@@ -135,29 +158,18 @@ class StatementRecord:
         off_by = np.concatenate([[0.0], np.cumsum(errors) / errors.sum()])
         return Worth(shares / shares.sum(), bias, max(SPREAD_LEAST_MIN, spread), off_by)
 
-    def learn(self, user_id: str, stated_ms: int, departure_ms: int, by_history: DepartureDistribution) -> None:
-        """Record a statement whose departure is now known.
-
-        Parameters
-        ----------
-        user_id
-            The driver.
-        stated_ms, departure_ms
-            What he said and what he did.
-        by_history
-            The forecast at his arrival that did not hear the statement.
-        """
+    def learn(self, user_id: str, arrival_ms: int, stated_ms: int, departure_ms: int) -> None:
+        """Record a statement of a driver whose departure is now known."""
         worth = self.worth(user_id)
         error_min = (departure_ms - stated_ms) / MS_PER_MIN
-        window = np.array([-_HALF_WINDOW_MIN, _HALF_WINDOW_MIN])
+        window = error_min + np.array([-_HALF_WINDOW_MIN, _HALF_WINDOW_MIN])
         likely = np.array(
             [
-                np.diff(worth.left_if_kept(error_min + window))[0],
-                np.diff(worth.left_if_off(error_min + window))[0],
-                np.diff(by_history.left_share(departure_ms + window * MS_PER_MIN))[0],
+                np.diff(worth.left_if_kept(window))[0],
+                np.diff(worth.left_if_off(window))[0],
+                _void_share((stated_ms - arrival_ms) / MS_PER_MIN),
             ]
         )
-        likely[2] += 2 * _HALF_WINDOW_MIN * _DENSITY_FLOOR_PER_MIN
         joint = worth.shares * likely
         shares = joint / joint.sum()
         self._worths.clear()
@@ -167,7 +179,7 @@ class StatementRecord:
 
 
 def with_statement(
-    by_history: DepartureDistribution, here_by_history: float, stated_ms: int, worth: Worth
+    by_history: DepartureDistribution, arrival_ms: int, stated_ms: int, worth: Worth
 ) -> DepartureDistribution:
     """Return the departure given a statement.
 
@@ -175,20 +187,25 @@ def with_statement(
     ----------
     by_history
         The forecast now that does not hear the statement.
-    here_by_history
-        P(still here now) by the forecast at the arrival: what speaks for a void statement.
-    stated_ms
-        The stated departure.
+    arrival_ms, stated_ms
+        Since when the car is here, and the stated departure.
     worth
         What the driver's word is worth.
     """
-    after_stated = (by_history.now_ms - stated_ms) / MS_PER_MIN + REST_MIN
-    kept, off = worth.left_if_kept(after_stated), worth.left_if_off(after_stated)
-    here = np.array([1.0 - kept[0], 1.0 - off[0], max(here_by_history, _NOTHING)])
-    joint = worth.shares * here
-    weights = joint / joint.sum()
-    left_by = weights[2] * by_history.left_by
-    for weight, left, present in zip(weights[:2], (kept, off), here[:2], strict=True):
-        if present > _NOTHING:
-            left_by = left_by + weight * (left - left[0]) / present
-    return DepartureDistribution(by_history.now_ms, left_by)
+    steps_min = np.diff(REST_MIN)
+    left_by = (1.0 - UNHEARD_SHARE) * by_history.left_by + UNHEARD_SHARE * _UNHEARD
+    leaves = np.diff(left_by)
+    after_stated_min = (by_history.now_ms - stated_ms) / MS_PER_MIN + REST_MIN
+    kept_by = worth.left_if_kept(after_stated_min)
+    off = leaves * np.diff(worth.left_if_off(after_stated_min)) / steps_min
+    # P(kind, words, still here): the words' likelihood, averaged over the departures to come.
+    kept = leaves * np.diff(kept_by) / steps_min
+    kept_odds = worth.shares[0] * float(kept.sum())
+    off_odds = worth.shares[1] * float(off.sum())
+    void_odds = worth.shares[2] * _void_share((stated_ms - arrival_ms) / MS_PER_MIN) / (2 * _HALF_WINDOW_MIN)
+    heard = void_odds * left_by + worth.shares[1] * np.concatenate([[0.0], np.cumsum(off)])
+    if kept_odds > 0.0:
+        by_word = (kept_by - kept_by[0]) / (1.0 - kept_by[0])
+        by_both = np.concatenate([[0.0], np.cumsum(kept)]) / kept.sum()
+        heard = heard + kept_odds * (by_word + by_both) / 2
+    return DepartureDistribution(by_history.now_ms, heard / (kept_odds + off_odds + void_odds))
