@@ -337,7 +337,7 @@ def _peak_least(points: Floats, costs: Floats, charge: float) -> float:
     for peak in candidates:
         reachable = np.where(points <= peak, costs, np.inf).min(axis=0)
         best = min(best, charge * peak + float(np.minimum(reachable, _cost_at(points, costs, float(peak))).sum()))
-    return best
+    return float(best)
 
 
 def _cost_at(points: Floats, costs: Floats, at: float) -> Floats:

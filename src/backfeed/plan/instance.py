@@ -67,12 +67,7 @@ def read_instance(folder: Path) -> PlanProblem:
     commitments = _read_commitments(tables.commitments, nodes)
     problem = PlanProblem(axis, prices, nodes, windows, commitments, penalties)
     known = {found.where for found in problems}
-    hidden = any("column parent" in where for where in known)
-    problems += [
-        found
-        for found in find_problems(problem, ".csv")
-        if found.where not in known and not (hidden and found.where.startswith("nodes.csv"))
-    ]
+    problems += [found for found in find_problems(problem, ".csv") if found.where not in known]
     if problems:
         raise InputError(problems)
     return problem
@@ -136,7 +131,8 @@ def _read_prices(table: Table, count: int, problems: list[Problem]) -> Prices:
     given = np.zeros(buy.shape, np.bool_)
     given[zone[inside], step[inside]] = True
     for name, values in (("buy_per_kwh", buy), ("sell_per_kwh", sell)):
-        values[zone[inside], step[inside]] = table.floats(name)[inside]
+        read = table.floats(name)[inside]
+        values[zone[inside], step[inside]] = np.where(np.isnan(read), 0.0, read)  # a cell without number is reported
     problems += [Problem(table.file, f"zone {names[z]!r} has no price at step {t}") for z, t in np.argwhere(~given)]
     buy[~given], sell[~given] = 0.0, 0.0
     return Prices(names, buy, sell)
@@ -147,6 +143,9 @@ def _read_nodes(tables: _Tables, prices: Prices, count: int, problems: list[Prob
     table = tables.nodes
     names = table.texts("node")
     parent = table.indices("parent", names, "the parent", empty_is=NO_PARENT)
+    blank = (table.texts("parent", default="") == "").to_numpy()
+    if blank.any():  # a node whose parent is unknown is not a second root as well
+        parent[(parent == UNREADABLE) & ~blank] = np.flatnonzero(blank)[0]
     nodes = Nodes.tree(tuple(names), list(parent), count)
     if table.has("zone"):
         only = 0 if len(prices.zone) == 1 else None
