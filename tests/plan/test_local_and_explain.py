@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from backfeed.plan.check import check, proposal_of
 from backfeed.plan.explain import explain
 from backfeed.plan.local import replan_subtree, replan_vehicle
+from backfeed.plan.schedule import price_plan
 from backfeed.plan.solve import solve
 
 
@@ -34,6 +36,27 @@ def test_a_local_plan_is_no_dearer_than_keeping_and_knows_its_loss(random_proble
             assert local.lower_bound <= best.objective + 1e-6 * size
             assert local.objective >= best.lower_bound - 1e-6 * size
             assert local.objective - best.objective <= local.objective - local.lower_bound + 1e-6 * size
+
+
+@pytest.mark.parametrize("seed", range(320, 332))
+def test_a_local_plan_loses_no_more_than_it_states_and_is_never_dearer_than_keeping(random_problem, seed):
+    problem = random_problem(seed, rows=10, count=24, drained=False, inverted=False, negative=False)
+    before = solve(problem)
+    now = changed(problem, seed % 10)
+    kept = price_plan(now, before.energy_flat_kwh, before.curtailed_kw, before.duals, -np.inf, "kept")
+    best = solve(now, method="highs")
+    size = max(1.0, abs(best.objective))
+    for local in (
+        replan_vehicle(now, before, seed % 10),
+        replan_subtree(now, before, int(now.windows.node[seed % 10])),
+    ):
+        stated = local.objective - local.lower_bound
+        assert stated >= -1e-9 * size
+        assert local.objective <= kept.objective + 1e-9 * size
+        assert local.objective <= best.lower_bound + stated + 1e-6 * size
+        judged = check(now, proposal_of(local))
+        assert judged.objective == pytest.approx(local.objective, abs=1e-9 * size)
+        assert max(judged.max_violation_kw, judged.max_violation_kwh) < 1e-6
 
 
 def test_a_whole_tree_replanned_locally_is_the_global_plan(random_problem):

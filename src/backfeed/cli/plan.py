@@ -1,4 +1,4 @@
-"""`backfeed plan`: solve a planner instance; `backfeed plan check`: judge a schedule."""
+"""`backfeed plan`: solve a planner instance; `plan check`: judge a schedule; `plan explain`: tell why a car does so."""
 
 import os
 import resource
@@ -38,7 +38,9 @@ class InstanceFirst(TyperGroup):
 
 
 app = typer.Typer(
-    cls=InstanceFirst, no_args_is_help=True, help="Solve a planner instance (plan INSTANCE --out DIR), or check one."
+    cls=InstanceFirst,
+    no_args_is_help=True,
+    help="Solve a planner instance (plan INSTANCE --out DIR), check or explain a plan.",
 )
 
 _InstanceArgument = Annotated[Path, typer.Argument(help="Folder of the instance's tables.")]
@@ -110,6 +112,45 @@ def check_command(
     }
     write_result(document, _words(verdict, "checked"), as_json=as_json)
     _require_quality(verdict, gap)
+
+
+@app.command(name="explain")
+def explain_command(
+    instance: _InstanceArgument,
+    answer: Annotated[Path, typer.Argument(help="Folder that holds schedule.parquet and the prices.")],
+    vehicle: Annotated[str, typer.Option(help="The vehicle, as the instance names it.")],
+    step: Annotated[int, typer.Option(help="The step, counted from 0.")],
+    as_json: _JsonOption = False,  # noqa: FBT002 typer's own form
+) -> None:
+    """Tell why a car charges, gives or rests in a step: which limit, price or promise made it so."""
+    from backfeed.core.problem import InputError, Problem  # noqa: PLC0415 --help must not wait for numpy
+    from backfeed.plan.answer import read_schedule  # noqa: PLC0415
+    from backfeed.plan.explain import explain  # noqa: PLC0415
+    from backfeed.plan.instance import read_instance  # noqa: PLC0415
+
+    problem = read_instance(instance)
+    w = problem.windows
+    rows = [row for row, name in enumerate(w.vehicle) if name == vehicle]
+    if not rows:
+        raise InputError([Problem("--vehicle", f"the vehicle {vehicle!r} is unknown")])
+    here = [row for row in rows if w.arrive_step[row] <= step < w.depart_step[row]]
+    if not here:
+        stays = ", ".join(f"{w.arrive_step[row]} to {w.depart_step[row] - 1}" for row in rows)
+        raise InputError([Problem("--step", f"{vehicle} is not connected in step {step}; it is in {stays}")])
+    told = explain(problem, read_schedule(problem, answer), here[0], step)
+    document = {
+        "vehicle": vehicle,
+        "row": here[0],
+        "step": step,
+        "power_kw": told.power_kw,
+        "energy_kwh": told.energy_kwh,
+        "reasons": [
+            {"kind": reason.kind, "amount": reason.amount, "unit": reason.unit, "words": reason.words}
+            for reason in told.reasons
+        ],
+    }
+    words = f"{vehicle}, step {step}: {told.power_kw:+.2f} kW, {told.energy_kwh:.2f} kWh at its end. {told}"
+    write_result(document, words, as_json=as_json)
 
 
 def _words(verdict: "Verdict", method: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from backfeed.core.problem import InputError, Problem
-from backfeed.plan.check import Proposal, Verdict
+from backfeed.plan.check import Proposal, Verdict, energies_of, lagrangian
 from backfeed.plan.problem import Floats, PlanProblem
-from backfeed.plan.schedule import Schedule
+from backfeed.plan.schedule import Duals, Schedule, price_plan
 
 
 def write_answer(problem: PlanProblem, schedule: Schedule, folder: Path, summary: dict[str, Any]) -> None:
@@ -105,6 +105,14 @@ def read_proposal(problem: PlanProblem, folder: Path) -> Proposal:
     if "energy_price_per_kwh" in frame.columns:
         energy = frame["energy_price_per_kwh"].to_numpy()
     return Proposal(frame["power_kw"].to_numpy(), curtailed, energy, balance, promise)
+
+
+def read_schedule(problem: PlanProblem, folder: Path) -> Schedule:
+    """Read a written plan back, priced anew; raises as `read_proposal` does."""
+    proposal = read_proposal(problem, folder)
+    energy, _ = energies_of(problem, proposal.power_kw)
+    duals = Duals(proposal.energy_price, proposal.balance_price, proposal.commitment_price)
+    return price_plan(problem, energy, proposal.curtailed_kw, duals, lagrangian(problem, proposal), "read")
 
 
 def _fill(file: Path, column: str, matrix: Floats, names: tuple[str, ...]) -> None:

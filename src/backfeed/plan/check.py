@@ -108,7 +108,7 @@ def cost_of(problem: PlanProblem, power_kw: Floats, curtailed_kw: Floats) -> Cos
     power_kw, curtailed_kw
         As in `Proposal`.
     """
-    energy, share = _energies(problem, power_kw)
+    energy, share = energies_of(problem, power_kw)
     average = power_kw * share
     vehicles = _by_node(problem, average)
     net = _subtree_sums(problem, vehicles + _own_fixed(problem) + curtailed_kw)
@@ -127,7 +127,7 @@ def cost_of(problem: PlanProblem, power_kw: Floats, curtailed_kw: Floats) -> Cos
     )
 
 
-def _energies(problem: PlanProblem, power_kw: Floats) -> tuple[Floats, Floats]:
+def energies_of(problem: PlanProblem, power_kw: Floats) -> tuple[Floats, Floats]:
     """Follow the dynamics; return energies at the ends of steps and the connected share of every step."""
     w, step_h = problem.windows, problem.axis.step_h
     energy, share = np.empty_like(power_kw), np.ones_like(power_kw)
