@@ -1,0 +1,101 @@
+"""The pilot's own problems, as its rolling plan asks them, on HiGHS and on the structured solver.
+
+    python benchmarks/plan_rolling.py [--pilot examples/guangdong-homes/pilot.toml] [--problems 400] [--every 4]
+
+Runs the V2G world of a pilot until so many plans have been asked for, keeps every few of them, solves each with both
+methods to the platform's gap, and prints CPU milliseconds by size (steps of all rows).
+"""
+
+import argparse
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backfeed.app import planning
+from backfeed.app.dispatching import Policy
+from backfeed.app.world import WorldSpec, run_world
+from backfeed.plan.highs import HighsSolver
+from backfeed.plan.problem import PlanProblem
+from backfeed.plan.schedule import Schedule
+from backfeed.plan.solve import Method, solve
+
+ROOT = Path(__file__).parent.parent
+EDGES = (0, 100, 300, 1_000, 3_000, 10_000, 1_000_000)
+
+
+class EnoughError(BaseException):
+    """As many problems as were asked for."""
+
+
+def problems_of(pilot: Path, count: int, every: int) -> list[PlanProblem]:
+    """Run a pilot's V2G world until it has asked for so many plans."""
+    kept: list[PlanProblem] = []
+    asked = 0
+    usual = planning.solve_plan
+
+    def record(problem: PlanProblem) -> Schedule:
+        nonlocal asked
+        if asked % every == 0:
+            kept.append(problem)
+        asked += 1
+        if asked >= count:
+            raise EnoughError
+        return usual(problem)
+
+    planning.solve_plan = record
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run_world(WorldSpec(pilot, None, Policy.V2G, "memory", Path(folder)), lambda _: None)
+    except* EnoughError:
+        pass
+    finally:
+        planning.solve_plan = usual
+    return kept
+
+
+def timed(problem: PlanProblem, method: Method, solver: HighsSolver) -> tuple[float, Schedule]:
+    """Return the CPU milliseconds of the better of two solutions."""
+    best = np.inf
+    for _ in range(2):
+        begun = time.process_time()
+        schedule = solve(
+            problem, planning.PLAN_GAP, method=method, iteration_limit=planning.ITERATION_LIMIT, solver=solver
+        )
+        best = min(best, time.process_time() - begun)
+    return best * 1e3, schedule
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pilot", type=Path, default=ROOT / "examples" / "guangdong-homes" / "pilot.toml")
+    parser.add_argument("--problems", type=int, default=400)
+    parser.add_argument("--every", type=int, default=4)
+    asked = parser.parse_args()
+    problems = [one for one in problems_of(asked.pilot, asked.problems, asked.every) if one.windows.offsets[-1]]
+    solver = HighsSolver()
+    solve(problems[0], method="structured")
+    found = []
+    for problem in problems:
+        highs, exact = timed(problem, "highs", solver)
+        own, near = timed(problem, "structured", solver)
+        dearer = (near.objective - exact.objective) / max(1.0, abs(exact.objective))
+        found.append((problem.windows.offsets[-1], len(problem.windows), highs, own, dearer, near.method == "highs"))
+    table = np.array(found, dtype=np.float64)
+    print(f"{len(table)} problems, {int(table[:, 5].sum())} of them not for the tree")
+    print(f"all: HiGHS {table[:, 2].sum():.0f} ms,", end=" ")
+    print(f"structured {table[:, 3].sum():.0f} ms, at most {table[:, 4].max():.1e} dearer")
+    print(f"{'steps of all rows':>20}{'problems':>10}{'rows':>8}{'HiGHS ms':>10}{'structured ms':>15}{'ratio':>8}")
+    for low, high in itertools.pairwise(EDGES):
+        some = table[(table[:, 0] > low) & (table[:, 0] <= high)]
+        if len(some):
+            mean = some.mean(axis=0)
+            words = f"{low + 1}-{high}"
+            print(f"{words:>20}{len(some):>10}{mean[1]:>8.0f}{mean[2]:>10.1f}{mean[3]:>15.1f}{mean[2] / mean[3]:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()
