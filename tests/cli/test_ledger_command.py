@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backfeed.cli.main import run
-from backfeed.settle.transfer import Code, Transfer
+from backfeed.settle.transfer import Code, Phase, Transfer
 from backfeed.store.ledger_seal import open_ledger, seal_ledger
 
 CLEARING, ANN = "clearing:backfeed:CNY", "owner:ann:CNY"
@@ -86,6 +86,47 @@ def test_owners_are_paid_once(folder, capfdbinary):
     assert (code, json.loads(out)["total_micro"]) == (0, 15_400_000)
     assert b"15.40" in (folder / "bank.xml").read_bytes()
     assert asked(capfdbinary, "ledger", "pay", folder, "--name", "2026-08", *words)[0] == 2
+    assert asked(capfdbinary, "ledger", "verify", folder)[0] == 0
+
+
+def test_a_case_is_listed_rejected_once_and_the_seal_follows(folder, capfdbinary):
+    head = Transfer(
+        "2026-07-01/quarantine/eve@g", "owner:eve:Wh", "quarantine:eve@g:Wh", 9, "Wh", Code.QUARANTINE, 0, "ghost; x"
+    )
+    promise = Transfer(
+        f"{head.id}|payout/eve@g", CLEARING, "owner:eve:CNY", 70, "CNY", Code.PAYOUT, 0, phase=Phase.PENDING
+    )
+    with open_ledger(folder / "ledger.sqlite") as ledger:
+        ledger.post([head, promise])
+    seal_ledger(folder / "ledger.sqlite")
+    [case] = json.loads(asked(capfdbinary, "ledger", "cases", "list", folder, "--json")[1])["cases"]
+    assert (case["name"], case["reason"], case["owners"], case["state"]) == (
+        "2026-07-01/eve@g",
+        "ghost",
+        {"CNY": 70},
+        "open",
+    )
+    words = ("ledger", "cases", "reject", folder, case["name"], "--reason", "no car", "--at", AT)
+    assert asked(capfdbinary, *words)[0] == 0
+    assert asked(capfdbinary, "ledger", "verify", folder)[0] == 0
+    assert "rejected: no car" in asked(capfdbinary, "ledger", "cases", "list", folder)[1]
+    code, _, err = asked(capfdbinary, *words)
+    assert (code, "was rejected before: no car" in err) == (2, True)
+
+
+def test_a_coupon_is_redeemed_as_far_as_it_is_held(folder, capfdbinary):
+    issued = "aggregator:backfeed:CNY-coupon", "owner:ann:CNY-coupon"
+    backed = CLEARING, "aggregator:backfeed/reserve:CNY"
+    with open_ledger(folder / "ledger.sqlite") as ledger:
+        ledger.post([Transfer("2026-07-01/payout/c", *issued, 2_500_000, "CNY-coupon", Code.PAYOUT, 0)])
+        ledger.post([Transfer("2026-07-01/payout_backing/c", *backed, 2_500_000, "CNY", Code.PAYOUT_BACKING, 0)])
+    seal_ledger(folder / "ledger.sqlite")
+    for amount, code in (("1.5", 0), ("1.5", 2), ("1", 0), ("x", 2), ("0.0000001", 2)):
+        words = ("ledger", "redeem", folder, "ann", amount, "--day", "2026-07-09", "--at", AT)
+        assert asked(capfdbinary, *words)[0] == code, amount
+    assert asked(capfdbinary, "ledger", "redeem", folder, "ann", "1", "--day", "soon", "--at", AT)[0] == 2
+    held = json.loads(asked(capfdbinary, "ledger", "balances", folder, "--json")[1])["balances"]
+    assert (held["owner:ann:CNY-coupon"], held["aggregator:backfeed/reserve:CNY"]) == (0, 0)
     assert asked(capfdbinary, "ledger", "verify", folder)[0] == 0
 
 

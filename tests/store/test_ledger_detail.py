@@ -11,6 +11,7 @@ from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import local_midnight_ms
 from backfeed.market.tariff import load_tariff, price_axis
 from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
+from backfeed.settle.month import close_month
 from backfeed.settle.postings import Parties, SettlementDay, settle_day
 from backfeed.settle.transfer import corrections, detail_mark, net_effect
 from backfeed.store.ledger_detail import verify_details, write_detail
@@ -76,4 +77,9 @@ def test_energy_that_only_moves_between_quarter_hours_is_named_by_a_mark(books, 
     assert "not the one that the books name" in verify_details(tmp_path, books)[0].what
     assert corrections(net_effect(books), again, 1) == []
     mark = detail_mark(DAY, again[0].evidence, AXIS.end_ms, ("grid:grid:Wh", "aggregator:backfeed:Wh"))
+    assert verify_details(tmp_path, [*books, mark]) == []
+
+
+def test_closing_a_month_names_no_detail(books, tmp_path):
+    mark = close_month(books, "2026-07", "CNY", AXIS.end_ms)
     assert verify_details(tmp_path, [*books, mark]) == []

@@ -86,6 +86,16 @@ def signing_key(key_file: Path | None) -> bytes:
     return key
 
 
+def check_day(text: str) -> None:
+    """Refuse what is no day; raises `InputError`."""
+    from datetime import date  # noqa: PLC0415
+
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError([Problem("--day", f"expected a day like 2026-07-20, found {text!r}")]) from error
+
+
 def parse_at(text: str) -> int:
     """Return the instant that `--at` gives."""
     from backfeed.core.instant import parse_instant  # noqa: PLC0415

@@ -12,6 +12,7 @@ from backfeed.cli.books import (
     At,
     KeyFile,
     Run,
+    check_day,
     currency_of,
     is_server,
     ledger_file,
@@ -207,6 +208,7 @@ def pay(
     """Pay all owners what they are owed in whole cents: post it and write the bank's file."""
     from backfeed.settle.bank import bank_file, bank_payments  # noqa: PLC0415
 
+    check_day(day)
     known = _bank_accounts(accounts)
     payer = known.pop("payer", None)
     if payer is None:

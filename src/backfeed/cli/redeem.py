@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from backfeed.cli.books import AsJson, At, KeyFile, Run, currency_of, open_books, parse_at, seal_again
+from backfeed.cli.books import AsJson, At, KeyFile, Run, check_day, currency_of, open_books, parse_at, seal_again
 from backfeed.cli.outcome import write_result
 from backfeed.core.problem import InputError, Problem
 
@@ -34,7 +34,7 @@ def redeem(
     from backfeed.settle.retail import redeem as redeeming  # noqa: PLC0415
 
     wish_micro, at_ms = _micro(amount), parse_at(at)
-    _check_day(day)
+    check_day(day)
     with open_books(run) as ledger:
         number = redemptions_on(ledger.transfers(), owner, day) + 1
         wish = Redemption(owner, Instrument(instrument.value), wish_micro, day, number, at_ms)
@@ -58,12 +58,3 @@ def _micro(text: str) -> int:
     if not micro.is_finite() or micro != int(micro):
         raise InputError([Problem("amount", f"expected an amount with at most six decimals, found {text!r}")])
     return int(micro)
-
-
-def _check_day(text: str) -> None:
-    from datetime import date  # noqa: PLC0415
-
-    try:
-        date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError([Problem("--day", f"expected a day like 2026-07-20, found {text!r}")]) from error

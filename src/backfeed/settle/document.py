@@ -69,6 +69,38 @@ CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
     },
 }
 
+WHY: Final[Mapping[str, Mapping[Code, str]]] = {
+    "en": {
+        Code.ENERGY_CHARGED: "what the meter counted into your car",
+        Code.ENERGY_DISCHARGED: "what the meter counted out of your car",
+        Code.CHARGING_BILL: "energy from the grid, at the tariff of each quarter-hour",
+        Code.SHARED_ENERGY: "energy from another car behind the same meter, at the price of charging",
+        Code.WEAR: "what giving energy took from your battery; shown, not charged",
+        Code.PAYOUT: "your battery's wear, what the energy cost to charge, and your share as agreed",
+        Code.GUARANTEE: "made up, so that you end no worse off than charging at once",
+        Code.REDEMPTION: "coupon or credit given back against charging",
+        Code.EXPIRY: "not used in time",
+        Code.QUARANTINE: "held until a doubt about the meter is cleared",
+        Code.BANK_PAYMENT: "paid to your account",
+        Code.SITE_SHARE: "the site's share as agreed",
+    },
+    "zh": {
+        Code.ENERGY_CHARGED: "电表计入您车辆的电量",
+        Code.ENERGY_DISCHARGED: "电表计出您车辆的电量",
+        Code.CHARGING_BILL: "来自电网的电量，按每刻钟电价计",
+        Code.SHARED_ENERGY: "同一电表后其他车辆的电量，按充电价计",
+        Code.WEAR: "放电造成的电池损耗；仅列示，不收费",
+        Code.PAYOUT: "电池损耗、所放电量的充电成本及约定分成",
+        Code.GUARANTEE: "补足，使您不劣于即插即充",
+        Code.REDEMPTION: "以券或额度抵扣充电费",
+        Code.EXPIRY: "逾期未使用",
+        Code.QUARANTINE: "计量存疑，核实前冻结",
+        Code.BANK_PAYMENT: "已付至您的账户",
+        Code.SITE_SHARE: "约定的场地分成",
+    },
+}
+"""Why a line of an owner's or a site's statement is there; other holders know their codes."""
+
 _STYLE: Final = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:48rem;color:#111}"
     "table{border-collapse:collapse;width:100%}th,td{padding:.25rem .5rem;border-bottom:1px solid #ccc;text-align:left}"
@@ -112,6 +144,12 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
+def _why(code: Code, language: str) -> str:
+    """Return why a line is there, in small print below its name."""
+    reason = WHY[language].get(code)
+    return f"<br><small>{escape(reason)}</small>" if reason else ""
+
+
 def statement_html(statement: Statement, head: str = "", language: str = "en") -> bytes:
     """Return a statement as one HTML page without scripts, to read and to print.
 
@@ -127,7 +165,8 @@ def statement_html(statement: Statement, head: str = "", language: str = "en") -
     words, codes = TITLES[language], CODE_WORDS[language]
     period = escape(statement.period) or words["all"]
     rows = "".join(
-        f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}</td><td>{escape(line.unit)}</td>"
+        f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}{_why(line.code, language)}</td>"
+        f"<td>{escape(line.unit)}</td>"
         f'<td class="n">{format_amount(line.amount, line.unit)}</td></tr>'
         for line in statement.lines
     )

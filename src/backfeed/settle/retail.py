@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 
+from backfeed.core.money import format_micro
 from backfeed.core.problem import InputError, Problem
 from backfeed.settle.account import POINTS_UNIT, Instrument, Role, account_id, holder_of, instrument_unit
 from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
@@ -90,7 +91,9 @@ def redeem(
     if wish.instrument not in (Instrument.COUPON, Instrument.CREDIT):
         problems.append(Problem(wish.owner, f"{wish.instrument.value} can not be redeemed against charging"))
     elif not 0 < wish.amount <= held:
-        problems.append(Problem(wish.owner, f"holds {held} of {unit}, can not redeem {wish.amount}"))
+        problems.append(
+            Problem(wish.owner, f"holds {format_micro(held)} {unit}, can not redeem {format_micro(wish.amount)}")
+        )
     if problems:
         raise InputError(problems)
     what = f"{wish.day}/{Code.REDEMPTION}/{wish.owner}/{wish.instrument}/{wish.number}"

@@ -273,6 +273,8 @@ def is_of_settled_day(transfer: Transfer, day: str) -> bool:
 
 def detail_hash(transfer: Transfer) -> str:
     """Return the hash of the interval detail that a transfer's evidence ends with, empty if it names none."""
+    if not _DAY.fullmatch(original_id(transfer.id)):
+        return ""
     last = transfer.evidence.rpartition("; ")[2]
     return last if _HASH.fullmatch(last) else ""
 
