@@ -3,7 +3,8 @@
     python benchmarks/plan_rolling.py [--pilot examples/guangdong-homes/pilot.toml] [--problems 400] [--every 4]
 
 Runs the V2G world of a pilot until so many plans have been asked for, keeps every few of them, solves each with both
-methods to the platform's gap, and prints CPU milliseconds by size (steps of all rows).
+methods to the platform's gap, and prints CPU milliseconds by size (steps of all rows). Beneath stand `plan_scale`'s
+fleets of a few cars, at which every limit binds. With `--problems 0` the pilot is left out.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from plan_scale import fleet
 
 from backfeed.app import planning
 from backfeed.app.dispatching import Policy
@@ -23,6 +25,7 @@ from backfeed.plan.schedule import Schedule
 from backfeed.plan.solve import Method, solve
 
 ROOT = Path(__file__).parent.parent
+FLEETS = (20, 30, 50, 100)
 EDGES = (0, 100, 300, 1_000, 3_000, 10_000, 1_000_000)
 
 
@@ -68,18 +71,10 @@ def timed(problem: PlanProblem, method: Method, solver: HighsSolver) -> tuple[fl
     return best * 1e3, schedule
 
 
-def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pilot", type=Path, default=ROOT / "examples" / "guangdong-homes" / "pilot.toml")
-    parser.add_argument("--problems", type=int, default=400)
-    parser.add_argument("--every", type=int, default=4)
-    asked = parser.parse_args()
-    problems = [one for one in problems_of(asked.pilot, asked.problems, asked.every) if one.windows.offsets[-1]]
-    solver = HighsSolver()
-    solve(problems[0], method="structured")
+def tell(problems: list[PlanProblem], solver: HighsSolver) -> None:
+    """Solve problems with both methods and print what each took."""
     found = []
-    for problem in problems:
+    for problem in (one for one in problems if one.windows.offsets[-1]):
         highs, exact = timed(problem, "highs", solver)
         own, near = timed(problem, "structured", solver)
         dearer = (near.objective - exact.objective) / max(1.0, abs(exact.objective))
@@ -95,6 +90,24 @@ def main() -> None:
             mean = some.mean(axis=0)
             words = f"{low + 1}-{high}"
             print(f"{words:>20}{len(some):>10}{mean[1]:>8.0f}{mean[2]:>10.1f}{mean[3]:>15.1f}{mean[2] / mean[3]:>8.2f}")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pilot", type=Path, default=ROOT / "examples" / "guangdong-homes" / "pilot.toml")
+    parser.add_argument("--problems", type=int, default=400)
+    parser.add_argument("--every", type=int, default=4)
+    asked = parser.parse_args()
+    solver = HighsSolver()
+    solve(fleet(20, 1), method="structured")
+    if asked.problems:
+        tell(problems_of(asked.pilot, asked.problems, asked.every), solver)
+    for count in FLEETS:
+        problem = fleet(count, 0)
+        (highs, _), (own, _) = timed(problem, "highs", solver), timed(problem, "structured", solver)
+        size = problem.windows.offsets[-1]
+        print(f"{count} cars, {size} steps of all rows: HiGHS {highs:.1f} ms, structured {own:.1f} ms")
 
 
 if __name__ == "__main__":
