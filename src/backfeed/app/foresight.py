@@ -111,7 +111,7 @@ def held_back(
     config: WorldConfig,
     terms: JudgeTerms | None = None,
 ) -> dict[GapCause, float]:
-    """Return what perfect foresight would gain without the owners' reserves, and without the sites' limits [currency].
+    """Return what perfect foresight would gain without reserves, limits, the promise at departure [currency].
 
     Each is relaxed alone, with the same events. Nothing of it is replayed, for it is not allowed; the other parameters
     are those of `foresee`.
@@ -121,9 +121,13 @@ def held_back(
     limits = _limits(sessions, grid, sites, zone)
     without_reserve = _Planner(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued)
     without_limits = _Planner(sessions, grid, prices, (), config, valued)
+    # Whoever leaves short then charges elsewhere, at the window's dearest price.
+    free = replace(valued, shortfall_per_kwh=min(valued.shortfall_per_kwh, float(prices.buy_per_kwh.max())))
+    without_rules = _Planner(sessions, grid, prices, limits, config, free)
     return {
         "reserves": max(without_reserve.plan(foresight.events).value - foresight.value, 0.0),
         "limits": max(without_limits.plan(foresight.events).value - foresight.value, 0.0),
+        "rules": max(without_rules.plan(foresight.events).value - foresight.value, 0.0),
     }
 
 

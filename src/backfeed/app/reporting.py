@@ -10,6 +10,7 @@ from backfeed.app.assembly import LEDGER_FILE
 from backfeed.app.battery_fleet import car_histories, run_batteries
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
+from backfeed.app.judge_forecast import departure_forecasts, missed_rows
 from backfeed.app.judge_series import car_series, closest_site, fleet_series, mean_power_kw, missed_value, owner_rows
 from backfeed.app.judging import RUN_ORDER, Judgement, held_back_value, judge_at_base_price
 from backfeed.app.report_books import books_of, paid_by_owner, read_transfers
@@ -81,6 +82,7 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
         books=books_of(transfers, prices, run.findings, run.set_apart) if run is not None else None,
         invitations=_invitations(judgement, run.deliveries) if run is not None else (),
         value_gap=_value_gap(scene, judgement),
+        forecasts=departure_forecasts(scene.history, scene.sessions, pilot.pilot.timezone, judgement.worlds),
         alternatives=_alternatives(scene, judgement),
         assumptions=_assumptions(scene),
         sources=_sources(scene),
@@ -164,7 +166,8 @@ def _value_gap(scene: Scene, judgement: Judgement) -> ValueGap | None:
     missed = missed_value(judgement.worlds, judgement.truths["foresight"]) if "foresight" in judgement.truths else {}
     if not missed:
         return None
-    return ValueGap(missed, held_back_value(scene, judgement))
+    rows = missed_rows(judgement.worlds, scene.sessions)
+    return ValueGap(missed, held_back_value(scene, judgement), rows)
 
 
 def _alternatives(scene: Scene, judgement: Judgement) -> tuple[Alternative, ...]:

@@ -43,6 +43,8 @@ class Backtest:
         Whether that was its arrival, and whether its driver had stated a departure.
     rest_h
         How much longer it stood.
+    level
+        P(left by its departure): early departures have low levels.
     quantiles_h
         Of the rest at `LEVELS`, shape `(case, level)`.
     soon
@@ -58,6 +60,7 @@ class Backtest:
     is_arrival: NDArray[np.bool_]
     is_stated: NDArray[np.bool_]
     rest_h: NDArray[np.float64]
+    level: NDArray[np.float64]
     quantiles_h: NDArray[np.float64]
     soon: NDArray[np.float64]
     naive_h: NDArray[np.float64]
@@ -75,6 +78,7 @@ class Backtest:
             self.is_arrival[chosen],
             self.is_stated[chosen],
             self.rest_h[chosen],
+            self.level[chosen],
             self.quantiles_h[chosen],
             self.soon[chosen],
             self.naive_h[chosen],
@@ -168,11 +172,16 @@ def _columns(cases: Sequence[_Case]) -> Backtest:
         is_arrival=at_ms == arrival_ms,
         is_stated=~np.isnan(word_ms),
         rest_h=(departure_ms - at_ms) / MS_PER_H,
+        level=np.array([_level_of(case) for case in cases], dtype=np.float64),
         quantiles_h=(quantiles_ms - at_ms[:, None]) / MS_PER_H,
         soon=np.array(soon, dtype=np.float64),
         naive_h=np.maximum(naive_h - (at_ms - arrival_ms) / MS_PER_H, 0.0),
         stated_h=np.maximum((word_ms - at_ms) / MS_PER_H, 0.0),
     )
+
+
+def _level_of(case: _Case) -> float:
+    return float(case.told.left_share(np.array([case.stay.departure_ms]))[0])
 
 
 def _moments(past: Sequence[Stay], asked: Sequence[Stay], step_h: int) -> list[tuple[int, int, Stay, int]]:

@@ -11,6 +11,7 @@ from backfeed.report.books_section import books_figure
 from backfeed.report.chart import number, percent
 from backfeed.report.figure_bars import gap_figure, payout_figure, targets_figure, value_figure
 from backfeed.report.figure_time import car_figure, day_figure, fleet_figure, invitation_figure, site_figure
+from backfeed.report.forecast_section import missed_table
 from backfeed.report.frame import section
 from backfeed.report.key_rows import KeyFigure, figures_of, invitation_lines, world_rows
 from backfeed.report.run_report import OwnerRow, RunReport
@@ -152,6 +153,7 @@ def gap_section(report: RunReport) -> str:
         held = report.value_gap.held_back
         right = gap_figure(held, report.currency, "gap_held", "fill-held") if held else ""
         parts.append(f'<div class="pair"><div>{missed}</div><div>{right}</div></div>')
+        parts.append(missed_table(report.value_gap.rows, report.currency))
     detail = report.summary.captured_detail.captured_share
     parts.append(_statement_table(detail))
     return _section("gap_title", "gap_note", "".join(parts))

@@ -8,6 +8,7 @@ from backfeed.core.instant import MS_PER_DAY
 from backfeed.report.battery_index import batteries_section
 from backfeed.report.books_section import books_section
 from backfeed.report.figure_time import date_words
+from backfeed.report.forecast_section import forecast_section
 from backfeed.report.frame import header, whole_page, write_text
 from backfeed.report.page_parts import (
     assumptions_section,
@@ -39,6 +40,7 @@ def render_page(report: RunReport) -> str:
         batteries_section(report.batteries),
         targets_section(report),
         gap_section(report),
+        forecast_section(report),
         assumptions_section(report),
         run_section(report),
         next_section(report),

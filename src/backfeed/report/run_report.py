@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.core.axis import TimeAxis
-from backfeed.report.summary import Summary, WorldName
+from backfeed.report.summary import StatementKind, Summary, WorldName
 
 FloatSeries = NDArray[np.float64]
 
 Mark = Literal["s", "w", "u"]
 """How well a rule is known: seen in a public source, a weak source, unverified."""
 
-GapCause = Literal["kept", "broken", "none", "demand_response", "reserves", "limits", "wear"]
+GapCause = Literal["kept", "broken", "none", "demand_response", "reserves", "limits", "rules", "wear"]
 """`kept`, `broken`, `none`: sessions by their drivers' departure statement."""
 
 
@@ -139,6 +139,35 @@ class InvitationSeries:
     operator_agrees: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MissedRow:
+    """What V2G missed of foresight in one class of sessions [currency], by what it was missed in.
+
+    Parameters
+    ----------
+    statement, tells_soc
+        The class: what the driver said, and whether the car tells its state of charge.
+    sessions
+        How many.
+    energy
+        Energy bought dearer and sold cheaper or not at all, subsidies included.
+    shortfall
+        Energy missing at departures.
+    wear
+        More wear; negative where less was moved.
+    leftover
+        Less energy left in cars.
+    """
+
+    statement: StatementKind
+    tells_soc: bool
+    sessions: int
+    energy: float
+    shortfall: float
+    wear: float
+    leftover: float
+
+
 @dataclass(frozen=True)
 class ValueGap:
     """Where the value went that the V2G world did not capture [currency].
@@ -149,12 +178,53 @@ class ValueGap:
         Foresight less V2G, by cause: sessions whose drivers kept their statement, broke it, made none; and demand
         response. What is known too late lies here.
     held_back
-        What even perfect foresight would gain without the owners' reserves (`reserves`) and the sites' limits
-        (`limits`), and what it pays for `wear`.
+        What even perfect foresight would gain without the owners' reserves (`reserves`), the sites' limits
+        (`limits`) and the rule that cars leave with what they need (`rules`), and what it pays for `wear`.
+    rows
+        The sessions' part of `missed`, finer.
     """
 
     missed: Mapping[GapCause, float]
     held_back: Mapping[GapCause, float]
+    rows: tuple[MissedRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastGroup:
+    """How good the forecasts of some cases were; see `forecast.backtest.Score`."""
+
+    name: str
+    cases: int
+    coverage: tuple[float, ...]
+    width_h: float
+    pinball_h: float
+    naive_h: float
+    stated_h: float | None
+    ranking: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskBand:
+    """Sessions that left when the forecast of their arrival gave a chance from `low` to `high` to be gone by then.
+
+    `gained` and `possible` are net value above the unmanaged world, of V2G and of foresight [currency].
+    """
+
+    low: float
+    high: float
+    sessions: int
+    gained: float
+    possible: float
+    shortfall_cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureForecasts:
+    """The forecasts of a run's departures: levels and groups of cases, and value by the risk that came true."""
+
+    levels: tuple[float, ...]
+    groups: tuple[ForecastGroup, ...]
+    bands: tuple[RiskBand, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -251,6 +321,7 @@ class RunReport:
     invitations: tuple[InvitationSeries, ...] = ()
     books: Books | None = None
     value_gap: ValueGap | None = None
+    forecasts: DepartureForecasts | None = None
     alternatives: tuple[Alternative, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     sources: tuple[str, ...] = field(default=())
