@@ -12,9 +12,13 @@ from backfeed.report.run_report import (
     Alternative,
     Assumption,
     CarSeries,
+    DepartureForecasts,
     FleetSeries,
+    ForecastGroup,
     InvitationSeries,
+    MissedRow,
     OwnerRow,
+    RiskBand,
     RunReport,
     SiteSeries,
     ValueGap,
@@ -264,7 +268,19 @@ def report():
         invitations=(invitation("shave-0715", 9, 16, 120.0, 228.4), invitation("fill-0712", 6, 3, 60.0, 131.0)),
         value_gap=ValueGap(
             {"kept": 64.0, "broken": 92.5, "none": 188.0, "demand_response": 24.75},
-            {"reserves": 74.0, "limits": 310.0, "wear": 1620.0},
+            {"reserves": 74.0, "limits": 310.0, "rules": 12.0, "wear": 1620.0},
+            (
+                MissedRow("kept", tells_soc=True, sessions=210, energy=50.0, shortfall=4.0, wear=-10.0, leftover=20.0),
+                MissedRow("none", tells_soc=False, sessions=49, energy=190.0, shortfall=8.0, wear=-9.0, leftover=-1.0),
+            ),
+        ),
+        forecasts=DepartureForecasts(
+            (0.05, 0.5, 0.95),
+            (
+                ForecastGroup("silent_arrivals", 113, (0.053, 0.487, 0.938), 21.7, 2.36, 5.25, None, 0.811),
+                ForecastGroup("stated_hourly", 3029, (0.059, 0.501, 0.963), 1.04, 0.13, 5.95, 0.19, None),
+            ),
+            (RiskBand(0.0, 0.05, 29, 19.8, 142.5, 149.0), RiskBand(0.05, 1.0, 560, 4105.5, 5807.8, 57.4)),
         ),
         alternatives=(
             Alternative(

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from backfeed.report.render import render_page, write_page
+from backfeed.report.summary import PromptResult
 from backfeed.report.table import print_report
 from backfeed.report.words import _all_words
 
@@ -97,6 +98,22 @@ def test_a_delivery_is_told_beside_steered_charging_and_the_hours_around_it(page
     assert page.count("A fleet that is told ahead prepares") == 1
 
 
+def test_forecasts_are_shown_by_level_and_value_by_risk_and_what_was_missed_by_class(page):
+    section = page[page.index("How well departures were known") :]
+    assert "93.8" in section
+    assert "stated_hourly" not in section
+    assert "149.0" in section
+    assert "已申报，每两小时" in section
+    missed = page[page.index("What was missed, by what was known") : page.index("How well departures were known")]
+    assert [f">{total}<" in missed for total in ("64.0", "188.0")] == [True, True]
+
+
+def test_prompts_are_told_where_drivers_were_asked(example_report):
+    asked = PromptResult(sent=111, answered=48, kept=38, bonus_cost=38.0)
+    summary = msgspec.structs.replace(example_report.summary, prompts=asked)
+    assert "111 silent drivers were asked, 48 answered" in render_page(replace(example_report, summary=summary))
+
+
 def test_a_tariff_that_does_not_hold_is_told_before_any_figure(example_report):
     warned = render_page(replace(example_report, warnings=("old: expired: valid until 2023-12-31",)))
     assert warned.index("expired: valid until 2023-12-31") < warned.index('<div class="tiles">')
@@ -137,7 +154,8 @@ def test_a_bare_run_still_has_a_page_and_a_table(example_report):
         fleet=replace(
             example_report.fleet, power_kw={"unmanaged": np.zeros(example_report.fleet.axis.count)}
         ),
-        site=None, car=None, owners=(), invitations=(), value_gap=None, alternatives=(), assumptions=(), next_steps=(),
+        site=None, car=None, owners=(), invitations=(), value_gap=None, alternatives=(), assumptions=(),
+        next_steps=(), forecasts=None,
     )  # fmt: skip
     page = render_page(bare)
     assert "needs 200 sessions, found 3" in page

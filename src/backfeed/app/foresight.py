@@ -121,8 +121,9 @@ def held_back(
     limits = _limits(sessions, grid, sites, zone)
     without_reserve = _Planner(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued)
     without_limits = _Planner(sessions, grid, prices, (), config, valued)
-    # Whoever leaves short then charges elsewhere, at the window's dearest price.
-    free = replace(valued, shortfall_per_kwh=min(valued.shortfall_per_kwh, float(prices.buy_per_kwh.max())))
+    # Whoever leaves short then charges elsewhere, at the window's dearest price, with the worst of the cars.
+    elsewhere = float(prices.buy_per_kwh.max()) / float(sessions.charge_efficiency.min(initial=1.0))
+    free = replace(valued, shortfall_per_kwh=min(valued.shortfall_per_kwh, elsewhere))
     without_rules = _Planner(sessions, grid, prices, limits, config, free)
     return {
         "reserves": max(without_reserve.plan(foresight.events).value - foresight.value, 0.0),

@@ -193,6 +193,17 @@ def test_reserves_and_limits_hold_value_back_only_where_they_bind(city):
     assert found["free"]["reserves"] >= 0.0
 
 
+def test_the_promise_at_departure_holds_value_back_only_where_energy_sells_above_every_buy_price(city):
+    sessions = city.sessions({"departure_h": 4.0, "recorded_kwh": 8.0})
+    found = {}
+    for name, sold in (("cheap", 0.4), ("dear", 2.5)):
+        prices = city.prices([0.5] * 16, [0.1] * 8 + [sold] * 8)
+        world = {"prices": prices, "sites": [city.site()], "zone": city.zone, "config": city.config(prices)}
+        found[name] = held_back(foresee(sessions, **world), **world)["rules"]
+    assert found["cheap"] < 0.05 * found["dear"]
+    assert found["dear"] > 5.0
+
+
 def test_without_sessions_there_is_nothing_to_foresee(city):
     prices = city.prices([0.5] * 12)
     found = best(city, city.sessions(), prices, [city.site()])
