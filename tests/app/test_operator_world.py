@@ -96,6 +96,7 @@ def test_cars_of_owners_who_take_no_part_are_not_used_and_earn_nothing(run, scen
     assert metered_kwh == pytest.approx(segments.energy_kwh[inside].sum(), abs=0.05)
 
 
+@pytest.mark.nightly
 def test_the_same_seed_gives_the_same_bytes(path, run, play, tmp_path):
     again = play(path, tmp_path)
     assert (again.log_hash, again.ledger_hash) == (run.log_hash, run.ledger_hash)
