@@ -12,6 +12,7 @@ from backfeed.battery.charge_records import read_charge_records
 from backfeed.battery.cohort import cars_per_arm, compare_cohorts, match_cars, visible_difference
 from backfeed.battery.fleet_health import estimate_fleet
 from backfeed.battery.health import CarRecords, HealthAssumptions, deming_through_origin, estimate_health
+from backfeed.battery.record_cohort import compare_records
 from backfeed.battery.true_up import true_up
 from backfeed.battery.wear import LFP
 from backfeed.core.problem import InputError
@@ -223,3 +224,25 @@ def test_the_yearly_true_up_pays_what_was_missing_and_takes_nothing_back(scale_p
     assert settled.due - settled.overpaid == pytest.approx(120 * (measured.scale / scale_paid - 1))
     assert min(settled.due, settled.overpaid) == 0
     assert settled.low <= settled.due <= settled.high
+
+
+def test_a_cohort_out_of_charge_records_says_what_it_shows_and_what_it_could():
+    records = {f"car-{n}": a_car(n, NMC_SOC_SD, discharges=n % 2 == 0, scale_sd=0.1).records for n in range(24)}
+    for n in range(1, 24, 2):  # who gives nothing charges less, for as much driving
+        records[f"car-{n}"] = records[f"car-{n}"].select(np.arange(0, 330, 4))
+    found = compare_records(records, LFP, 60.0, 0.35, 25.0)
+    assert (found.discharging, found.others, found.not_measured) == (12, 12, 0)
+    assert found.cars_per_arm == cars_per_arm(0.35, found.fade_sd_points)
+    assert found.visible_points > found.difference_points / 2
+    assert found.comparison.low <= 0 <= found.comparison.high, "discharging wears nothing more in this fleet"
+    alone = compare_records({"car-1": records["car-1"]}, LFP, 60.0, 0.35, 25.0)
+    assert (alone.discharging, alone.others, alone.comparison, alone.visible_points) == (0, 1, None, None)
+
+
+def test_the_band_of_the_capacity_holds_the_truth():
+    for soc_sd, discharges in ((NMC_SOC_SD, False), (LFP_SOC_SD, False), (NMC_SOC_SD, True)):
+        made, found = fleet(soc_sd, discharges=discharges) if discharges else fleet(soc_sd)
+        held = np.mean(
+            [abs(h.capacity_kwh - c.capacity_kwh) <= h.capacity_sd_kwh for c, h in zip(made, found, strict=True)]
+        )
+        assert 0.55 <= held <= 0.85

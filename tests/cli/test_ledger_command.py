@@ -68,7 +68,7 @@ def test_a_month_is_closed_once_and_the_seal_follows(folder, capfdbinary):
 
 def test_statements_are_written_in_every_form(folder, capfdbinary):
     code, out, _ = asked(capfdbinary, "ledger", "statement", folder, "ann", "--period", "2026-07")
-    assert (code, out.splitlines()[1]) == (0, "owner,ann,2026-07-01,payout,CNY,15.402007")
+    assert (code, out.splitlines()[1]) == (0, "owner,ann,2026-07-01,payout,CNY,15.402007,")
     assert (
         "收益发放"
         in asked(capfdbinary, "ledger", "statement", folder, "ann", "--format", "html", "--language", "zh")[1]

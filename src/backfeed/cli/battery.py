@@ -140,6 +140,38 @@ def fleet(
     write_result(by_name[car], car_words(found, by_name[car]), as_json=as_json)
 
 
+@app.command()
+def cohort(
+    file: Annotated[Path, typer.Argument(help="Charge records of many vehicles, some of which discharge.")],
+    *,
+    chemistry: Annotated[Chemistry, typer.Option(help="Cell family.")],
+    capacity_kwh: Annotated[float, typer.Option(help="Capacity when new.")],
+    difference: Annotated[float, typer.Option(help="Points of capacity that should be seen.")] = 0.35,
+    temperature_c: Annotated[float, typer.Option(help="Cell temperature.")] = 25.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare vehicles of FILE that discharge with those alike that do not, and say how many a proof takes."""
+    from backfeed.battery.charge_records import read_charge_records  # noqa: PLC0415
+    from backfeed.battery.record_cohort import compare_records  # noqa: PLC0415
+    from backfeed.battery.wear import WEAR_LAWS  # noqa: PLC0415
+    from backfeed.cli.battery_words import record_cohort_words  # noqa: PLC0415
+
+    _require(
+        {
+            "--capacity-kwh": (capacity_kwh, 1.0, 2_000.0),
+            "--temperature-c": (temperature_c, -60.0, 90.0),
+            "--difference": (difference, 0.001, 100.0),
+        }
+    )
+    records, problems = read_charge_records(_lines(file), file.name)
+    for problem in problems:
+        say(f"set aside: {problem}")
+    if not records:
+        raise InputError([Problem(str(file), "expected rows of vehicles, found none that can be used")])
+    found = compare_records(records, WEAR_LAWS[chemistry], capacity_kwh, difference, temperature_c)
+    write_result(found, record_cohort_words(found), as_json=as_json)
+
+
 def _require(limits: dict[str, tuple[float, float, float]]) -> None:
     """Refuse numbers outside their limits, all at once."""
     problems = [
@@ -161,6 +193,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _document(chemistry: Chemistry, capacity_kwh: float, years: float, wear: "SimulatedWear") -> dict[str, object]:
+    from backfeed.battery.fleet_wear import whole_pack_costs  # noqa: PLC0415
+
     return {
         "chemistry": chemistry.value,
         "capacity_kwh": capacity_kwh,
@@ -173,19 +207,27 @@ def _document(chemistry: Chemistry, capacity_kwh: float, years: float, wear: "Si
         "counterfactuals": {"unmanaged": wear.unmanaged, "v1g": wear.v1g},
         "marginal_wear_per_kwh": wear.marginal_wear_per_kwh,
         "marginal_at_kwh_per_day": wear.marginal_at_kwh_per_day,
+        "whole_pack": whole_pack_costs(),
         "out_of_range": wear.out_of_range,
     }
 
 
 def _words(years: float, wear: "SimulatedWear") -> str:
+    from backfeed.battery.fleet_wear import whole_pack_costs  # noqa: PLC0415
+
     rows = (("this profile", wear.loss), ("unmanaged", wear.unmanaged), ("V1G", wear.v1g))
     table = "\n".join(
         f"{name:14} {100 * loss.loss_calendar:8.2f} {100 * loss.loss_cycling:8.2f} {100 * loss.loss_total:8.2f}"
         for name, loss in rows
     )
+    whole = ", ".join(
+        f"{each.cost_per_kwh:.2f} over {each.cycle_life} cycles at {each.pack_price_per_kwh:g} per kWh"
+        for each in whole_pack_costs()
+    )
     return (
         f"Capacity lost after {years:g} years, per cent of new\n"
         f"{'':14} {'standing':>8} {'cycling':>8} {'total':>8}\n{table}\n"
         f"Discharged {wear.discharged_kwh_per_day:.1f} kWh a day. A kWh discharged costs the battery "
-        f"{wear.marginal_wear_per_kwh:.3f} (at {wear.marginal_at_kwh_per_day:.1f} kWh a day, against V1G)."
+        f"{wear.marginal_wear_per_kwh:.3f} (at {wear.marginal_at_kwh_per_day:.1f} kWh a day, against V1G).\n"
+        f"The other convention writes the whole pack off over its cycle life: {whole}."
     )

@@ -2,6 +2,7 @@
 
 from backfeed.battery.car_wear import CarBattery
 from backfeed.battery.fleet_wear import FleetBattery
+from backfeed.battery.record_cohort import RecordCohort
 
 _WORLD_WORDS = {"unmanaged": "charging at once", "v1g": "V1G", "v2g": "V2G"}
 
@@ -95,6 +96,30 @@ def cohort_lines(fleet: FleetBattery) -> list[str]:
             f"({found.low:+.2f} to {found.high:+.2f}); so many pairs can show {found.visible:.2f}"
         )
     return lines
+
+
+def record_cohort_words(found: RecordCohort) -> str:
+    """Return what charge records prove, and what they could."""
+    lines = [
+        f"{found.discharging} vehicles discharge, {found.others} do not, {found.not_measured} were not measured",
+    ]
+    if found.fade_sd_points is not None:
+        lines.append(
+            f"a car's fade is known to +- {found.fade_sd_points:.2f} points; to see {found.difference_points:g} takes "
+            f"{found.cars_per_arm} cars on either side"
+        )
+    if found.visible_points is not None:
+        lines.append(f"as many as there are can show {found.visible_points:.2f} points or more")
+    if found.comparison is None:
+        lines.append("no comparison: fewer than three pairs alike")
+    else:
+        pairs = found.comparison
+        seen = "seen" if pairs.low > 0 or pairs.high < 0 else "not told from chance"
+        lines.append(
+            f"{pairs.pairs} pairs: vehicles that discharge faded {pairs.difference:+.2f} points more "
+            f"({pairs.low:+.2f} to {pairs.high:+.2f}): {seen}"
+        )
+    return "\n".join(lines)
 
 
 def _car_line(car: CarBattery, others: list[str]) -> str:

@@ -24,6 +24,7 @@ from backfeed.cli.books import (
 from backfeed.cli.cases import app as cases_app
 from backfeed.cli.outcome import QualityMissedError, write_result
 from backfeed.cli.redeem import redeem
+from backfeed.cli.true_up import true_up
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ app = typer.Typer(help="Verify and read a ledger.", no_args_is_help=True)
 
 app.add_typer(cases_app, name="cases")
 app.command()(redeem)
+app.command("true-up")(true_up)
 
 
 class RoleName(StrEnum):

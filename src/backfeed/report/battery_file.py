@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from backfeed.battery.fleet_wear import FleetBattery
+from backfeed.battery.health import HealthEstimate
 from backfeed.core.problem import InputError, Problem
 from backfeed.report.summary import SUMMARY_FILE
 
@@ -42,3 +43,35 @@ def read_battery(folder: Path) -> FleetBattery:
         return msgspec.json.decode(path.read_bytes(), type=FleetBattery)
     except msgspec.DecodeError as error:
         raise InputError([Problem(str(path), f"expected what a run writes: {error}")]) from error
+
+
+class _OneCar(msgspec.Struct):
+    car: str
+    health: HealthEstimate | None
+
+
+class _Measured(msgspec.Struct):
+    """The part of either document that says what was measured."""
+
+    cars: list[_OneCar] = []
+    vehicles: dict[str, HealthEstimate | None] = {}
+
+
+def read_health(path: Path) -> dict[str, HealthEstimate]:
+    """Read what was measured of each car, from what `battery fleet --json` or `battery health --json` printed.
+
+    Raises
+    ------
+    InputError
+        If the file can not be read or is neither.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_Measured)
+    except OSError as error:
+        raise InputError([Problem(str(path), f"expected a readable file: {error.strerror or error}")]) from error
+    except msgspec.DecodeError as error:
+        raise InputError([Problem(str(path), f"expected health in JSON: {error}")]) from error
+    named = {**found.vehicles, **{each.car: each.health for each in found.cars}}
+    if not named:
+        raise InputError([Problem(str(path), "expected `cars` or `vehicles` with their health, found neither")])
+    return {name: health for name, health in named.items() if health is not None}

@@ -20,7 +20,7 @@ from backfeed.settle.transfer import Code, Phase, Transfer
 MICRO_PER_CENT = MICRO // 100
 RUN_LENGTH_MAX = 28
 """Ids in the message have at most 35 characters, and a number is added to the run's name."""
-_PAYOUT_CODES = frozenset({Code.PAYOUT, Code.GUARANTEE, Code.PROMPT_BONUS})
+_PAYOUT_CODES = frozenset({Code.PAYOUT, Code.GUARANTEE, Code.PROMPT_BONUS, Code.WEAR_TRUE_UP})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 from backfeed.settle.format import format_amount
-from backfeed.settle.statement import Statement
+from backfeed.settle.statement import Line, Statement
 from backfeed.settle.transfer import Code
 
 TITLES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -20,6 +20,7 @@ TITLES: Final[Mapping[str, Mapping[str, str]]] = {
         "what": "What for",
         "unit": "Unit",
         "amount": "Amount",
+        "wear": "Battery wear paid for it",
         "total": "Total",
         "received": "Amounts are positive where you received and negative where you gave.",
         "head": "Head of the ledger",
@@ -32,6 +33,7 @@ TITLES: Final[Mapping[str, Mapping[str, str]]] = {
         "what": "项目",
         "unit": "单位",
         "amount": "金额",
+        "wear": "已补偿的电池损耗",
         "total": "合计",
         "received": "正数为收入,负数为支出。",
         "head": "账本链首",
@@ -58,6 +60,7 @@ CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.TOP_UP: "聚合商补足",
         Code.GUARANTEE: "收益保障",
         Code.PROMPT_BONUS: "离开时间应答奖励",
+        Code.WEAR_TRUE_UP: "电池损耗年度补足",
         Code.REDEMPTION: "权益兑换",
         Code.EXPIRY: "权益到期",
         Code.ROUNDING: "尾差",
@@ -118,6 +121,7 @@ def statement_json(statement: Statement, head: str = "") -> bytes:
         "period": statement.period,
         "lines": [
             {"day": line.day, "code": line.code.value, "unit": line.unit, "amount": line.amount}
+            | ({} if line.wear_micro is None else {"wear_micro": line.wear_micro})
             for line in statement.lines
         ],
         "totals": dict(statement.totals),
@@ -131,12 +135,17 @@ def statement_csv(statement: Statement) -> bytes:
     """Return a statement's lines as CSV with decimal amounts."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["role", "holder", "day", "code", "unit", "amount"])
+    writer.writerow(["role", "holder", "day", "code", "unit", "amount", "wear"])
     for line in statement.lines:
         amount = format_amount(line.amount, line.unit)
         holder = _no_formula(statement.holder)
-        writer.writerow([statement.role.value, holder, line.day, line.code.value, line.unit, amount])
+        writer.writerow([statement.role.value, holder, line.day, line.code.value, line.unit, amount, _wear(line)])
     return text.getvalue().encode()
+
+
+def _wear(line: Line) -> str:
+    """Return the wear of a discharged energy as a decimal amount; nothing for other lines."""
+    return "" if line.wear_micro is None else format_amount(line.wear_micro, "")
 
 
 def _no_formula(text: str) -> str:
@@ -167,12 +176,12 @@ def statement_html(statement: Statement, head: str = "", language: str = "en") -
     rows = "".join(
         f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}{_why(line.code, language)}</td>"
         f"<td>{escape(line.unit)}</td>"
-        f'<td class="n">{format_amount(line.amount, line.unit)}</td></tr>'
+        f'<td class="n">{format_amount(line.amount, line.unit)}</td><td class="n">{_wear(line)}</td></tr>'
         for line in statement.lines
     )
     totals = "".join(
         f'<tr><td colspan="2">{words["total"]}</td><td>{escape(unit)}</td>'
-        f'<td class="n">{format_amount(amount, unit)}</td></tr>'
+        f'<td class="n">{format_amount(amount, unit)}</td><td></td></tr>'
         for unit, amount in statement.totals
     )
     head_line = f"<br>{words['head']} {escape(head)}" if head else ""
@@ -181,7 +190,8 @@ def statement_html(statement: Statement, head: str = "", language: str = "en") -
         f"<title>{words['title']} {escape(statement.holder)}</title><style>{_STYLE}</style></head><body>"
         f"<h1>{words['title']}: {escape(statement.holder)}</h1><p>{words['period']}: {period}</p>"
         f"<table><thead><tr><th>{words['day']}</th><th>{words['what']}</th><th>{words['unit']}</th>"
-        f'<th class="n">{words["amount"]}</th></tr></thead><tbody>{rows}</tbody><tfoot>{totals}</tfoot></table>'
+        f'<th class="n">{words["amount"]}</th><th class="n">{words["wear"]}</th></tr></thead><tbody>{rows}</tbody>'
+        f"<tfoot>{totals}</tfoot></table>"
         f"<footer>{words['received']}{head_line}</footer></body></html>\n"
     )
     return page.encode()

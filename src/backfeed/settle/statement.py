@@ -13,12 +13,17 @@ from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one code moved on one day in one unit; positive where the holder received."""
+    """What one code moved on one day in one unit; positive where the holder received.
+
+    `wear_micro` is what giving it wore the owner's battery [1e-6 of the currency]; None on lines that are no
+    discharged energy.
+    """
 
     day: str
     code: Code
     unit: str
     amount: int
+    wear_micro: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,20 @@ def make_statements(transfers: Iterable[Transfer], role: Role, period: str = "")
 
 
 def _statement(role: Role, holder: str, period: str, sums: dict[tuple[str, Code, str], int], count: int) -> Statement:
-    lines = tuple(Line(day, code, unit, amount) for (day, code, unit), amount in sorted(sums.items()))
+    worn: dict[str, int] = {}
+    for (day, code, _), amount in sums.items():
+        if code is Code.WEAR:
+            worn[day] = worn.get(day, 0) - amount
+    lines = tuple(
+        Line(
+            day,
+            code,
+            unit,
+            amount,
+            worn.get(day, 0) if role is Role.OWNER and code is Code.ENERGY_DISCHARGED else None,
+        )
+        for (day, code, unit), amount in sorted(sums.items())
+    )
     totals: dict[str, int] = {}
     for line in lines:
         totals[line.unit] = totals.get(line.unit, 0) + line.amount

@@ -49,6 +49,7 @@ class Code(StrEnum):
     TOP_UP = "top_up"
     GUARANTEE = "guarantee"
     PROMPT_BONUS = "prompt_bonus"
+    WEAR_TRUE_UP = "wear_true_up"
     REDEMPTION = "redemption"
     EXPIRY = "expiry"
     ROUNDING = "rounding"
