@@ -12,6 +12,20 @@ from backfeed.plan.structured import solve_structured
 
 GAP = 1e-6
 
+COLUMNS = (
+    "charge_max_kw",
+    "discharge_max_kw",
+    "charge_efficiency",
+    "discharge_efficiency",
+    "energy_arrival_kwh",
+    "energy_target_kwh",
+    "energy_min_kwh",
+    "energy_max_kwh",
+    "wear_per_kwh",
+    "hold_per_kwh_h",
+    "energy_value_per_kwh",
+)
+
 
 def compare(problem):
     """Solve both ways and compare bound, plan and what the judge says of both."""
@@ -116,6 +130,21 @@ def test_what_the_tree_can_not_carry_goes_to_highs(random_problem):
     with pytest.raises(NotStructuredError):
         lay_out(problem)
     assert solve(problem, method="structured").method == "highs"
+
+
+def test_a_car_that_comes_and_goes_all_day_is_carried(random_problem):
+    problem = random_problem(3, rows=1, count=400, tree="single", drained=False, partial=False, promises=0)
+    rows, w = 180, problem.windows
+    columns = {name: np.repeat(np.atleast_1d(np.asarray(getattr(w, name), object)), rows) for name in COLUMNS}
+    windows = type(w)(
+        vehicle=("v0",) * rows,
+        node=np.zeros(rows, np.int64),
+        arrive_step=2 * np.arange(rows),
+        depart_step=2 * np.arange(rows) + 2,
+        drain_kwh=np.where(np.arange(rows) > 0, 0.2, np.nan),
+        **{name: column.astype(np.float64) for name, column in columns.items()},
+    )
+    assert compare(type(problem)(problem.axis, problem.prices, problem.nodes, windows, problem.commitments))
 
 
 def test_limits_are_kept_to_the_last_watt(random_problem):

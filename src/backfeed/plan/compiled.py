@@ -6,11 +6,16 @@ is given finite numbers only, and its callers look for what is not. The first ca
 for about half a minute.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
-call each other across files, so the cache stands in a folder named after the contents of all of them.
+call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
+they take from the room. Folders of older sources are dropped once a newer one is complete.
 """
 
 import hashlib
-from collections.abc import Callable
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,14 +37,47 @@ _FINITE = {"nnan", "ninf"}
 def _cache_folder(here: Path) -> str:
     """Return the folder for this version of a room's sources, "" (numba's own choice) where it can not be made."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(here.glob("*.py")):
-        digest.update(file.read_bytes())
+    for text in _sources(here):
+        digest.update(text.encode())
     folder = here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return ""
     return str(folder)
+
+
+def _sources(here: Path) -> list[str]:
+    """Return the texts of a room's files that compile functions, and of those that they import."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(here.glob("*.py"))}
+    compiling = {name for name, text in texts.items() if "plan.compiled import" in text}
+    imported = re.compile(rf"from backfeed\.{here.name}\.(\w+) import")
+    taken = {name for file in compiling for name in imported.findall(texts[file])}
+    return [texts[name] for name in sorted(compiling | taken) if name in texts]
+
+
+@contextmanager
+def first_call(what: str, here: Path) -> Iterator[None]:
+    """Say on stderr that what runs inside is compiled first, if it is; afterwards drop the caches of older sources.
+
+    Parameters
+    ----------
+    what
+        Whose functions they are.
+    here
+        The folder of their room.
+    """
+    folder = Path(_cache_folder(here))
+    complete = folder / "complete"
+    if not folder.name or complete.exists():
+        yield
+        return
+    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (about half a minute) ...\n")
+    yield
+    complete.touch()
+    for old in here.glob("__pycache__/compiled-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def compiled(function: Function) -> Function:

@@ -105,7 +105,7 @@ def lay_out(problem: PlanProblem) -> Layout:
     forest = _forest(problem, kept, holder, gathered)
     length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
     entry, entries = places(length, unit_ptr)
-    if entries > ENTRIES_MAX * (len(unit_ptr) - 1) or np.any(unit_sizes(length, unit_ptr) > ENTRIES_MAX):
+    if np.any(unit_sizes(length, unit_ptr) > ENTRIES_MAX):
         message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
         raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))

@@ -175,8 +175,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
     low, high = _caps(point, power, curtailed)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
-    if len(again):
-        point.threads.share(cap_nodes, again, fleet, point.state, wanted, low, high, power)
+    point.threads.share(cap_nodes, again, fleet, point.state, wanted, low, high, power)
     return wanted, curtailed, power
 
 

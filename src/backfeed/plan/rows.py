@@ -6,8 +6,8 @@ import numpy as np
 
 from backfeed.plan.problem import Floats, Ints, PlanProblem
 
-ENTRIES_MAX = 512
-"""The most entries of a unit: a horizon of 400 steps, and its departures."""
+ENTRIES_MAX = 1024
+"""The most entries of a unit: twice the longest horizon, for as many departures as steps."""
 
 LANES = 8
 """Entries of a unit are padded to whole vectors of so many."""

@@ -5,11 +5,13 @@ Iterates until the plan repaired from them is proven to be within the gap of the
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from backfeed.plan.certificate import lower_bound, write_values
-from backfeed.plan.interior import InteriorPoint, Progress
+from backfeed.plan.compiled import first_call
+from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint, Progress
 from backfeed.plan.layout import Layout, lay_out
 from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, PlanProblem
@@ -66,6 +68,12 @@ def solve_structured(
         If the problem has a coupling that the tree can not carry.
     """
     layout = lay_out(problem)
+    with first_call("the planner", Path(__file__).parent):
+        return _solve(layout, gap, ITERATIONS_MAX if iteration_limit is None else iteration_limit, threads, stop)
+
+
+def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop: Callable[[], bool] | None) -> Schedule:
+    """Iterate until the gap is proven."""
     point = InteriorPoint(layout, threads)
     best = _Best()
     looked = np.inf
@@ -82,7 +90,7 @@ def solve_structured(
         _look(now, layout, best, progress.iteration)
         return best.schedule is not None and best.schedule.gap <= gap
 
-    iterations = point.run(content, 200 if iteration_limit is None else iteration_limit)
+    iterations = point.run(content, iteration_limit)
     if best.schedule is None or best.schedule.gap > gap:
         _look(point, layout, best, iterations)
     assert best.schedule is not None
