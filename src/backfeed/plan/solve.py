@@ -21,7 +21,7 @@ Method = Literal["auto", "structured", "highs"]
 MIP_PAIRS_MAX = 400
 """Up to how many (row, step) pairs one direction per step is searched for with binaries."""
 
-SMALL_ENTRIES = 1_200
+SMALL_ENTRIES = 1_000
 """Below so many steps of all rows HiGHS is as quick, exact, and starts without compiled code."""
 
 
