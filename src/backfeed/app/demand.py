@@ -286,7 +286,12 @@ class DemandDesk:
         )
 
     def raised(self, invitation: Invitation) -> tuple[Finding, ...]:
-        """Return whether the baseline of an invitation was driven up by who could expect it."""
+        """Return whether the baseline of an invitation was driven up by who could expect it.
+
+        A higher baseline earns more where load is to be shaved; where a valley is to be filled it earns less.
+        """
+        if invitation.kind is not Direction.PEAK_SHAVE:
+            return ()
         _, used = self._awards[invitation.id]
         history = self._history(invitation.invited_at_ms, self._event_days(invitation.invited_at_ms))
         return raised_baseline(invitation.id, history, used, invitation.invited_at_ms, EXPECTED_BEFORE_MS)
