@@ -1,17 +1,28 @@
 """The battery book: paths from registers, jumps that are no cycles, discharge counted once."""
 
+import math
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
-from backfeed.app.battery_book import BatteryBook
+from backfeed.app.battery_book import BatteryBook, Block
+from backfeed.app.enrolment import Enrolment
 from backfeed.battery.chemistry import Chemistry
+from backfeed.battery.temperature import CellTemperature
+from backfeed.battery.warranty import WarrantyPolicy, WarrantyTable
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+NOW_MS = 10 * HOUR_MS
 OWNER = Owner("ann", 0.25, 0.85, EnrolledVehicle("Model", Chemistry.LFP, 50.0, 7.0, 7.0, 0.9, 0.9))
+
+
+def a_book(**enrolled):
+    return BatteryBook(Enrolment({}, {}, {}, OWNER, 7.0, ZoneInfo("UTC"), **enrolled), day_start_ms=0)
 
 
 def a_plug(at_h=0.0, import_wh=1_000, export_wh=500, transaction="t1"):
@@ -22,7 +33,7 @@ def a_plug(at_h=0.0, import_wh=1_000, export_wh=500, transaction="t1"):
 
 @pytest.fixture
 def book():
-    return BatteryBook(rated_kw=7.0, day_start_ms=0)
+    return a_book()
 
 
 def test_a_path_goes_by_the_registers(book):
@@ -43,10 +54,10 @@ def test_a_path_can_be_cut_at_midnight(book):
     assert energy_kwh.tolist() == pytest.approx([24.5, 29.0])
 
 
-def test_standing_still_keeps_two_samples(book):
-    for hour in range(50):
-        book.follow(a_plug(hour), OWNER, 20.0)
-    assert len(book.path_since(a_plug(), -1)[0]) == 2
+def test_standing_still_keeps_a_sample_an_hour(book):
+    for five in range(12 * 50):
+        book.follow(a_plug(five / 12), OWNER, 20.0)
+    assert len(book.path_since(a_plug(), -1)[0]) == pytest.approx(50, abs=2)
 
 
 def test_what_a_car_says_anew_is_a_jump_and_no_cycle(book):
@@ -54,17 +65,17 @@ def test_what_a_car_says_anew_is_a_jump_and_no_cycle(book):
     book.follow(a_plug(1), OWNER, 40.0)
     book.follow(a_plug(2), OWNER, 40.0)
     book.close(a_plug(2))
-    assert book.record(OWNER).wear.full_cycles == 0
-    assert book.record(OWNER).wear.soc == pytest.approx(0.8)
-    assert book.record(OWNER).loss_calendar > 0
+    assert book.record(OWNER, NOW_MS).wear.full_cycles == 0
+    assert book.record(OWNER, NOW_MS).wear.soc == pytest.approx(0.8)
+    assert book.record(OWNER, NOW_MS).loss_calendar > 0
 
 
 def test_an_open_stay_counts_and_its_end_changes_nothing(book):
     book.follow(a_plug(), OWNER, 40.0)
     book.follow(a_plug(3, export_wh=18_500), OWNER, 20.0)
-    before = book.record(OWNER)
+    before = book.record(OWNER, NOW_MS)
     book.close(a_plug(3, export_wh=18_500))
-    after = book.record(OWNER)
+    after = book.record(OWNER, NOW_MS)
     assert before.wear.today == after.wear.today
     assert after == replace(before, stays=1)
     assert after.discharged_kwh == pytest.approx(18.0)
@@ -76,9 +87,9 @@ def test_driving_between_two_stays_is_part_of_the_wear(book):
     book.close(a_plug(1))
     book.follow(a_plug(9, transaction="t2"), OWNER, 20.0)
     book.close(a_plug(10, transaction="t2"))
-    wear = book.record(OWNER).wear
+    wear = book.record(OWNER, NOW_MS).wear
     assert wear.at_ms == 10 * HOUR_MS
-    assert book.record(OWNER).stays == 2
+    assert book.record(OWNER, NOW_MS).stays == 2
     assert wear.soc == pytest.approx(0.4)
 
 
@@ -94,4 +105,54 @@ def test_a_second_car_on_one_token_does_not_turn_time_back(book):
     book.follow(replace(a_plug(1, transaction="t2"), station="S-2"), OWNER, 30.0)
     book.close(a_plug(5))
     book.close(replace(a_plug(3, transaction="t2"), station="S-2"))
-    assert book.record(OWNER).wear.at_ms == 5 * HOUR_MS
+    assert book.record(OWNER, NOW_MS).wear.at_ms == 5 * HOUR_MS
+
+
+def capped_at(kwh, hours=math.inf):
+    policy = WarrantyPolicy("any", 8, 160_000, 0.7, 0.1426, discharge_kwh=kwh, discharge_hours=hours)
+    return WarrantyTable("test", (), (policy,))
+
+
+def test_a_budget_shrinks_with_what_is_discharged_and_then_blocks():
+    book = a_book(warranties=capped_at(3.0))
+    book.follow(a_plug(), OWNER, 40.0)
+    assert book.budget(OWNER).energy_left_kwh == pytest.approx(3.0)
+    book.follow(a_plug(1, export_wh=2_500), OWNER, 37.8)
+    assert book.budget(OWNER).energy_left_kwh == pytest.approx(1.0)
+    assert book.block(OWNER, 0) is Block.NONE
+    book.close(a_plug(2, export_wh=3_480))
+    assert book.block(OWNER, 0) is Block.WARRANTY
+    assert book.record(OWNER, 0).budget.energy_left_kwh == pytest.approx(0.02)
+    assert book.record(OWNER, 0).block is Block.WARRANTY
+
+
+def test_hours_of_discharging_can_be_used_up_too():
+    book = a_book(warranties=capped_at(100.0, hours=2.0))
+    book.follow(a_plug(), OWNER, 40.0)
+    book.follow(a_plug(1.99, export_wh=700), OWNER, 39.8)
+    assert book.block(OWNER, 0) is Block.WARRANTY
+
+
+def test_driving_that_is_still_to_come_leaves_fewer_virtual_kilometres():
+    book = a_book()
+    drives_much = replace(OWNER, vehicle=replace(OWNER.vehicle, driving_km_per_year=25_000.0))
+    assert book.budget(OWNER).energy_left_kwh == pytest.approx((160_000 - 8 * 12_000) * 0.1426)
+    assert book.budget(drives_much).energy_left_kwh == 0
+    assert book.block(drives_much, 0) is Block.WARRANTY
+
+
+def test_cold_cells_block_until_they_are_warm():
+    feed = CellTemperature(25.0, np.array([0, 4 * HOUR_MS]), np.array([1.0, 9.0]))
+    book = a_book(temperature=feed)
+    assert [book.block(OWNER, hour * HOUR_MS).value for hour in (0, 1, 2, 3)] == ["cold", "cold", "", ""]
+    assert book.block(OWNER, 5 * HOUR_MS) is Block.NONE, "after the last reading the default holds"
+
+
+def test_warmth_wears():
+    records = []
+    for celsius in (15.0, 35.0):
+        book = a_book(temperature=CellTemperature(celsius))
+        book.follow(a_plug(), OWNER, 40.0)
+        book.close(a_plug(9))
+        records.append(book.record(OWNER, NOW_MS))
+    assert records[1].loss_calendar > 1.5 * records[0].loss_calendar

@@ -14,7 +14,7 @@ from backfeed.app.demand import DemandDesk
 from backfeed.app.dispatching import Dispatching, Policy
 from backfeed.app.knowledge import Knowledge
 from backfeed.app.outlook import ForecastOutlook
-from backfeed.app.plan_wear import PlanWear
+from backfeed.app.plan_wear import PlanWear, WearMode
 from backfeed.app.planning import Planning
 from backfeed.app.platform import Platform
 from backfeed.app.prompting import Prompting, PromptTerms
@@ -146,7 +146,7 @@ async def assemble(
         ForecastOutlook(scene.history, pilot.pilot.timezone),
         MeterBook(),
         steering.told,
-        BatteryBook(enrolment.charger_power_kw, pilot.start_ms),
+        BatteryBook(enrolment, pilot.start_ms),
     )
     planning = Planning(
         enrolment,
@@ -160,7 +160,7 @@ async def assemble(
             missing_per_kwh=pilot.plan.shortfall_per_kwh,
             stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
         ),
-        wear=PlanWear(knowledge.batteries),
+        wear=PlanWear(knowledge.batteries, WearMode(pilot.plan.wear), pilot.plan.wear_per_kwh),
         end_ms=pilot.end_ms,
     )
     programme = scene.calling.programme

@@ -7,14 +7,19 @@ to the next. What a car says anew of its state of charge, without a meter that e
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.app.enrolment import Enrolment
 from backfeed.battery.law import WEAR_LAWS, Floats
+from backfeed.battery.limits import discharge_allowed
 from backfeed.battery.state import WearState, loss_so_far, observe
+from backfeed.battery.warranty import WarrantyBudget, WarrantyUse, policy_for, remaining_budget
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
+from backfeed.dispatch import explain
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
@@ -27,9 +32,24 @@ rounding of the car's reports."""
 STRAIGHT_KWH = 1e-6
 """A sample this close to the line between its neighbours says nothing."""
 
+SAMPLE_MS = MS_PER_H
+"""A path has a sample at least this often, for the temperature changes along it."""
+
 POWER_TOLERANCE = 1.1
 READING_SLACK_WH = 100
 """A register that shows more than the rated power can move, with these tolerances, is broken and counts nothing."""
+
+
+SPENT_KWH = 0.05
+"""A budget with less than this left is used up: no charger discharges so little on purpose."""
+
+
+class Block(StrEnum):
+    """Why a battery discharges nothing for others."""
+
+    NONE = ""
+    COLD = explain.COLD
+    WARRANTY = explain.WARRANTY
 
 
 @dataclass(slots=True)
@@ -45,7 +65,7 @@ class _Stay:
 
     def add(self, at_ms: int, energy_kwh: float) -> None:
         """Add a sample; the one before it goes if it lies on the line between its neighbours."""
-        if len(self.at_ms) > 1 and self._is_straight(at_ms, energy_kwh):
+        if len(self.at_ms) > 1 and at_ms - self.at_ms[-2] <= SAMPLE_MS and self._is_straight(at_ms, energy_kwh):
             self.at_ms[-1], self.energy_kwh[-1] = at_ms, energy_kwh
         else:
             self.at_ms.append(at_ms)
@@ -83,6 +103,10 @@ class BatteryRecord:
         Discharged for others since enrolment [kWh AC at the EVSE, h].
     stays
         Stays that are over.
+    budget
+        What its warranty still allows.
+    block
+        Why it discharges nothing now.
     """
 
     owner_id: str
@@ -93,6 +117,8 @@ class BatteryRecord:
     discharged_kwh: float
     discharged_h: float
     stays: int
+    budget: WarrantyBudget
+    block: Block
 
 
 @dataclass
@@ -101,13 +127,13 @@ class BatteryBook:
 
     Parameters
     ----------
-    rated_kw
-        Power of the chargers, a magnitude.
+    enrolment
+        Power of the chargers, temperature of the cells, warranties.
     day_start_ms
         An instant at which a day of the wear law starts: a local midnight.
     """
 
-    rated_kw: float
+    enrolment: Enrolment
     day_start_ms: int
     _batteries: dict[str, _Battery] = field(default_factory=dict)
     _stays: dict[tuple[str, str], _Stay] = field(default_factory=dict)
@@ -163,7 +189,27 @@ class BatteryBook:
             return 1.0
         return 1.0 - sum(loss_so_far(battery.wear, WEAR_LAWS[battery.vehicle.chemistry]))
 
-    def record(self, owner: Owner) -> BatteryRecord:
+    def budget(self, owner: Owner) -> WarrantyBudget:
+        """Return what the warranty of an owner's car still allows, counted from its papers at enrolment."""
+        vehicle = owner.vehicle
+        discharged_kwh, discharged_h = self.discharged(owner.owner_id)
+        use = WarrantyUse(
+            age_years=vehicle.age_years,
+            odometer_km=vehicle.odometer_km,
+            driving_km_per_year=vehicle.driving_km_per_year,
+            discharged_kwh=discharged_kwh,
+            discharged_hours=discharged_h,
+        )
+        return remaining_budget(policy_for(vehicle.model, self.enrolment.warranties), use)
+
+    def block(self, owner: Owner, now_ms: int) -> Block:
+        """Return why an owner's car may discharge nothing for others now."""
+        budget = self.budget(owner)
+        if min(budget.energy_left_kwh, budget.hours) < SPENT_KWH:
+            return Block.WARRANTY
+        return Block.NONE if discharge_allowed(self.enrolment.temperature.now_c(now_ms)) else Block.COLD
+
+    def record(self, owner: Owner, now_ms: int) -> BatteryRecord:
         """Return what is known of an owner's battery, the open stay included."""
         battery = self._batteries.get(owner.owner_id, _Battery(owner.vehicle))
         wear = battery.wear
@@ -181,6 +227,8 @@ class BatteryBook:
             discharged_kwh,
             discharged_h,
             battery.stays,
+            self.budget(owner),
+            self.block(owner, now_ms),
         )
 
     def owners(self) -> list[str]:
@@ -196,7 +244,9 @@ class BatteryBook:
             return
         imported_wh, exported_wh = plug.import_wh - stay.import_wh, max(plug.export_wh, 0) - stay.export_wh
         passed_ms = plug.metered_ms - stay.metered_ms
-        most_wh = self.rated_kw * WH_PER_KWH * passed_ms / MS_PER_H * POWER_TOLERANCE + READING_SLACK_WH
+        most_wh = (
+            self.enrolment.charger_power_kw * WH_PER_KWH * passed_ms / MS_PER_H * POWER_TOLERANCE + READING_SLACK_WH
+        )
         stay.import_wh, stay.export_wh, stay.metered_ms = plug.import_wh, max(plug.export_wh, 0), plug.metered_ms
         if not (0 <= imported_wh <= most_wh and 0 <= exported_wh <= most_wh):
             return
@@ -214,4 +264,11 @@ class BatteryBook:
         at_ms = np.array(stay.at_ms, dtype=np.int64)
         soc = np.clip(np.array(stay.energy_kwh) / vehicle.capacity_kwh, 0.0, 1.0)
         new = at_ms >= battery.wear.at_ms
-        return observe(battery.wear, WEAR_LAWS[vehicle.chemistry], at_ms[new], soc[new], day_start_ms=self.day_start_ms)
+        return observe(
+            battery.wear,
+            WEAR_LAWS[vehicle.chemistry],
+            at_ms[new],
+            soc[new],
+            temperature_c=self.enrolment.temperature.along(at_ms[new]),
+            day_start_ms=self.day_start_ms,
+        )

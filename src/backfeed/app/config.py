@@ -18,6 +18,7 @@ from backfeed.app.config_demand import DemandResponseTable, demand_response_faul
 from backfeed.app.config_prompts import PromptsTable, prompt_problems
 from backfeed.core.instant import local_midnight_ms, to_ms
 from backfeed.core.problem import InputError, Problem
+from backfeed.feeds.temperature import COLDEST_C, WARMEST_C
 
 METER_INTERVAL_MIN_S = 4
 CONTROL_INTERVAL_MIN_S = 4
@@ -75,6 +76,17 @@ class OwnerDefaultsTable(_Table, frozen=True):
 
     reserve_soc: float = 0.25
     target_soc: float = 0.85
+
+
+class BatteryTable(_Table, frozen=True):
+    """`[battery]`: how warm cells are, and the papers of cars whose owners have shown none."""
+
+    temperature_c: float = 25.0
+    temperature_file: str | None = None
+    warranty_file: str | None = None
+    age_years: float = 0.0
+    odometer_km: float = 0.0
+    driving_km_per_year: float = 12_000.0
 
 
 class SiteTable(_Table, frozen=True):
@@ -144,6 +156,8 @@ class PlanTable(_Table, frozen=True):
     interval_minutes: int = 15
     horizon_h: float = 36.0
     shortfall_per_kwh: float = 3.0
+    wear: Literal["true", "constant", "none"] = "true"
+    wear_per_kwh: float = 0.08
 
 
 class Pilot(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +169,7 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
     chargers: ChargersTable
     drivers: DriversTable
     owner_defaults: OwnerDefaultsTable
+    battery: BatteryTable
     sites: tuple[SiteTable, ...]
     tariff: TariffTable
     events: tuple[EventTable, ...]
@@ -191,6 +206,7 @@ _SINGLE = {
     "chargers": ChargersTable,
     "drivers": DriversTable,
     "owner_defaults": OwnerDefaultsTable,
+    "battery": BatteryTable,
     "tariff": TariffTable,
     "offers": OffersTable,
     "demand_response": DemandResponseTable,
@@ -338,10 +354,12 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
     expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
     expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004
+    expect(n.wear_per_kwh >= 0, "plan", "wear_per_kwh", "0 or more", n.wear_per_kwh)
     expect(n.shortfall_per_kwh >= 0, "plan", "shortfall_per_kwh", "0 or more", n.shortfall_per_kwh)
     expect(pilot.sessions.history_days >= 0, "sessions", "history_days", "0 or more", pilot.sessions.history_days)
     one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
+    found.extend(_check_battery(pilot))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
     found.extend(
@@ -365,6 +383,20 @@ def _check_grants(pilot: Pilot) -> list[Problem]:
         for name in pilot.tariff.grant_caps
         if name not in pilot.tariff.grants
     )
+    return found
+
+
+def _check_battery(pilot: Pilot) -> list[Problem]:
+    battery, where = pilot.battery, f"{pilot.path} [battery]"
+    papers = {key: getattr(battery, key) for key in ("age_years", "odometer_km", "driving_km_per_year")}
+    found = [
+        Problem(f"{where} {key}", f"expected 0 or more, found {value!r}")
+        for key, value in papers.items()
+        if not 0 <= value < math.inf
+    ]
+    if not COLDEST_C <= battery.temperature_c <= WARMEST_C:
+        what = f"expected {COLDEST_C:g} to {WARMEST_C:g} degrees C, found {battery.temperature_c!r}"
+        found.append(Problem(f"{where} temperature_c", what))
     return found
 
 

@@ -347,7 +347,10 @@ def _gives_kw(car: Car) -> float:
     """Return the power that a car could feed back for `SUSTAINED_H`."""
     vehicle = car.owner.vehicle
     spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
-    return min(car.discharge_max_kw, spare_kwh * vehicle.discharge_efficiency / SUSTAINED_H)
+    return min(
+        car.discharge_max_kw,
+        min(spare_kwh * vehicle.discharge_efficiency, car.discharge_left_kwh) / SUSTAINED_H,
+    )
 
 
 def _takes_kw(car: Car) -> float:

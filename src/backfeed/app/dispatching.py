@@ -20,6 +20,7 @@ from backfeed.core.axis import covering
 from backfeed.core.instant import MS_PER_H, MS_PER_S
 from backfeed.dispatch.allocate import allocate
 from backfeed.dispatch.authority import Authority
+from backfeed.dispatch.bounds import METERING_ERROR
 from backfeed.dispatch.columns import EvseColumns, Floats, SiteColumns
 from backfeed.dispatch.guard import GuardLimits, Place, guard
 from backfeed.dispatch.limit import MORE
@@ -137,7 +138,7 @@ class Dispatching:
             evse=np.array([car.plug.evse for car in cars], dtype=np.int64),
             site=np.array([names.index(car.site_id) for car in cars], dtype=np.int64),
             charge_max_kw=np.array([car.charge_max_kw for car in cars]),
-            discharge_max_kw=np.array([car.discharge_max_kw for car in cars]),
+            discharge_max_kw=np.array([self._discharge_max_kw(car) for car in cars]),
             energy_low_kwh=np.array([car.energy_low_kwh for car in cars]),
             energy_high_kwh=np.array([car.energy_high_kwh for car in cars]),
             reserve_kwh=np.array(
@@ -152,6 +153,13 @@ class Dispatching:
             charging_only=np.array([self.policy is not Policy.V2G or car.discharge_max_kw == 0 for car in cars]),
             step_s=self.control_interval_ms / MS_PER_S,
         )
+
+    def _discharge_max_kw(self, car: Car) -> float:
+        """Return the power at which an order of full length stays within what the car's warranty still allows."""
+        if car.discharge_left_h <= 0:
+            return 0.0
+        step_h = self.control_interval_ms / MS_PER_H
+        return min(car.discharge_max_kw, car.discharge_left_kwh / (step_h * (1 + METERING_ERROR)))
 
     def _planned_kw(self, now_ms: int, car: Car) -> float:
         if self.policy is Policy.UNMANAGED:
@@ -224,7 +232,8 @@ class Dispatching:
             return wish
         vehicle = car.owner.vehicle
         spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
-        lasts_ms = int(spare_kwh * vehicle.discharge_efficiency / -power_kw * MS_PER_H)
+        least_kwh = min(spare_kwh * vehicle.discharge_efficiency, car.discharge_left_kwh / (1 + METERING_ERROR))
+        lasts_ms = int(min(least_kwh / -power_kw, car.discharge_left_h) * MS_PER_H)
         return replace(wish, lapses_ms=now_ms + max(lasts_ms, MS_PER_S))
 
 

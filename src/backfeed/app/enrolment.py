@@ -1,7 +1,7 @@
 """Enrolment: what is agreed before a car ever plugs in. Owners with their cars, stations with their sites."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.battery.temperature import CellTemperature
+from backfeed.battery.warranty import WarrantyTable, load_warranties
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import local_datetime
 from backfeed.fleet.owner import Owner
@@ -35,6 +37,10 @@ class Enrolment:
         The time zone of the sites.
     registered
         The site of a station from outside, None for a station that is not registered.
+    temperature
+        How warm the cells of all cars are.
+    warranties
+        What the makers of cars promise.
     consents
         Whether an owner's car may be discharged at a site on a local day.
     """
@@ -46,6 +52,8 @@ class Enrolment:
     charger_power_kw: float
     zone: ZoneInfo
     registered: Callable[[str], str | None] = lambda _station: None
+    temperature: CellTemperature = field(default_factory=CellTemperature)
+    warranties: WarrantyTable = field(default_factory=load_warranties)
     consents: Callable[[str, str, date], bool] | None = None
 
     def may_discharge(self, owner_id: str, site_id: str, now_ms: int) -> bool:

@@ -30,6 +30,7 @@ from backfeed.app.foresight_solve import (
 )
 from backfeed.app.judge_account import JudgeTerms, owed_kwh
 from backfeed.app.judge_site import base_load_kw, sites_of
+from backfeed.battery.limits import discharge_allowed
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
@@ -154,9 +155,9 @@ class _Planner:
     ) -> None:
         """Keep what does not depend on events."""
         self._sessions, self._grid, self._limits = sessions, grid, limits
-        self._stays = _stay_terms(sessions, prices, config, terms)
+        self._stays = _stay_terms(sessions, grid, prices, config, terms)
         self._prices = prices.buy_per_kwh, prices.sell_per_kwh + prices.subsidy_per_kwh
-        self._wear = WearTerms(terms.value_per_kwh, prices.axis.start_ms)
+        self._wear = WearTerms(terms, prices.axis.start_ms)
         self._first_prices = first_wear_prices(sessions, self._wear)
         self._known: dict[bytes, ComponentPlan] = {}
 
@@ -218,7 +219,9 @@ def _limits(sessions: WorldSessions, grid: StayGrid, sites: Sequence[Site], zone
     )
 
 
-def _stay_terms(sessions: WorldSessions, prices: PriceSeries, config: WorldConfig, terms: JudgeTerms) -> StayTerms:
+def _stay_terms(
+    sessions: WorldSessions, grid: StayGrid, prices: PriceSeries, config: WorldConfig, terms: JudgeTerms
+) -> StayTerms:
     departs = sessions.departure_ms <= prices.axis.end_ms
     owed = np.where(departs, owed_kwh(sessions), sessions.energy_required_kwh)
     reserve = np.maximum(config.reserve_soc * sessions.capacity_kwh, sessions.energy_empty_kwh)
@@ -227,4 +230,5 @@ def _stay_terms(sessions: WorldSessions, prices: PriceSeries, config: WorldConfi
         owed_kwh=owed,
         missing_per_kwh=np.where(departs, terms.shortfall_per_kwh, float(prices.buy_per_kwh.max())),
         surplus_per_kwh=np.full(len(sessions), float(prices.buy_per_kwh.min())),
+        warm=discharge_allowed(terms.temperature.over(grid.from_ms)),
     )

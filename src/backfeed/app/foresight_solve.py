@@ -17,7 +17,7 @@ from scipy import sparse
 
 from backfeed.app.foresight_grid import StayGrid
 from backfeed.app.foresight_program import Component
-from backfeed.app.judge_account import damage_costs
+from backfeed.app.judge_account import JudgeTerms, damage_costs
 from backfeed.battery.law import WEAR_LAWS
 from backfeed.battery.linear import linear_coefficients
 from backfeed.battery.wear import SocPaths
@@ -59,7 +59,7 @@ class ComponentPlan:
 class WearTerms:
     """What wear pricing needs besides the stays."""
 
-    value_per_kwh: float
+    terms: JudgeTerms
     day_start_ms: int
 
 
@@ -77,7 +77,7 @@ def first_wear_prices(sessions: WorldSessions, wear: WearTerms) -> tuple[Floats,
             np.repeat(_PLAIN_DAY_SOC, 24),
             sessions.capacity_kwh[rows],
             discharge_efficiency=sessions.discharge_efficiency[rows],
-            value_per_kwh=wear.value_per_kwh,
+            value_per_kwh=wear.terms.value_per_kwh,
         )
         discharge[rows], hold[rows] = found.wear_per_kwh, found.hold_per_kwh_h
     return discharge, hold
@@ -184,7 +184,7 @@ class _StayPaths:
 
     def _costs(self, soc: Floats, wear: WearTerms) -> tuple[Floats, Floats]:
         paths = SocPaths(self._at_ms, soc, self._offsets)
-        return damage_costs(self._chemistry, paths, self._capacity, wear.value_per_kwh, wear.day_start_ms)
+        return damage_costs(self._chemistry, paths, self._capacity, wear.terms, wear.day_start_ms)
 
 
 class _Solver:

@@ -15,7 +15,7 @@ All of it comes from the world's truth, never from what the platform believed or
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.law import WEAR_LAWS
+from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH, SocPaths, path_costs
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H
@@ -50,11 +51,14 @@ class JudgeTerms:
         Worth of new battery capacity [currency/kWh].
     short_kwh
         A departure is short if it misses more than this [kWh in the battery].
+    temperature
+        How warm the cells are.
     """
 
     shortfall_per_kwh: float = 3.0
     value_per_kwh: float = DEFAULT_VALUE_PER_KWH
     short_kwh: float = 1.0
+    temperature: CellTemperature = field(default_factory=CellTemperature)
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def account_sessions(truth: Truth, prices: PriceSeries, terms: JudgeTerms) -> Se
         discharged_kwh=per_session(sold),
         energy_cost=per_session(bought * prices.buy_per_kwh[step]),
         discharge_revenue=per_session(sold * earns_per_kwh[step]),
-        wear_cost=_wear_cost(truth, prices.axis, terms.value_per_kwh),
+        wear_cost=_wear_cost(truth, prices.axis, terms),
         shortfall_cost=shortfall_kwh * terms.shortfall_per_kwh,
         terminal_adjustment=_terminal_adjustment(truth, prices, departed),
         departed=departed,
@@ -191,7 +195,7 @@ def owed_kwh(sessions: WorldSessions) -> Floats:
 
 
 def damage_costs(
-    chemistry: Sequence[Chemistry], paths: SocPaths, capacity_kwh: Floats, value_per_kwh: float, day_start_ms: int
+    chemistry: Sequence[Chemistry], paths: SocPaths, capacity_kwh: Floats, terms: JudgeTerms, day_start_ms: int
 ) -> tuple[Floats, Floats]:
     """Return what storage and cycling on each path cost under its own cell's law [currency], shape `(path,)`."""
     storage, cycling = np.zeros(len(paths)), np.zeros(len(paths))
@@ -202,7 +206,12 @@ def damage_costs(
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         own = SocPaths(paths.at_ms[samples], paths.soc[samples], offsets)
         found = path_costs(
-            WEAR_LAWS[cell], own, capacity_kwh[mine], value_per_kwh=value_per_kwh, day_start_ms=day_start_ms
+            WEAR_LAWS[cell],
+            own,
+            capacity_kwh[mine],
+            temperature_c=terms.temperature.along(own.at_ms),
+            value_per_kwh=terms.value_per_kwh,
+            day_start_ms=day_start_ms,
         )
         storage[mine], cycling[mine] = found.calendar, found.cycling
     return storage, cycling
@@ -216,8 +225,16 @@ def _terminal_adjustment(truth: Truth, prices: PriceSeries, departed: Bools) -> 
     return adjustment
 
 
-def _wear_cost(truth: Truth, axis: TimeAxis, value_per_kwh: float) -> Floats:
-    """Price every session's path: its arrival, then the end of each of its segments."""
+def _wear_cost(truth: Truth, axis: TimeAxis, terms: JudgeTerms) -> Floats:
+    """Price every session's path."""
+    sessions, paths = truth.sessions, session_paths(truth)
+    storage, cycling = damage_costs(sessions.chemistry, paths, sessions.capacity_kwh, terms, axis.start_ms)
+    cost: Floats = storage + cycling
+    return cost
+
+
+def session_paths(truth: Truth) -> SocPaths:
+    """Return the path of every session: its arrival, then the end of each of its segments."""
     sessions, segments = truth.sessions, truth.segments
     count = len(sessions)
     length = np.bincount(segments.session, minlength=count) + 1
@@ -226,12 +243,7 @@ def _wear_cost(truth: Truth, axis: TimeAxis, value_per_kwh: float) -> Floats:
     at_ms[offsets[:-1]], energy_kwh[offsets[:-1]] = sessions.arrival_ms, sessions.energy_arrival_kwh
     later = np.arange(len(segments)) + segments.session + 1
     at_ms[later], energy_kwh[later] = segments.until_ms, segments.energy_end_kwh
-    soc = energy_kwh / np.repeat(sessions.capacity_kwh, length)
-    storage, cycling = damage_costs(
-        sessions.chemistry, SocPaths(at_ms, soc, offsets), sessions.capacity_kwh, value_per_kwh, axis.start_ms
-    )
-    cost: Floats = storage + cycling
-    return cost
+    return SocPaths(at_ms, energy_kwh / np.repeat(sessions.capacity_kwh, length), offsets)
 
 
 def _cycled_kwh(sessions: WorldSessions, segments: Segments, valley: Bools) -> tuple[Floats, Floats]:

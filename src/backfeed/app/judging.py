@@ -161,8 +161,8 @@ def _judge(
 
 
 def judge_terms(scene: Scene) -> JudgeTerms:
-    """Return how the pilot prices shortfalls."""
-    return JudgeTerms(shortfall_per_kwh=scene.pilot.plan.shortfall_per_kwh)
+    """Return how the pilot prices shortfalls, and how warm its cells are."""
+    return JudgeTerms(shortfall_per_kwh=scene.pilot.plan.shortfall_per_kwh, temperature=scene.enrolment.temperature)
 
 
 def _outcome(delivery: Delivery, merely_steered: Truth | None) -> DemandResponseOutcome:

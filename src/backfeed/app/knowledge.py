@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.app.battery_book import BatteryBook
+from backfeed.app.battery_book import BatteryBook, BatteryRecord, Block
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.stays import StayBook
-from backfeed.core.instant import MS_PER_MIN
+from backfeed.core.instant import MS_PER_H, MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise
 from backfeed.fleet.event import (
@@ -67,7 +67,9 @@ class Car:
     """A car that is plugged in, with all that is needed to decide about it.
 
     Energies are kWh in the battery on the nominal scale, `target_kwh` what it is to have when it leaves; powers are
-    magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure.
+    magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure. `discharge_left_kwh` (AC) and
+    `discharge_left_h` are what its warranty still allows, less what may have flowed since the last reading; with a
+    `block` its `discharge_max_kw` is 0.
     """
 
     plug: Plug
@@ -80,6 +82,9 @@ class Car:
     charge_max_kw: float
     discharge_max_kw: float
     left_by_ms: Ints
+    discharge_left_kwh: float = np.inf
+    discharge_left_h: float = np.inf
+    block: Block = Block.NONE
 
     @property
     def promised_ms(self) -> int:
@@ -255,6 +260,11 @@ class Knowledge:
         at_ms = np.append(start_ms, start_ms[-1] + INTERVAL_MS)
         return at_ms, path + (middle_kwh - anchored_kwh)
 
+    def battery_records(self, now_ms: int) -> tuple[BatteryRecord, ...]:
+        """Return what is known of every battery that has been seen, by owner."""
+        owners = {owner.owner_id: owner for owner in self._owner_of.values()}
+        return tuple(self.batteries.record(owners[name], now_ms) for name in self.batteries.owners())
+
     def cars(self, now_ms: int) -> list[Car]:
         """Return the cars that are plugged in, by station and EVSE."""
         return [
@@ -271,6 +281,10 @@ class Knowledge:
         low, high = energy_now(belief, plug, owner)
         rated_kw = self.enrolment.charger_power_kw
         said_charge, said_discharge = plug.charge_max_kw, plug.discharge_max_kw
+        block, budget = self.batteries.block(owner, now_ms), self.batteries.budget(owner)
+        since_h = max(now_ms - plug.metered_ms, 0) / MS_PER_H if plug.metered_ms >= 0 else 0.0
+        giving_kw = max(-self.told(plug.station, plug.evse).power_kw, -plug.power_kw, 0.0)
+        may_kw = 0.0 if np.isnan(said_discharge) or block else min(rated_kw, said_discharge)
         if not self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms):
             said_discharge = 0.0
         return Car(
@@ -282,6 +296,9 @@ class Knowledge:
             energy_high_kwh=high,
             target_kwh=promised_kwh(belief, plug, owner),
             charge_max_kw=min(rated_kw, owner.vehicle.charge_max_kw if np.isnan(said_charge) else said_charge),
-            discharge_max_kw=0.0 if np.isnan(said_discharge) else min(rated_kw, said_discharge),
+            discharge_max_kw=may_kw,
             left_by_ms=self.outlook.left_by_ms(plug, location, now_ms),
+            discharge_left_kwh=max(budget.energy_left_kwh - giving_kw * since_h, 0.0),
+            discharge_left_h=max(budget.hours - (since_h if giving_kw > 0 else 0.0), 0.0),
+            block=block,
         )

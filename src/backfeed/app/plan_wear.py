@@ -137,6 +137,7 @@ class PlanWear:
             paths.idle,
             paths.capacity_kwh,
             discharge_efficiency=efficiency,
+            temperature_c=paths.temperature_c,
             day_start_ms=self.book.day_start_ms,
         )
         return relinearise(
@@ -146,6 +147,7 @@ class PlanWear:
             paths.capacity_kwh,
             paths.discharged_kwh,
             fallback,
+            temperature_c=paths.temperature_c,
             day_start_ms=self.book.day_start_ms,
         )
 
@@ -164,7 +166,9 @@ _QUARTERS_PER_DAY = 96
 
 def _beyond_linear(paths: CellPaths, held: Sequence[WearPrices], day_start_ms: int) -> float:
     """Return what the closed form charges for some plans beyond their linear prices, by the chance that they happen."""
-    worn = path_costs(paths.law, paths.plan, paths.capacity_kwh, day_start_ms=day_start_ms)
+    worn = path_costs(
+        paths.law, paths.plan, paths.capacity_kwh, temperature_c=paths.temperature_c, day_start_ms=day_start_ms
+    )
     wear = np.array([each.wear_per_kwh for each in held]) * paths.discharged_kwh
     hold = np.array([each.hold_per_kwh_h for each in held]) * paths.held_kwh_h
     return float(paths.discharge_chance @ (worn.cycling - wear) + paths.hold_chance @ (worn.calendar - hold))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.app.budget import TRIES, within_budgets
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car
@@ -30,6 +31,8 @@ from backfeed.plan.problem import PlanProblem
 from backfeed.plan.rolling import PluggedFleet, SiteLimits, Terms, rolling_axis, rolling_problem
 from backfeed.plan.schedule import Schedule
 from backfeed.plan.solve import solve, solve_by_rule
+
+Floats = NDArray[np.float64]
 
 ITERATION_LIMIT = 100_000
 """Far beyond what a plan needs; a run must repeat to the byte, so there is no wall-clock limit."""
@@ -172,9 +175,7 @@ class Planning:
         best: tuple[float, Schedule, FleetPlan] | None = None
         passes = self.wear.passes(now_ms, cars)
         for _ in range(passes):
-            problem = self._problem(now_ms, cars, commitments, beside)
-            schedule = await self._solved(problem)
-            plan = _of_cars(cars, problem, schedule)
+            schedule, plan = await self._plan_within_budgets(now_ms, cars, commitments, beside)
             cost, again = self.wear.take(now_ms, plan) if passes > 1 else (0.0, False)
             if best is None or cost < best[0]:
                 best = cost, schedule, plan
@@ -191,6 +192,20 @@ class Planning:
                 PlannedPower(plan.axis, plan.power_kw[k], plan.energy_kwh[k]),
             )
         return schedule
+
+    async def _plan_within_budgets(
+        self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car]
+    ) -> tuple[Schedule, FleetPlan]:
+        """Plan cars together so that none discharges more than its warranty allows."""
+        for left in range(TRIES, -1, -1):
+            problem = self._problem(now_ms, cars, commitments, beside)
+            schedule = await self._solved(problem)
+            plan = _of_cars(cars, problem, schedule)
+            fewer = within_budgets(now_ms, plan, for_certain=left <= 1)
+            if fewer is None:
+                break
+            cars = fewer
+        return schedule, plan
 
     async def _solved(self, problem: PlanProblem) -> Schedule:
         try:
@@ -218,7 +233,7 @@ class Planning:
             fleet,
             self._limits(axis, sorted({car.site_id for car in cars}), beside),
             self.prices.buy_per_kwh[step],
-            self.prices.sell_per_kwh[step] + self.prices.subsidy_per_kwh[step],
+            without_burning(self.prices.sell_per_kwh[step] + self.prices.subsidy_per_kwh[step], fleet),
             self.terms,
             tuple(promise for promise in promises if promise is not None),
         )
@@ -287,6 +302,17 @@ class Planning:
     def forget(self, station: str, evse: int) -> None:
         """Drop the plan of an EVSE whose car is gone."""
         self._planned.pop((station, evse), None)
+
+
+def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:
+    """Return prices of discharging at which losses are no income.
+
+    Where energy has a negative price, one could be paid for what is lost in going round in circles. A discharge is
+    therefore charged twice with the losses of the least efficient car there: going round then costs what it would at
+    the same price above zero, and only a difference of prices pays, as elsewhere.
+    """
+    round_trip = float((fleet.charge_efficiency * fleet.discharge_efficiency).min())
+    return np.where(sell_per_kwh < 0, sell_per_kwh * (2 / round_trip - 1), sell_per_kwh)
 
 
 _SOLVER = HighsSolver()

@@ -15,6 +15,7 @@ from backfeed.app.judge_series import car_series, closest_site, fleet_series, me
 from backfeed.app.judging import RUN_ORDER, Judgement, held_back_value, judge_at_base_price
 from backfeed.app.report_books import books_of, paid_by_owner, read_transfers
 from backfeed.app.scene import Scene
+from backfeed.app.wear_range import left_range, said_of
 from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH
 from backfeed.core.axis import TimeAxis
@@ -84,7 +85,7 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
         value_gap=_value_gap(scene, judgement),
         forecasts=departure_forecasts(scene.history, scene.sessions, pilot.pilot.timezone, judgement.worlds),
         alternatives=_alternatives(scene, judgement),
-        assumptions=_assumptions(scene),
+        assumptions=(*_assumptions(scene), *_wear_range(scene, truths[shown])),
         sources=_sources(scene),
         next_steps=next_steps(scene, out),
         warnings=tuple(str(warning) for warning in scene.warnings),
@@ -248,6 +249,12 @@ def _assumptions(scene: Scene) -> tuple[Assumption, ...]:
             "drawn by the simulated world",
         ),
     )
+
+
+def _wear_range(scene: Scene, truth: Truth) -> tuple[Assumption, ...]:
+    """Return where the shown world left what the wear laws were tested for."""
+    left = left_range(truth, scene.enrolment.temperature, scene.pilot.start_ms)
+    return tuple(Assumption(said_of(each), "u", "experiments behind the wear laws") for each in left)
 
 
 def _sources(scene: Scene) -> tuple[str, ...]:

@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from backfeed.app.calling import Calling, calling_of
-from backfeed.app.config import Pilot, SiteTable, load_pilot
+from backfeed.app.config import BatteryTable, Pilot, SiteTable, load_pilot
 from backfeed.app.contracting import contracts_of
 from backfeed.app.enrolment import Enrolment
 from backfeed.battery.catalogue import CAR_MODELS
 from backfeed.battery.chemistry import Chemistry
+from backfeed.battery.temperature import CellTemperature
+from backfeed.battery.warranty import WarrantyTable, load_warranties, read_warranties
 from backfeed.core.axis import TimeAxis, covering
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.core.problem import InputError, Problem
@@ -30,6 +32,7 @@ from backfeed.feeds.price_feed import read_forecast_max, read_spot
 from backfeed.feeds.redate import redate
 from backfeed.feeds.session_file import RowProblem, SessionFile, departed_between, window
 from backfeed.feeds.sessions import read_sessions
+from backfeed.feeds.temperature import read_temperature
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.session import PastSession, SessionTable
 from backfeed.fleet.site import Site
@@ -281,14 +284,31 @@ def _enrol(pilot: Pilot, sessions: WorldSessions, table: SessionTable) -> Enrolm
         sites=sites,
         site_of_location={location: site.site_id for site in sites.values() for location in site.locations},
         owners=_owners(pilot, sessions),
-        default_owner=Owner("", pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, common_car()),
+        default_owner=Owner(
+            "", pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, common_car(pilot.battery)
+        ),
         charger_power_kw=pilot.chargers.power_kw,
         zone=pilot.zone,
+        temperature=_temperature(pilot),
+        warranties=_warranties(pilot),
     )
 
 
-def common_car() -> EnrolledVehicle:
-    """Return the nameplate that stands for a car nobody has enrolled: the most common model."""
+def _temperature(pilot: Pilot) -> CellTemperature:
+    battery = pilot.battery
+    if battery.temperature_file is None:
+        return CellTemperature(battery.temperature_c)
+    return read_temperature(pilot.resolve(battery.temperature_file), battery.temperature_c)
+
+
+def _warranties(pilot: Pilot) -> WarrantyTable:
+    own = pilot.battery.warranty_file
+    return load_warranties() if own is None else read_warranties(pilot.resolve(own))
+
+
+def common_car(papers: BatteryTable | None = None) -> EnrolledVehicle:
+    """Return the nameplate that stands for a car nobody has enrolled: the most common model, with a pilot's papers."""
+    papers = papers or BatteryTable()
     model = max(CAR_MODELS, key=lambda each: (each.weight, each.name))
     return EnrolledVehicle(
         model.name,
@@ -298,6 +318,9 @@ def common_car() -> EnrolledVehicle:
         model.discharge_max_kw,
         model.charge_efficiency,
         model.discharge_efficiency,
+        papers.age_years,
+        papers.odometer_km,
+        papers.driving_km_per_year,
     )
 
 
@@ -317,6 +340,9 @@ def _owners(pilot: Pilot, sessions: WorldSessions) -> dict[str, Owner]:
             discharge_max_kw=model.discharge_max_kw if model else 0.0,
             charge_efficiency=float(sessions.charge_efficiency_nominal[i]),
             discharge_efficiency=float(sessions.discharge_efficiency_nominal[i]),
+            age_years=pilot.battery.age_years,
+            odometer_km=pilot.battery.odometer_km,
+            driving_km_per_year=pilot.battery.driving_km_per_year,
         )
         owners[token] = Owner(token, pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, vehicle)
     return owners

@@ -53,6 +53,12 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     bound_by: Annotated[str, Meta(description="Which authority decided the power")] | None
     reason: Annotated[str, Meta(description="The same as a sentence for the driver, in English")] | None
     reason_zh: Annotated[str, Meta(description="The sentence in Simplified Chinese")] | None
+    discharge_blocked: (
+        Annotated[str, Meta(description="Why nothing is discharged for others: `cold`, `warranty`")] | None
+    )
+    discharge_blocked_reason: Annotated[str, Meta(description="The same as a sentence, in English")] | None
+    discharge_blocked_reason_zh: Annotated[str, Meta(description="The sentence in Simplified Chinese")] | None
+    warranty_left_kwh: Annotated[float, Meta(ge=0, description="kWh that the warranty allows to discharge")] | None
     soc_low: Share
     soc_high: Share
     reserve_soc: Share

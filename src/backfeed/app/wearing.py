@@ -42,7 +42,12 @@ def session_wear(
     path = SocPaths.single(at_ms[inside], soc)
     discharged_kwh = exported_wh / WH_PER_KWH
     wear = discharge_wear_floor(
-        WEAR_LAWS[vehicle.chemistry], path, vehicle.capacity_kwh, discharged_kwh, day_start_ms=from_ms
+        WEAR_LAWS[vehicle.chemistry],
+        path,
+        vehicle.capacity_kwh,
+        discharged_kwh,
+        temperature_c=knowledge.enrolment.temperature.along(path.at_ms),
+        day_start_ms=from_ms,
     )
     return float(wear.floor_per_kwh[0]) * discharged_kwh
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from backfeed.app.asked import App
 from backfeed.app.assembly import LEDGER_FILE, Parts, assemble
+from backfeed.app.battery_book import BatteryRecord
 from backfeed.app.battery_fleet import charge_records
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
@@ -90,6 +91,7 @@ class WorldRun:
     fallbacks: int
     orders_failed: int
     prompts: PromptCounts | None
+    batteries: tuple[BatteryRecord, ...]
     cpu_s: float
     wall_s: float
     peak_mb: float
@@ -131,6 +133,7 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
         fallbacks=parts.planning.fallbacks,
         orders_failed=parts.steering.rejected,
         prompts=parts.platform.prompting.counts() if parts.platform.prompting is not None else None,
+        batteries=parts.knowledge.battery_records(scene.pilot.end_ms),
         cpu_s=time.process_time() - cpu,
         wall_s=time.perf_counter() - wall,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -64,7 +64,7 @@ def observe(
     at_ms: NDArray[np.int64],
     soc: Floats,
     *,
-    temperature_c: float = DEFAULT_TEMPERATURE_C,
+    temperature_c: float | Floats = DEFAULT_TEMPERATURE_C,
     scale: float = 1.0,
     active_c_rate: bool = False,
     day_start_ms: int = 0,
@@ -81,7 +81,8 @@ def observe(
         New samples [ms, 0-1], not before the last one of the state; the path is straight in between,
         over hours away from the charger too.
     temperature_c
-        Cell temperature over these samples [degrees C].
+        Cell temperature over these samples [degrees C], one value or one per sample; on the way to the first of
+        them it is that of the first.
     scale
         How many times the law's loss the car loses; only for the health that deepens its swings.
     active_c_rate
@@ -94,6 +95,8 @@ def observe(
     assert at_ms[0] >= state.at_ms, "samples come in order"
     if state.at_ms >= 0:
         at_ms, soc = np.append(state.at_ms, at_ms), np.append(state.soc, soc)
+        if np.ndim(temperature_c):
+            temperature_c = np.append(np.ravel(temperature_c)[0], temperature_c)
     _, pieces = measure_pieces(law, SocPaths.single(at_ms, soc), temperature_c, (day_start_ms, MS_PER_DAY))
     if state.today:
         at_border = (at_ms[0] - day_start_ms) % MS_PER_DAY == 0

@@ -9,8 +9,11 @@ hard limits: plan and dispatch take `discharge_limit_kwh` as a bound, never as a
 import math
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 import msgspec
+
+from backfeed.core.problem import InputError, Problem
 
 _ANY_MAKE = "any"
 
@@ -104,6 +107,41 @@ def load_warranties() -> WarrantyTable:
     """Read the shipped table of warranties."""
     body = resources.files("backfeed.battery").joinpath("data", "warranties.json").read_bytes()
     return msgspec.json.decode(body, type=WarrantyTable)
+
+
+def read_warranties(path: Path) -> WarrantyTable:
+    """Read a table of warranties of one's own, a JSON document of the form of the shipped one.
+
+    Raises
+    ------
+    InputError
+        If the file can not be read, is not of that form, or knows no policy for `any` make.
+    """
+    try:
+        table = msgspec.json.decode(path.read_bytes(), type=WarrantyTable)
+    except OSError as error:
+        raise InputError([Problem(str(path), f"expected a readable file, found: {error.strerror}")]) from error
+    except msgspec.DecodeError as error:
+        raise InputError([Problem(str(path), f"expected a table of warranties, found: {error}")]) from error
+    problems = [Problem(str(path), f"{policy.make}: {what}") for policy in table.policies for what in _wrong(policy)]
+    if not any(policy.make.casefold() == _ANY_MAKE for policy in table.policies):
+        problems.append(Problem(str(path), f"policies: expected one whose make is {_ANY_MAKE!r}, found none"))
+    if problems:
+        raise InputError(problems)
+    return table
+
+
+def _wrong(policy: WarrantyPolicy) -> list[str]:
+    """Return what no policy can say."""
+    least = {"years": 0, "distance_km": 0, "discharge_kwh": 0, "discharge_hours": 0}
+    found = [
+        f"{name}: expected {low} or more, found {getattr(policy, name)}"
+        for name, low in least.items()
+        if not getattr(policy, name) >= low
+    ]
+    if not policy.consumption_kwh_per_km > 0:
+        found.append(f"consumption_kwh_per_km: expected more than 0, found {policy.consumption_kwh_per_km}")
+    return found
 
 
 def policy_for(model_name: str, table: WarrantyTable) -> WarrantyPolicy:

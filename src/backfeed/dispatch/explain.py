@@ -7,6 +7,9 @@ LANGUAGES = ("en", "zh")
 UNCONFIRMED = "unconfirmed"
 """What an order carries that repeats the safe default to a station which did not confirm its last one."""
 
+COLD, WARRANTY = "cold", "warranty"
+"""Why a car discharges nothing, whatever the plan says: cold cells, or a used-up warranty budget."""
+
 WORDS: dict[str, dict[str, str]] = {
     Authority.HARDWARE.word: {
         "en": "The charger or the car can do no more, or the battery is full.",
@@ -36,6 +39,14 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "No plan has seen your car yet; it takes only solar power left over.",
         "zh": "尚未为您的车辆制定计划，目前仅使用富余的光伏电力。",
     },
+    COLD: {
+        "en": "Your battery is colder than 5 degrees; nothing is discharged until it is warmer.",
+        "zh": "您的电池低于5摄氏度，升温之前不会放电。",
+    },
+    WARRANTY: {
+        "en": "What your car's warranty allows to discharge is used up; from now on your car only charges.",
+        "zh": "车辆质保允许的放电量已用完，今后仅充电。",
+    },
     UNCONFIRMED: {
         "en": "The charger did not confirm its last order and is asked to do what it does on its own.",
         "zh": "充电桩未确认上一条指令，正按其安全默认方式运行。",
@@ -50,7 +61,7 @@ def explain(bound_by: str, language: str = "en") -> str:
     Parameters
     ----------
     bound_by
-        An `Authority.word`, or `UNCONFIRMED`.
+        An `Authority.word`, `UNCONFIRMED`, `COLD` or `WARRANTY`.
     language
         One of `LANGUAGES`.
 

@@ -21,6 +21,8 @@ class EnrolledVehicle:
         Magnitudes at the EVSE; `discharge_max_kw` is 0 for a car that can not discharge.
     charge_efficiency, discharge_efficiency
         Assumed one-way efficiencies between EVSE and battery.
+    age_years, odometer_km, driving_km_per_year
+        The car's papers at enrolment, and what its owner expects to drive: what its warranty counts by.
     """
 
     model: str
@@ -30,6 +32,9 @@ class EnrolledVehicle:
     discharge_max_kw: float
     charge_efficiency: float
     discharge_efficiency: float
+    age_years: float = 0.0
+    odometer_km: float = 0.0
+    driving_km_per_year: float = 12_000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,224 @@
+"""Wear in the plan: no cycling that does not pay, prices at the plan, budgets that hold, the same every time."""
+
+import asyncio
+import math
+from dataclasses import replace
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backfeed.app.battery_book import BatteryBook
+from backfeed.app.budget import within_budgets
+from backfeed.app.enrolment import Enrolment
+from backfeed.app.knowledge import Car
+from backfeed.app.plan_path import FleetPlan
+from backfeed.app.plan_wear import PASSES, PlanWear, WearMode, plain_prices
+from backfeed.app.planning import Planning
+from backfeed.battery.chemistry import Chemistry
+from backfeed.battery.law import WEAR_LAWS
+from backfeed.battery.pricing import path_costs
+from backfeed.battery.stress import SocPaths
+from backfeed.battery.temperature import CellTemperature
+from backfeed.core.axis import TimeAxis
+from backfeed.core.ids import CountingIds
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H, MS_PER_MIN
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.site import Site
+from backfeed.fleet.state import Plug
+from backfeed.market.price import PriceSeries
+from backfeed.plan.rolling import LEVELS, Terms
+
+NOW_MS = 20_000 * MS_PER_DAY + 18 * MS_PER_H
+QUARTER_MS = 15 * MS_PER_MIN
+cells = pytest.mark.parametrize("chemistry", list(Chemistry))
+
+
+class Inline:
+    """Workers that do their job at once."""
+
+    async def run(self, job, *arguments, deadline_s):
+        assert deadline_s > 0
+        return job(*arguments)
+
+    def close(self):
+        pass
+
+
+def a_car(chemistry=Chemistry.LFP, *, energy=30.0, stays_h=14.0, evse=1, **limits):
+    vehicle = EnrolledVehicle("Model", chemistry, 60.0, 7.0, 7.0, 0.9, 0.9)
+    owner = Owner(f"owner-{evse}", 0.2, 0.8, vehicle)
+    plug = Plug("S-1", evse, f"t-{evse}", owner.owner_id, NOW_MS, metered_ms=NOW_MS, soc_ms=NOW_MS)
+    left_by_ms = np.full(len(LEVELS), NOW_MS + int(stays_h * MS_PER_H))
+    return Car(plug, owner, "site", "S", energy, energy, 48.0, 7.0, 7.0, left_by_ms, **limits)
+
+
+def prices_of(price_at):
+    """Prices that buy and sell alike; `price_at` gives the price of an hour from now."""
+    axis = TimeAxis(NOW_MS, QUARTER_MS, 4 * 48)
+    values = np.array([price_at((start - NOW_MS) / MS_PER_H) for start in axis.starts_ms])
+    exact = tuple(Decimal(str(value)) for value in values.tolist())
+    none, names = (Decimal(0),) * axis.count, ("flat",) * axis.count
+    return PriceSeries(axis, "CNY", exact, exact, none, names, names, values, values, np.zeros(axis.count), ())
+
+
+def planning_of(price_at, mode=WearMode.TRUE, temperature=None, constant=0.08):
+    site = Site("site", ("S",), math.inf, math.inf, (0.0,) * 96)
+    enrolment = Enrolment(
+        {"site": site},
+        {"S": "site"},
+        {},
+        a_car().owner,
+        7.0,
+        ZoneInfo("UTC"),
+        temperature=temperature or CellTemperature(),
+    )
+    return Planning(
+        enrolment,
+        prices_of(price_at),
+        Inline(),
+        CountingIds("plan"),
+        step_ms=QUARTER_MS,
+        horizon_ms=36 * MS_PER_H,
+        discharges=True,
+        terms=Terms(3.0, 0.2),
+        wear=PlanWear(BatteryBook(enrolment, 20_000 * MS_PER_DAY), mode, constant),
+        end_ms=NOW_MS + 48 * MS_PER_H,
+    )
+
+
+def planned(planning, *cars):
+    """Plan the cars; return charged and discharged energy of each [kWh AC], shape `(car, 2)`."""
+    asyncio.run(planning.replan(NOW_MS, cars, ["site"], []))
+    moved = []
+    for car in cars:
+        power = np.nan_to_num(planning.planned(car).power_kw)
+        moved.append((np.maximum(power, 0).sum() / 4, np.maximum(-power, 0).sum() / 4))
+    return np.array(moved)
+
+
+def spread(low, high):
+    """Dear for three hours, then cheap."""
+    return lambda hour: high if hour < 3 else low
+
+
+@cells
+def test_a_flat_price_moves_nothing_back_and_forth(chemistry):
+    charged, discharged = planned(planning_of(lambda _: 0.5), a_car(chemistry))[0]
+    assert discharged == pytest.approx(0, abs=1e-6)
+    assert charged * 0.9 == pytest.approx(18 * 1.06, abs=0.1)
+
+
+@cells
+def test_a_negative_price_is_no_reason_to_turn_in_circles(chemistry):
+    for price in (-0.5, -3.0):
+        planning = planning_of(lambda _, price=price: price)
+        charged, discharged = planned(planning, a_car(chemistry))[0]
+        assert discharged == pytest.approx(0, abs=1e-6)
+        assert charged * 0.9 == pytest.approx(0.99 * 60 - 30, abs=0.1), "but it fills up"
+
+
+def test_room_is_made_for_energy_that_is_paid_for():
+    planning = planning_of(lambda hour: -0.8 if 4 <= hour < 10 else 0.1)
+    assert planned(planning, a_car())[0, 1] > 5
+
+
+def cost_of(car, power, energy, price_at):
+    """What a plan of a car that surely stays to its end costs, wear by the closed form."""
+    starts_h = np.arange(len(power)) / 4
+    path = SocPaths.single(
+        NOW_MS + QUARTER_MS * np.arange(len(power) + 1), np.append(car.energy_low_kwh, energy) / 60.0
+    )
+    worn = path_costs(WEAR_LAWS[car.owner.vehicle.chemistry], path, 60.0).total[0]
+    bought = sum(price_at(hour) * kw / 4 for hour, kw in zip(starts_h, power, strict=True))
+    return bought + worn - 0.2 * max(energy[-1] - 49.08, 0.0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(list(Chemistry)), st.floats(0.05, 0.6), st.floats(0, 0.5), st.floats(22, 48))
+def test_discharging_never_costs_more_than_charging_alone(chemistry, low, rise, energy):
+    price_at, car = spread(low, low + rise), a_car(chemistry, energy=energy)
+    costs = []
+    for discharges in (True, False):
+        planning = planning_of(price_at)
+        planning.discharges = discharges
+        planned(planning, car)
+        plan = planning.planned(car)
+        here = ~np.isnan(plan.power_kw)
+        costs.append(cost_of(car, plan.power_kw[here], plan.energy_kwh[here], price_at))
+    assert costs[0] <= costs[1] + 0.05
+
+
+@pytest.mark.parametrize("chemistry", [Chemistry.LFP, Chemistry.NMC_A])
+def test_a_wide_spread_is_used_and_a_narrow_one_only_by_who_ignores_wear(chemistry):
+    wide, narrow = spread(0.2, 1.2), spread(0.2, 0.2 / 0.81 + 0.02)
+    assert planned(planning_of(wide), a_car(chemistry))[0, 1] > 5
+    assert planned(planning_of(narrow, WearMode.NONE), a_car(chemistry))[0, 1] > 5
+    assert planned(planning_of(narrow), a_car(chemistry))[0, 1] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_constant_is_a_constant():
+    planning = planning_of(spread(0.2, 1.2), WearMode.CONSTANT, constant=0.5)
+    assert planning.wear.prices(a_car()).wear_per_kwh == 0.5
+    assert planning.wear.prices(a_car()).hold_per_kwh_h == 0
+    assert planning.wear.passes(NOW_MS, [a_car()]) == 1
+
+
+def test_prices_are_taken_once_a_stay_and_once_a_day():
+    planning, car = planning_of(spread(0.2, 1.2)), a_car()
+    wear = planning.wear
+    assert wear.passes(NOW_MS, [car]) == PASSES
+    assert wear.prices(car) == plain_prices(car.owner.vehicle)
+    planned(planning, car)
+    held = wear.prices(car)
+    assert held != plain_prices(car.owner.vehicle)
+    assert wear.passes(NOW_MS + MS_PER_H, [car]) == 1
+    assert wear.passes(NOW_MS + 6 * MS_PER_H, [car]) == PASSES, "a new day"
+    assert wear.passes(NOW_MS, [replace(car, plug=replace(car.plug, transaction="next"))]) == PASSES, "a new stay"
+    assert wear.prices(replace(car, plug=replace(car.plug, transaction="next"))) == held, "carried to the next stay"
+
+
+def test_the_same_cars_give_the_same_prices_every_time():
+    runs = []
+    for _ in range(2):
+        planning = planning_of(spread(0.2, 1.2))
+        cars = [a_car(chemistry, evse=k + 1) for k, chemistry in enumerate(Chemistry)]
+        planned(planning, *cars)
+        runs.append([(planning.wear.prices(car), planning.planned(car).power_kw.tobytes()) for car in cars])
+    assert runs[0] == runs[1]
+
+
+def test_prices_follow_the_temperature():
+    held = []
+    for celsius in (15.0, 35.0):
+        planning = planning_of(spread(0.2, 1.2), temperature=CellTemperature(celsius))
+        planned(planning, a_car())
+        held.append(planning.wear.prices(a_car()))
+    assert held[0].wear_per_kwh > held[1].wear_per_kwh, "cold wears a cycled LFP cell more"
+    assert held[0].hold_per_kwh_h < held[1].hold_per_kwh_h, "warmth wears a stored one more"
+
+
+@pytest.mark.parametrize("left_kwh", [0.0, 0.5, 3.0, 9.0])
+def test_a_plan_gives_no_more_than_the_warranty_allows(left_kwh):
+    free, capped = a_car(), a_car(evse=2, discharge_left_kwh=left_kwh)
+    moved = planned(planning_of(spread(0.2, 1.2)), free, capped)
+    assert moved[0, 1] > 12
+    assert moved[1, 1] <= left_kwh
+    assert moved[1, 1] >= 0.9 * left_kwh / 1.015
+
+
+@given(st.floats(0, 20), st.lists(st.floats(-7, 7), min_size=4, max_size=12))
+def test_budgets_are_kept_by_scaling_and_for_certain(left_kwh, power):
+    car = a_car(discharge_left_kwh=left_kwh)
+    axis = TimeAxis(NOW_MS, QUARTER_MS, len(power))
+    plan = FleetPlan([car], axis, np.array([power]), np.zeros((1, len(power))), 0.0)
+    given_kwh = -np.minimum(power, 0).sum() / 4
+    for for_certain in (False, True):
+        fewer = within_budgets(NOW_MS, plan, for_certain=for_certain)
+        assert (fewer is None) == (given_kwh <= left_kwh / 1.015 + 1e-6)
+        if fewer is not None:
+            hours = len(power) / 4 if for_certain else given_kwh / 7
+            assert fewer[0].discharge_max_kw * hours <= left_kwh + 1e-6
