@@ -332,6 +332,11 @@ def discharge_wear_floor(
     discharged = np.broadcast_to(np.asarray(discharged_kwh, dtype=np.float64), (len(paths),))
     capacity = np.broadcast_to(np.asarray(capacity_kwh, dtype=np.float64), (len(paths),))
     charge_kw = pricing.get("reference", DEFAULT_REFERENCE).charge_kw
+    degrees = np.asarray(pricing.get("temperature_c", DEFAULT_TEMPERATURE_C), dtype=np.float64)
+    if degrees.ndim:
+        # Charging back happens at the temperature at which the path ends.
+        last = paths.offsets[1:] - 1
+        pricing["temperature_c"] = np.insert(degrees, last + 1, degrees[last])
     did = path_costs(law, recharged(paths, capacity, charge_kw), capacity_kwh, **pricing)
     idle = path_costs(law, recharged(without_discharge(paths), capacity, charge_kw), capacity_kwh, **pricing)
     per_kwh = np.where(discharged > 0, 1 / np.where(discharged > 0, discharged, 1), 0)
