@@ -111,8 +111,8 @@ class PlanWear:
             for car, was, wear, hold in zip(cars, held, found.wear_per_kwh, found.hold_per_kwh_h, strict=True):
                 if self._is_due(now_ms, car):
                     plain = plain_prices(car.owner.vehicle)
-                    new_wear, far_wear = _trusted(was.wear_per_kwh, float(wear), plain.wear_per_kwh)
-                    new_hold, far_hold = _trusted(was.hold_per_kwh_h, float(hold), plain.hold_per_kwh_h)
+                    new_wear, far_wear = trusted(was.wear_per_kwh, float(wear), plain.wear_per_kwh)
+                    new_hold, far_hold = trusted(was.hold_per_kwh_h, float(hold), plain.hold_per_kwh_h)
                     self._held[car.owner.owner_id] = WearPrices(new_wear, new_hold)
                     moved = max(moved, far_wear, far_hold)
         return cost, moved > SETTLED
@@ -174,7 +174,7 @@ def _beyond_linear(paths: CellPaths, held: Sequence[WearPrices], day_start_ms: i
     return float(paths.discharge_chance @ (worn.cycling - wear) + paths.hold_chance @ (worn.calendar - hold))
 
 
-def _trusted(was: float, found: float, plain: float) -> tuple[float, float]:
+def trusted(was: float, found: float, plain: float) -> tuple[float, float]:
     """Return a price moved towards what was found, as far as the trust region goes, and how far as a share."""
     measure = max(abs(was), abs(plain))
     if measure == 0.0:

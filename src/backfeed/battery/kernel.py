@@ -16,50 +16,74 @@ from backfeed.battery.columns import REST_C_RATE
 from backfeed.core.instant import MS_PER_H
 
 _FLAT_SOC = 1e-7
+_ONE = np.uintp(1)
+"""Indices are unsigned: a signed one may count from the end, and numba looks for that every time."""
 _H_PER_MS = 1 / MS_PER_H
 _REST_PER_MS = REST_C_RATE / MS_PER_H
 
 
-@njit(cache=True, inline="always")
-def _row_stress(table: NDArray[np.float64], row: int, left: float, right: float) -> float:
+@njit(cache=True, inline="always", error_model="numpy")
+def _row_stress(table: NDArray[np.float64], row: np.uintp, left: float, right: float) -> float:
     """Return the mean of one row of the tabulated stress along a straight line of SoC."""
     cells = table.shape[2] - 1
     at = left * cells
-    cell = min(int(at), cells - 1)
-    part = at - cell
+    cell = np.uintp(min(int(at), cells - 1))
+    part = at - float(cell)
     stress = table[0, row, cell]
-    rise = table[0, row, cell + 1] - stress
+    rise = table[0, row, cell + _ONE] - stress
     if abs(right - left) < _FLAT_SOC:
         return float(stress + part * rise)
     area = table[1, row, cell] + part * (stress + 0.5 * part * rise)
     to = right * cells
-    cell = min(int(to), cells - 1)
-    part = to - cell
+    cell = np.uintp(min(int(to), cells - 1))
+    part = to - float(cell)
     stress = table[0, row, cell]
-    rise = table[0, row, cell + 1] - stress
+    rise = table[0, row, cell + _ONE] - stress
     return float((table[1, row, cell] + part * (stress + 0.5 * part * rise) - area) / (to - at))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", error_model="numpy")
 def _stress(table: NDArray[np.float64], level: float, left: float, right: float) -> float:
     """Return the mean stress along a straight line of SoC at a level between two rows of the table."""
-    row = min(int(level), table.shape[1] - 2)
-    mean = _row_stress(table, row, left, right)
-    warmth = level - row
-    return mean + warmth * (_row_stress(table, row + 1, left, right) - mean) if warmth > 0.0 else mean
+    row = np.uintp(min(int(level), table.shape[1] - 2))
+    warmth = level - float(row)
+    if warmth == 0.0:
+        return _row_stress(table, row, left, right)
+    cells = table.shape[2] - 1
+    at = left * cells
+    cell = np.uintp(min(int(at), cells - 1))
+    part = at - float(cell)
+    stress = table[0, row, cell] + warmth * (table[0, row + _ONE, cell] - table[0, row, cell])
+    after = table[0, row, cell + _ONE] + warmth * (table[0, row + _ONE, cell + _ONE] - table[0, row, cell + _ONE])
+    rise = after - stress
+    if abs(right - left) < _FLAT_SOC:
+        return float(stress + part * rise)
+    area = table[1, row, cell] + warmth * (table[1, row + _ONE, cell] - table[1, row, cell])
+    area += part * (stress + 0.5 * part * rise)
+    to = right * cells
+    cell = np.uintp(min(int(to), cells - 1))
+    part = to - float(cell)
+    stress = table[0, row, cell] + warmth * (table[0, row + _ONE, cell] - table[0, row, cell])
+    after = table[0, row, cell + _ONE] + warmth * (table[0, row + _ONE, cell + _ONE] - table[0, row, cell + _ONE])
+    until = table[1, row, cell] + warmth * (table[1, row + _ONE, cell] - table[1, row, cell])
+    until += part * (stress + 0.5 * part * (after - stress))
+    return float((until - area) / (to - at))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", error_model="numpy")
 def _time_mean(at_ms: NDArray[np.int64], soc: NDArray[np.float64], start: int, end: int) -> float:
     """Return the mean state of charge of a path over time."""
     total = 0.0
-    for sample in range(start + 1, end):
-        total += (at_ms[sample] - at_ms[sample - 1]) * (soc[sample] + soc[sample - 1])
+    before_ms, before = at_ms[start], soc[start]
+    for number in range(start + 1, end):
+        sample = np.uintp(number)
+        total += (at_ms[sample] - before_ms) * (soc[sample] + before)
+        before_ms, before = at_ms[sample], soc[sample]
     span = at_ms[end - 1] - at_ms[start]
     return float(0.5 * total / span) if span > 0 else float(soc[start])
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", error_model="numpy")
 def _clipped(soc: float) -> float:
     return float(min(max(soc, 0.0), 1.0))
 
@@ -105,12 +129,15 @@ def _accumulate_stress(
         until_ms, soc_until = at_ms[start], _clipped(soc[start])
         lowest = highest = soc_until
         hours = stress_hours = level_hours = throughput = motion = motion_hours = wider_hours = 0.0
-        for sample in range(start + 1, end):
+        warm = degrees[start] if degrees.size > 1 else degrees[0]
+        for number in range(start + 1, end):
+            sample = np.uintp(number)
             from_ms, until_ms = until_ms, at_ms[sample]
             soc_from, soc_until = soc_until, _clipped(soc[sample])
+            was_warm, warm = warm, degrees[sample] if degrees.size > 1 else warm
             if until_ms == from_ms:
                 continue
-            celsius = 0.5 * (degrees[sample - 1] + degrees[sample]) if degrees.size > 1 else degrees[0]
+            celsius = 0.5 * (was_warm + warm)
             level = (min(max(celsius, coldest), warmest) - coldest) * rows_per_c
             slope = (soc_until - soc_from) / (until_ms - from_ms) if soc_until != soc_from else 0.0
             moves = abs(slope) >= _REST_PER_MS
@@ -144,4 +171,4 @@ def _accumulate_stress(
         out[piece] = (hours, stress_hours, level_hours, lowest, highest, throughput, motion, motion_hours, wider_hours)
 
 
-accumulate_stress: Callable[..., None] = njit(cache=True)(_accumulate_stress)
+accumulate_stress: Callable[..., None] = njit(cache=True, error_model="numpy")(_accumulate_stress)
