@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from backfeed.app.battery_table import battery_problems
 from backfeed.app.config_demand import DemandResponseTable, demand_response_faults
 from backfeed.app.config_prompts import PromptsTable, prompt_problems
 from backfeed.core.instant import local_midnight_ms, to_ms
 from backfeed.core.problem import InputError, Problem
-from backfeed.feeds.temperature import COLDEST_C, WARMEST_C
 
 METER_INTERVAL_MIN_S = 4
 CONTROL_INTERVAL_MIN_S = 4
@@ -359,7 +359,7 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(pilot.sessions.history_days >= 0, "sessions", "history_days", "0 or more", pilot.sessions.history_days)
     one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
-    found.extend(_check_battery(pilot))
+    found.extend(battery_problems(f"{pilot.path} [battery]", pilot.battery))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
     found.extend(
@@ -383,20 +383,6 @@ def _check_grants(pilot: Pilot) -> list[Problem]:
         for name in pilot.tariff.grant_caps
         if name not in pilot.tariff.grants
     )
-    return found
-
-
-def _check_battery(pilot: Pilot) -> list[Problem]:
-    battery, where = pilot.battery, f"{pilot.path} [battery]"
-    papers = {key: getattr(battery, key) for key in ("age_years", "odometer_km", "driving_km_per_year")}
-    found = [
-        Problem(f"{where} {key}", f"expected 0 or more, found {value!r}")
-        for key, value in papers.items()
-        if not 0 <= value < math.inf
-    ]
-    if not COLDEST_C <= battery.temperature_c <= WARMEST_C:
-        what = f"expected {COLDEST_C:g} to {WARMEST_C:g} degrees C, found {battery.temperature_c!r}"
-        found.append(Problem(f"{where} temperature_c", what))
     return found
 
 
