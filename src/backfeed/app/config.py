@@ -88,6 +88,11 @@ class BatteryTable(_Table, frozen=True):
     odometer_km: float = 0.0
     driving_km_per_year: float = 12_000.0
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What is a number here, by key."""
+        return {key: getattr(self, key) for key in ("temperature_c", "age_years", "odometer_km", "driving_km_per_year")}
+
 
 class SiteTable(_Table, frozen=True):
     """`[[sites]]`: a connection point, the locations behind it and its limits."""
@@ -354,12 +359,12 @@ def _check(pilot: Pilot) -> list[Problem]:
     expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
     expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
     expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004
-    expect(n.wear_per_kwh >= 0, "plan", "wear_per_kwh", "0 or more", n.wear_per_kwh)
-    expect(n.shortfall_per_kwh >= 0, "plan", "shortfall_per_kwh", "0 or more", n.shortfall_per_kwh)
+    for key, price in (("shortfall_per_kwh", n.shortfall_per_kwh), ("wear_per_kwh", n.wear_per_kwh)):
+        expect(price >= 0, "plan", key, "0 or more", price)
     expect(pilot.sessions.history_days >= 0, "sessions", "history_days", "0 or more", pilot.sessions.history_days)
     one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
-    found.extend(battery_problems(f"{pilot.path} [battery]", pilot.battery))
+    found.extend(battery_problems(f"{pilot.path} [battery]", pilot.battery.numbers))
     found.extend(_check_sites(pilot))
     found.extend(_check_events(pilot))
     found.extend(
