@@ -365,8 +365,7 @@ def _check(pilot: Pilot) -> list[Problem]:
     one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
     found.extend(battery_problems(f"{pilot.path} [battery]", pilot.battery.numbers))
-    found.extend(_check_sites(pilot))
-    found.extend(_check_events(pilot))
+    found.extend((*_check_sites(pilot), *_check_events(pilot)))
     found.extend(
         Problem(f"{pilot.path} [demand_response] {key}", f"expected {expected}, found {value!r}")
         for key, expected, value in demand_response_faults(pilot.demand_response)
