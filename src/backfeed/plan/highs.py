@@ -24,6 +24,10 @@ BOTH_WAYS_KW = 1e-6
 HULL_TOLERANCE = 1e-7
 """HiGHS's own tolerance on rows."""
 
+BINARY_NODES_MAX = 200
+"""How many nodes the search over directions may take in a solve that has to end: near the optimum it is soon, proving
+that may take hours."""
+
 PRESOLVE_FROM_COLUMNS = 10_000
 """Below this the simplex is done before presolve would be."""
 
@@ -80,7 +84,8 @@ class HighsSolver:
         gap
             Relative gap asked of the binaries, where there are any.
         time_limit_s, iteration_limit
-            Where to stop; a stop without an answer is a failure.
+            Where to stop; a stop without an answer is a failure. With a limit on iterations the search over
+            directions is limited as well.
         mip_pairs_max
             Up to how many (row, step) pairs that run both ways get a binary.
 
@@ -112,6 +117,7 @@ class HighsSolver:
         highs.setOptionValue("time_limit", float("inf") if time_limit_s is None else float(time_limit_s))
         highs.setOptionValue("simplex_iteration_limit", 2**31 - 1 if iteration_limit is None else iteration_limit)
         highs.setOptionValue("mip_rel_gap", gap)
+        highs.setOptionValue("mip_max_nodes", 2**31 - 1 if iteration_limit is None else BINARY_NODES_MAX)
 
     def _pass(self, program: LinearProgram) -> None:
         """Hand the program over."""
@@ -195,8 +201,8 @@ class HighsSolver:
         highs.setOptionValue("presolve", "on")
         highs.setOptionValue("solver", "choose")
         highs.run()
-        solution = np.asarray(highs.getSolution().col_value)
-        return solution if len(solution) == columns + count else relaxed
+        found = highs.getInfo().primal_solution_status == self._library.SolutionStatus.kSolutionStatusFeasible
+        return np.asarray(highs.getSolution().col_value) if found else relaxed
 
 
 def _pairs_both_ways(program: LinearProgram, solution: Floats) -> Bools:
