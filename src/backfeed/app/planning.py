@@ -21,7 +21,7 @@ from backfeed.app.plan_wear import PlanWear
 from backfeed.app.workers import WorkerLostError, Workers
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
-from backfeed.core.instant import MS_PER_MIN
+from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.event import PlanMade
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
@@ -50,16 +50,12 @@ NEED_MARGIN = 0.06
 """How much more than its nameplate says a car may need to reach its target: true capacity and
 efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
 
-CARE = 3.0
-"""How many times its price a kWh counts that is missing at a departure: a promise is kept or broken, and the last kWh
-that decide it are few."""
+BROKEN_KWH = 16.0
+"""What a broken promise counts beside each kWh that is missing, in kWh: a departure that is a little short is broken as
+well as one that is far short."""
 
-CARE_FAR = 1.0
-"""The same for a departure long before the driver's word. It would find much missing or nothing, so there what a kWh is
-priced at is its worth; more care would have every car wait full for a departure that almost never comes."""
-
-FAR_MS = 90 * MS_PER_MIN
-"""How long before the promised departure is long before: several times what honest statements miss by."""
+MISSING_LEAST_KWH = 1.0
+"""Below this nobody calls a promise broken."""
 
 FULL_SOC = 0.99
 """The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
@@ -221,7 +217,7 @@ class Planning:
     def _problem(
         self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car]
     ) -> PlanProblem:
-        fleet = self._fleet(cars)
+        fleet = self._fleet(now_ms, cars)
         axis = rolling_axis(now_ms, fleet.left_by_ms, now_ms + self.horizon_ms, self.step_ms)
         first = self.prices.axis.index_of(axis.start_ms)
         # A plan finer than the prices' quarter-hours repeats each of them.
@@ -238,7 +234,7 @@ class Planning:
             tuple(promise for promise in promises if promise is not None),
         )
 
-    def _fleet(self, cars: list[Car]) -> PluggedFleet:
+    def _fleet(self, now_ms: int, cars: list[Car]) -> PluggedFleet:
         sites = sorted({car.site_id for car in cars})
         rows = [self._row(car) for car in cars]
         numbers = np.array(rows, dtype=np.float64).T
@@ -256,7 +252,7 @@ class Planning:
             wear_per_kwh=numbers[8],
             hold_per_kwh_h=numbers[9],
             left_by_ms=np.minimum([car.left_by_ms for car in cars], self.end_ms),
-            care=np.stack([_care(car) for car in cars]),
+            care=np.stack([care_of(car, now_ms) for car in cars]),
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
@@ -355,10 +351,24 @@ def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> 
 _QUARTER_MS = 900_000
 
 
-def _care(car: Car) -> NDArray[np.float64]:
-    """Return how many times its price missing energy counts at each quantile of a car's departure."""
-    is_far = (car.promised_ms >= 0) & (car.left_by_ms < car.promised_ms - FAR_MS)
-    return np.where(is_far, CARE_FAR, CARE)
+def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:
+    """Return how many times its price missing energy counts at each quantile of a car's departure.
+
+    Whether a promise is broken is decided by its last kWh, which a linear price can not see. So what a broken promise
+    counts is spread over what may be missing at that time at most: what can be given away until then, and no
+    more than can be charged from then until the promised departure.
+    """
+    vehicle = car.owner.vehicle
+    lacks = max(car.target_kwh - car.energy_low_kwh, 0.0)
+    gives_kw = car.discharge_max_kw / vehicle.discharge_efficiency
+    most = lacks + gives_kw * np.maximum(car.left_by_ms - now_ms, 0) / MS_PER_H
+    if car.promised_ms >= 0:
+        regains_kw = car.charge_max_kw * vehicle.charge_efficiency
+        most = np.minimum(most, regains_kw * (car.promised_ms - car.left_by_ms) / MS_PER_H)
+    range_kwh = car.target_kwh - car.owner.reserve_soc * vehicle.capacity_kwh
+    missing = np.clip(most, MISSING_LEAST_KWH, max(range_kwh, lacks, MISSING_LEAST_KWH))
+    care: NDArray[np.float64] = 1.0 + BROKEN_KWH / missing
+    return care
 
 
 def _by_site(cars: Sequence[Car]) -> list[list[Car]]:
