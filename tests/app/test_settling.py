@@ -38,7 +38,7 @@ def desk(scene, tmp_path):
     """Return what closes days, and the ledger that it posts to."""
     told = Told(Mode.SETPOINT, 0.0)
     outlook = ForecastOutlook(scene.history, "Asia/Shanghai")
-    batteries = BatteryBook(scene.enrolment.charger_power_kw, scene.pilot.start_ms)
+    batteries = BatteryBook(scene.enrolment, scene.pilot.start_ms)
     knowledge = Knowledge(scene.enrolment, outlook, MeterBook(), lambda _station, _evse: told, batteries)
     demand = DemandDesk(load_programme("pilot"), knowledge, scene.pilot.start_ms, "Asia/Shanghai", discharges=True)
     with open_ledger(tmp_path / "ledger.sqlite", durable=False) as ledger:

@@ -113,7 +113,7 @@ def test_the_series_of_the_report_carry_the_energy_of_the_accounts(city, worlds)
     np.testing.assert_allclose(site.power_kw["v2g"], fleet.power_kw["v2g"] + 2.0)
     car = car_series(truths["v2g"], judged["v2g"].sessions, prices, city.config(prices))
     assert car.soc[-1] == pytest.approx(truths["v2g"].energy_departure_kwh[0] / 60)
-    owners = owner_rows(truths["v2g"], judged["v2g"].sessions, {"user-7": {"cash": 3.0}})
+    owners = owner_rows(truths["v2g"], judged["v2g"].sessions, {"user-7": {"cash": 3.0}}, {})
     assert sum(owner.discharged_kwh for owner in owners) == pytest.approx(judged["v2g"].result.discharged_kwh)
     assert [owner.payouts for owner in owners if owner.owner == "user-7"] == [{"cash": 3.0}]
     assert discharge_rated_kw(truths["v2g"]) == 240 * 7.0
