@@ -14,7 +14,7 @@ from backfeed.settle.quarantine import cases
 from backfeed.settle.transfer import Code, Phase, Transfer, balances
 from backfeed.store.ledger_seal import open_ledger
 
-_PAID = frozenset({Code.PAYOUT, Code.GUARANTEE, Code.WEAR_TRUE_UP})
+_PAID = frozenset({Code.PAYOUT, Code.GUARANTEE, Code.PROMPT_BONUS, Code.WEAR_TRUE_UP})
 
 
 def read_transfers(ledger: Path) -> list[Transfer]:
