@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfeed.battery.car_wear import UsedCar
+from backfeed.battery.car_wear import UsedCar, budget_left
 from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.cohort import plan_cohort
 from backfeed.battery.fleet_health import estimate_car
@@ -16,6 +16,7 @@ from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
 from backfeed.battery.health import HealthAssumptions
 from backfeed.battery.rainflow import Rainflow, follow
 from backfeed.battery.stretches import charge_stretches, join_records
+from backfeed.battery.warranty import WarrantyUse, load_warranties, policy_for
 from backfeed.battery.wear import LFP, WEAR_LAWS, SocPaths, discharge_wear_floor, path_costs
 from backfeed.battery.window_path import Window, as_paths, window_path
 from backfeed.core.rng import Streams
@@ -131,10 +132,13 @@ FED_BACK = [(0, 0.5), (3, 0.5), (8, 0.9), (18, 0.76), (21, 0.5)]
 def a_car(name, chemistry=Chemistry.LFP, *, discharged=14 * 14.4, **changes):
     values = {
         "model": "Volkswagen ID.4", "capacity_kwh": 60.0, "sessions": 14, "charged_kwh": 330.0,
-        "discharged_h": discharged / 7, "driven_kwh": 14 * 4.0, "settled_kwh": discharged,
+        "discharged_h": discharged / 7, "settled_kwh": discharged,
         "wear_paid": 0.07 * discharged, "paid": 0.3 * discharged, "health": None, "records": 0,
     }  # fmt: skip
-    return UsedCar(name=name, chemistry=chemistry, discharged_kwh=discharged, **(values | changes))
+    values |= changes
+    use = WarrantyUse(0.0, 0.0, 12_000.0, discharged, values["discharged_h"])
+    budget = budget_left(policy_for(values["model"], load_warranties()), use)
+    return UsedCar(name=name, chemistry=chemistry, discharged_kwh=discharged, budget=budget, **values)
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ import numpy as np
 
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.report_books import paid_by_owner
-from backfeed.battery.car_wear import UsedCar
+from backfeed.battery.car_wear import Budget, UsedCar, budget_left
 from backfeed.battery.fleet_health import estimate_car
 from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
 from backfeed.battery.health import CarRecords, HealthAssumptions, HealthEstimate
 from backfeed.battery.law import WEAR_LAWS, Floats
 from backfeed.battery.stretches import charge_stretches, join_records
+from backfeed.battery.warranty import WarrantyUse, policy_for
 from backfeed.battery.window_path import Ints, Window, as_paths, window_path
 from backfeed.core.instant import local_datetime
 from backfeed.core.money import MICRO, WH_PER_KWH
@@ -223,8 +224,7 @@ def _cars(
     records: Mapping[str, CarRecords],
 ) -> list[UsedCar]:
     health = health_of(enrolment, records)
-    sessions, segments = truth.sessions, truth.segments
-    count = len(sessions)
+    segments, count = truth.segments, len(truth.sessions)
     charged, given, given_h = (
         np.bincount(segments.session, weights=weights, minlength=count)
         for weights in (
@@ -233,7 +233,6 @@ def _cars(
             np.where(segments.energy_kwh < 0, segments.hours, 0.0),
         )
     )
-    driven = sessions.recorded_kwh * sessions.charge_efficiency
     money = _settled(*books, {owner: float(given[mine].sum()) for owner, mine in rows.items()})
     cars = []
     for owner, mine in rows.items():
@@ -248,7 +247,7 @@ def _cars(
                 charged_kwh=float(charged[mine].sum()),
                 discharged_kwh=float(given[mine].sum()),
                 discharged_h=float(given_h[mine].sum()),
-                driven_kwh=float(driven[mine].sum()),
+                budget=_budget(enrolment, vehicle, float(given[mine].sum()), float(given_h[mine].sum())),
                 settled_kwh=money[owner].settled_kwh,
                 wear_paid=money[owner].wear_paid,
                 paid=money[owner].paid,
@@ -257,3 +256,15 @@ def _cars(
             )
         )
     return cars
+
+
+def _budget(enrolment: Enrolment, vehicle: EnrolledVehicle, discharged_kwh: float, discharged_h: float) -> Budget:
+    """Return what a car's warranty leaves, by the papers and the table that plan and dispatch go by."""
+    use = WarrantyUse(
+        age_years=vehicle.age_years,
+        odometer_km=vehicle.odometer_km,
+        driving_km_per_year=vehicle.driving_km_per_year,
+        discharged_kwh=discharged_kwh,
+        discharged_hours=discharged_h,
+    )
+    return budget_left(policy_for(vehicle.model, enrolment.warranties), use)

@@ -25,13 +25,25 @@ from backfeed.battery.rainflow import BINS
 from backfeed.battery.simulate import Loss
 from backfeed.battery.state import WearState, loss_so_far, observe
 from backfeed.battery.stress import SocPaths
-from backfeed.battery.warranty import WarrantyBudget, WarrantyUse, load_warranties, policy_for, remaining_budget
+from backfeed.battery.warranty import WarrantyPolicy, WarrantyUse, remaining_budget
 
 HORIZON_YEARS = 8.0
 """The years of a usual warranty."""
 _DEEP, _MIDDLE = 0.5, 0.2
 _LEAST_DISCHARGE_KWH = 1.0
 """Below this a cost per kilowatt-hour is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the maker's warranty leaves for discharging; None where nothing caps it."""
+
+    energy_left_kwh: float | None
+    hours_left: float | None
+    virtual_km_left: float | None
+    virtual_km_used: float
+    pace_kwh_per_day: float | None
+    years_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,8 @@ class UsedCar:
         Stays at chargers.
     charged_kwh, discharged_kwh, discharged_h
         At the EVSE [kWh AC] and how long it gave [h].
-    driven_kwh
-        Battery energy used for driving [kWh].
+    budget
+        What its warranty leaves, as the platform counts and enforces it.
     settled_kwh
         Discharged energy that was settled [kWh AC]: by the meter, in whatever car the owner came.
     wear_paid, paid
@@ -66,7 +78,7 @@ class UsedCar:
     charged_kwh: float
     discharged_kwh: float
     discharged_h: float
-    driven_kwh: float
+    budget: Budget
     settled_kwh: float
     wear_paid: float
     paid: float
@@ -91,18 +103,6 @@ class StateOfHealth:
     low: float
     high: float
     basis: Literal["measured", "law"]
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What the maker's warranty leaves for discharging; None where nothing caps it."""
-
-    energy_left_kwh: float | None
-    hours_left: float | None
-    virtual_km_left: float | None
-    virtual_km_used: float
-    pace_kwh_per_day: float | None
-    years_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def _battery(
         soh=_soh(car, now),
         health=car.health,
         records=car.records,
-        budget=_budget(car, days),
+        budget=car.budget,
         wear_paid=car.wear_paid,
         paid=car.paid,
         wear_paid_per_kwh=car.wear_paid / car.settled_kwh if car.settled_kwh >= _LEAST_DISCHARGE_KWH else None,
@@ -261,23 +261,14 @@ def _soh(car: UsedCar, law_loss: float) -> StateOfHealth:
     return StateOfHealth(1 - law_loss, 1 - spread * law_loss, 1 - law_loss / spread, "law")
 
 
-def _budget(car: UsedCar, days: int) -> Budget:
-    """Return what the warranty leaves to a car that was new at enrolment and goes on driving like this."""
-    policy = policy_for(car.model, load_warranties())
-    driven_km = car.driven_kwh / policy.consumption_kwh_per_km
-    use = WarrantyUse(
-        age_years=days / DAYS_PER_YEAR,
-        odometer_km=driven_km,
-        driving_km_per_year=driven_km / days * DAYS_PER_YEAR,
-        discharged_kwh=car.discharged_kwh,
-        discharged_hours=car.discharged_h,
-    )
-    left: WarrantyBudget = remaining_budget(policy, use)
+def budget_left(policy: WarrantyPolicy, use: WarrantyUse) -> Budget:
+    """Return what a warranty leaves after some use."""
+    left = remaining_budget(policy, use)
     return Budget(
         energy_left_kwh=_finite(left.energy_left_kwh),
         hours_left=_finite(left.hours),
         virtual_km_left=_finite(left.virtual_km),
-        virtual_km_used=car.discharged_kwh / policy.consumption_kwh_per_km,
+        virtual_km_used=use.discharged_kwh / policy.consumption_kwh_per_km,
         pace_kwh_per_day=_finite(left.pace_kwh_per_day),
         years_left=left.years_left,
     )
