@@ -79,6 +79,8 @@ def run_pilot(
     if scene.invitations and {"v1g", "v2g"} <= set(worlds):
         # What steered charging would have taken without the event: a counterfactual beside the programme's baseline.
         specs.append(WorldSpec(pilot, seed, Policy.V1G, "memory", out / WORLDS_FOLDER / UNINVITED, invited=False))
+    # The shortest last, so that both cores are done at about the same time.
+    specs.sort(key=lambda spec: spec.policy is Policy.UNMANAGED)
     done = _run_worlds(specs, progress)
     runs = {run.policy: run for spec, run in zip(specs, done, strict=True) if spec.invited}
     uninvited = next((run for spec, run in zip(specs, done, strict=True) if not spec.invited), None)

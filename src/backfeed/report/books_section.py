@@ -12,6 +12,8 @@ from backfeed.report.words import has_words, html, html_of, words
 _WHOLE: Final = ("owner", "unmanaged_bill", "bill", "payout", "wear_cost", "made_up")
 _HELD: Final = ("case", "why", "energy", "amount", "case_state")
 _SUBSIDY: Final = ("subsidy", "paid_out", "cap")
+_WHOLE_FROM = 100.0
+"""From here on the hundredths of a sum are no key figure."""
 
 
 def books_figure(report: RunReport) -> list[KeyFigure]:
@@ -22,7 +24,8 @@ def books_figure(report: RunReport) -> list[KeyFigure]:
     paid = number(books.top_up + books.guarantee, 2)
     note = words("aggregator_note", paid=f"{paid} {report.currency}", owners=str(len(books.whole)))
     what = words("aggregator_result" if books.aggregator >= 0 else "aggregator_deficit")
-    return [KeyFigure(f"{number(books.aggregator, 2)} {report.currency}", what, note, books.aggregator >= 0)]
+    decimals = 0 if abs(books.aggregator) >= _WHOLE_FROM else 2
+    return [KeyFigure(f"{number(books.aggregator, decimals)} {report.currency}", what, note, books.aggregator >= 0)]
 
 
 def books_section(report: RunReport) -> str:
