@@ -50,7 +50,7 @@ NEED_MARGIN = 0.06
 """How much more than its nameplate says a car may need to reach its target: true capacity and
 efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
 
-BROKEN_KWH = 14.0
+BROKEN_KWH = 16.0
 """What a broken promise counts beside each kWh that is missing, in kWh: a departure that is a little short is broken as
 well as one that is far short."""
 

@@ -2,8 +2,7 @@
 
 The same chain as for departures: the user's own stays first, filled up by the location's, then by
 everybody's, then by a wide prior (exponential about 12 kWh). Stays count by the time of day of their
-arrival and less with age. Drivers differ more in how much they take than in how it varies, so what others took
-counts in proportion to what each of them usually took then, once the driver's own stays say what is usual.
+arrival and less with age.
 """
 
 from dataclasses import dataclass
@@ -19,16 +18,12 @@ from backfeed.forecast.presence import (
     DAY_MIN,
     LOCATION_PSEUDO_COUNT,
     LOCATION_ROWS,
+    USER_PSEUDO_COUNT,
     USER_ROWS,
 )
 
 ARRIVAL_WIDTH_MIN = 240.0
 PRIOR_MEAN_KWH = 12.0
-
-USER_PSEUDO_COUNT = 5.0
-"""How many similar stays of a driver's own count as much as those of others. Chosen, like the proportion, on the
-residential sessions before the shipped pilot's window: at the 95 % quantile the pinball loss falls from 0.82 to 0.78
-kWh."""
 
 _PRIOR_LEVELS: NDArray[np.float64] = (np.arange(20) + 0.5) / 20
 _PRIOR_KWH: NDArray[np.float64] = -PRIOR_MEAN_KWH * np.log1p(-_PRIOR_LEVELS)
@@ -69,17 +64,14 @@ def energy_need(known: Known, user: str, location: str, arrival_ms: int) -> Ener
     arrival = known.clock.minute(arrival_ms)
     energies, weights = [_PRIOR_KWH], []
     left_over = 1.0
-    own, usual_kwh = known.rows_of_user(user, USER_ROWS), known.usual_kwh(user, location)
-    settled = len(own) / (len(own) + USER_PSEUDO_COUNT)
     for rows, pseudo in (
-        (own, USER_PSEUDO_COUNT),
+        (known.rows_of_user(user, USER_ROWS), USER_PSEUDO_COUNT),
         (known.rows_at(location, LOCATION_ROWS), LOCATION_PSEUDO_COUNT),
         (known.rows(ALL_ROWS), ALL_PSEUDO_COUNT),
     ):
         weight = _likeness(known.arrival_min[rows], arrival)
         mass = float(weight.sum())
-        taken = known.energy_kwh[rows]
-        energies.append(taken if rows is own else taken * (usual_kwh / known.usual_before_kwh[rows]) ** settled)
+        energies.append(known.energy_kwh[rows])
         weights.append(weight * (left_over / (mass + pseudo)))
         left_over *= pseudo / (mass + pseudo)
     weights.insert(0, np.full(len(_PRIOR_KWH), left_over / len(_PRIOR_KWH)))

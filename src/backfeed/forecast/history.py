@@ -21,19 +21,6 @@ from backfeed.core.instant import MS_PER_H, MS_PER_MIN, format_instant, local_da
 
 MIN_PER_H = 60.0
 
-USUAL_ROWS = 100
-USUAL_ROWS_OF_ALL = 400
-"""How many of the latest stays say what a driver, and what everybody, usually takes."""
-
-USUAL_PSEUDO_COUNT = 3.0
-USUAL_PRIOR_KWH = 12.0
-USUAL_PRIOR_COUNT = 20.0
-"""How many stays of a driver move what is usual half way from the location's to the driver's own; and what is believed
-of everybody before any stay was seen, and how many stays that, and everybody's mean at a location, is worth."""
-
-USUAL_LEAST_KWH = 0.5
-"""Nobody's usual energy is less: it divides."""
-
 _EMPTY_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -120,7 +107,6 @@ class History:
         self._arrival_min = _Column(np.float64)
         self._departure_min = _Column(np.float64)
         self._energy_kwh = _Column(np.float64)
-        self._usual_before_kwh = _Column(np.float64)
         self._rows = _Column(np.int64)
         self._rows_of_user: dict[str, _Column[np.int64]] = {}
         self._rows_at: dict[str, _Column[np.int64]] = {}
@@ -144,13 +130,11 @@ class History:
             message = f"history grows forward: {known_at_ms} is before {self._known_at_ms[-1]}"
             raise ValueError(message)
         row = len(self._stays)
-        usual_kwh = self.as_of(known_at_ms).usual_kwh(stay.user_id, stay.location)
         self._stays.append(stay)
         self._known_at_ms.append(known_at_ms)
         self._arrival_min.append(self.clock.minute(stay.arrival_ms))
         self._departure_min.append(self.clock.minute(stay.departure_ms))
         self._energy_kwh.append(stay.energy_kwh)
-        self._usual_before_kwh.append(usual_kwh)
         self._rows.append(row)
         self._rows_at.setdefault(stay.location, _Column(np.int64)).append(row)
         if stay.user_id:
@@ -210,22 +194,6 @@ class Known:
     def energy_kwh(self) -> NDArray[np.float64]:
         """Recorded energies [kWh], shape `(row,)`."""
         return self._history._energy_kwh.values[: self._count]  # noqa: SLF001
-
-    @property
-    def usual_before_kwh(self) -> NDArray[np.float64]:
-        """What the driver of each stay had usually taken before it [kWh], shape `(row,)`."""
-        return self._history._usual_before_kwh.values[: self._count]  # noqa: SLF001
-
-    def usual_kwh(self, user_id: str, location: str) -> float:
-        """Return the mean energy of a driver's latest stays, pulled towards the location's and everybody's [kWh]."""
-        usual = USUAL_PRIOR_KWH
-        for rows, pseudo in (
-            (self.rows(USUAL_ROWS_OF_ALL), USUAL_PRIOR_COUNT),
-            (self.rows_at(location, USUAL_ROWS), USUAL_PRIOR_COUNT),
-            (self.rows_of_user(user_id, USUAL_ROWS), USUAL_PSEUDO_COUNT),
-        ):
-            usual = (float(self.energy_kwh[rows].sum()) + pseudo * usual) / (len(rows) + pseudo)
-        return max(usual, USUAL_LEAST_KWH)
 
     def rows(self, most: int) -> NDArray[np.int64]:
         """Return the rows that became known last, oldest first, at most `most`."""
