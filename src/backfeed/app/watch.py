@@ -35,7 +35,7 @@ from backfeed.fleet.event import (
 from backfeed.fleet.order import OrderStatus
 from backfeed.fleet.site import Site
 from backfeed.meter.interval import INTERVAL_MS
-from backfeed.settle.transfer import Code
+from backfeed.settle.transfer import Code, Phase
 from backfeed.sim.controller import transaction_id
 from backfeed.sim.profile import FAR_MS
 from backfeed.sim.truth import Truth
@@ -168,9 +168,11 @@ class Watch:
         table = parts.knowledge.meter.table(parts.knowledge.meter_keys)
         posted = {Code.ENERGY_CHARGED: 0, Code.ENERGY_DISCHARGED: 0}
         for transfer in parts.ledger.transfers():
-            if transfer.code in posted:
+            # What is held pending counts as posted: posting it adds nothing, and voiding takes it back.
+            if transfer.code in posted and transfer.phase is not Phase.POST:
                 forward = transfer.debit.startswith("grid:") == (transfer.code is Code.ENERGY_CHARGED)
-                posted[transfer.code] += transfer.amount if forward else -transfer.amount
+                counts = forward is not (transfer.phase is Phase.VOID)
+                posted[transfer.code] += transfer.amount if counts else -transfer.amount
         metered = (int(table.import_wh.sum()), int(table.export_wh.sum()))
         if tuple(posted.values()) != metered:
             self.breaches.append(f"at the end: metered {metered} Wh, posted {tuple(posted.values())} Wh")
