@@ -127,20 +127,11 @@ async def assemble(
         Whether a password proves a station; by default every station of the pilot's locations is believed.
     """
     pilot, enrolment = scene.pilot, scene.enrolment
-    discharges = policy is Policy.V2G
     control_interval_ms = pilot.chargers.control_interval_s * MS_PER_S
     log = EventLog(folder / EVENTS_FILE, clock, durable=durable)
     ledger = open_ledger(folder / LEDGER_FILE, durable=durable)
-    gateway = Gateway(
-        clock=clock,
-        sink=log,
-        authenticate=authenticate or (lambda station, _password: enrolment.site_of(station) is not None),
-        authorise=lambda _station, _token: "Accepted",
-        config=GatewayConfig(heartbeat_interval_s=HEARTBEAT_S),
-        ids=CountingIds(f"c{clock.now_ms() // MS_PER_S:x}"),
-    )
+    gateway = _gateway(scene, log, clock, authenticate)
     steering = Steering(gateway, log, clock, control_interval_ms, enrolment.charger_power_kw)
-
     knowledge = Knowledge(
         enrolment,
         ForecastOutlook(scene.history, pilot.pilot.timezone),
@@ -148,31 +139,8 @@ async def assemble(
         steering.told,
         BatteryBook(enrolment, pilot.start_ms),
     )
-    planning = Planning(
-        enrolment,
-        scene.prices,
-        workers,
-        CountingIds("plan"),
-        step_ms=pilot.plan.interval_minutes * MS_PER_MIN,
-        horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
-        discharges=discharges,
-        terms=Terms(
-            missing_per_kwh=pilot.plan.shortfall_per_kwh,
-            stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
-        ),
-        wear=PlanWear(knowledge.batteries, WearMode(pilot.plan.wear), pilot.plan.wear_per_kwh),
-        end_ms=pilot.end_ms,
-    )
-    programme = scene.calling.programme
-    demand = DemandDesk(
-        programme,
-        knowledge,
-        pilot.start_ms,
-        programme.timezone,
-        discharges,
-        scene.calling.takes_part,
-        scene.tariff.holidays,
-    )
+    planning = _planning(scene, policy, knowledge, workers)
+    demand = _demand(scene, policy, knowledge)
     dispatching = Dispatching(
         policy,
         enrolment,
@@ -181,10 +149,7 @@ async def assemble(
         lambda: {name: station.connected for name, station in knowledge.state.stations.items()},
         control_interval_ms,
     )
-    prompting = None
-    if pilot.prompts is not None and policy is not Policy.UNMANAGED:
-        prompt_terms = PromptTerms(round(pilot.prompts.bonus * MICRO), pilot.prompts.per_driver_week)
-        prompting = Prompting(prompt_terms, enrolment, knowledge.outlook, planning, log)
+    prompting = _prompting(scene, policy, knowledge, planning, log)
     platform = Platform(
         policy,
         enrolment,
@@ -210,31 +175,92 @@ async def assemble(
         keeps_whole=pilot.offers.guarantee and policy is not Policy.UNMANAGED,
         bonuses=prompting.bonuses if prompting is not None else (),
     )
-    for event in log.read():
-        platform.on_committed(event)
-        steering.recall(event)
-        demand.recall(event)
-        if isinstance(event, TransactionChanged):
-            gateway.recall(event)
-    for name, station in sorted(knowledge.state.stations.items()):
-        if station.connected:
-            log.append_now(StationDisconnected(at_ms=clock.now_ms(), station=name, reason="platform restarted"))
+    parts = Parts(
+        log,
+        ledger,
+        gateway,
+        knowledge,
+        planning,
+        steering,
+        demand,
+        settling,
+        platform,
+        clock,
+        pilot.pilot.start,
+        pilot.pilot.days,
+    )
+    _recall(parts)
     try:
-        yield Parts(
-            log,
-            ledger,
-            gateway,
-            knowledge,
-            planning,
-            steering,
-            demand,
-            settling,
-            platform,
-            clock,
-            pilot.pilot.start,
-            pilot.pilot.days,
-        )
+        yield parts
     finally:
         await log.close()
         ledger.close()
         workers.close()
+
+
+def _gateway(scene: Scene, log: EventLog, clock: Clock, authenticate: Authenticate | None) -> Gateway:
+    return Gateway(
+        clock=clock,
+        sink=log,
+        authenticate=authenticate or (lambda station, _password: scene.enrolment.site_of(station) is not None),
+        authorise=lambda _station, _token: "Accepted",
+        config=GatewayConfig(heartbeat_interval_s=HEARTBEAT_S),
+        ids=CountingIds(f"c{clock.now_ms() // MS_PER_S:x}"),
+    )
+
+
+def _planning(scene: Scene, policy: Policy, knowledge: Knowledge, workers: Workers) -> Planning:
+    pilot = scene.pilot
+    return Planning(
+        scene.enrolment,
+        scene.prices,
+        workers,
+        CountingIds("plan"),
+        step_ms=pilot.plan.interval_minutes * MS_PER_MIN,
+        horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
+        discharges=policy is Policy.V2G,
+        terms=Terms(
+            missing_per_kwh=pilot.plan.shortfall_per_kwh,
+            stored_per_kwh=float(scene.prices.buy_per_kwh.min()),
+        ),
+        wear=PlanWear(knowledge.batteries, WearMode(pilot.plan.wear), pilot.plan.wear_per_kwh),
+        end_ms=pilot.end_ms,
+    )
+
+
+def _demand(scene: Scene, policy: Policy, knowledge: Knowledge) -> DemandDesk:
+    programme = scene.calling.programme
+    return DemandDesk(
+        programme,
+        knowledge,
+        scene.pilot.start_ms,
+        programme.timezone,
+        policy is Policy.V2G,
+        scene.calling.takes_part,
+        scene.tariff.holidays,
+    )
+
+
+def _prompting(
+    scene: Scene, policy: Policy, knowledge: Knowledge, planning: Planning, log: EventLog
+) -> Prompting | None:
+    """Return who asks silent drivers; nobody where the pilot does not ask for it, or nothing would be decided by it."""
+    prompts = scene.pilot.prompts
+    if prompts is None or policy is Policy.UNMANAGED:
+        return None
+    terms = PromptTerms(round(prompts.bonus * MICRO), prompts.per_driver_week)
+    return Prompting(terms, scene.enrolment, knowledge.outlook, planning, log)
+
+
+def _recall(parts: Parts) -> None:
+    """Learn from the log what was before a restart, which every station has lost its link by."""
+    for event in parts.log.read():
+        parts.platform.on_committed(event)
+        parts.steering.recall(event)
+        parts.demand.recall(event)
+        if isinstance(event, TransactionChanged):
+            parts.gateway.recall(event)
+    for name, station in sorted(parts.knowledge.state.stations.items()):
+        if station.connected:
+            disconnected = StationDisconnected(at_ms=parts.clock.now_ms(), station=name, reason="platform restarted")
+            parts.log.append_now(disconnected)

@@ -16,7 +16,7 @@ from backfeed.app.enrolment import Enrolment
 from backfeed.battery.law import WEAR_LAWS, Floats
 from backfeed.battery.limits import discharge_allowed
 from backfeed.battery.state import WearState, loss_so_far, observe
-from backfeed.battery.warranty import WarrantyBudget, WarrantyUse, policy_for, remaining_budget
+from backfeed.battery.warranty import WarrantyBudget, policy_for, remaining_budget
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
 from backfeed.dispatch import explain
@@ -192,14 +192,7 @@ class BatteryBook:
     def budget(self, owner: Owner) -> WarrantyBudget:
         """Return what the warranty of an owner's car still allows, counted from its papers at enrolment."""
         vehicle = owner.vehicle
-        discharged_kwh, discharged_h = self.discharged(owner.owner_id)
-        use = WarrantyUse(
-            age_years=vehicle.age_years,
-            odometer_km=vehicle.odometer_km,
-            driving_km_per_year=vehicle.driving_km_per_year,
-            discharged_kwh=discharged_kwh,
-            discharged_hours=discharged_h,
-        )
+        use = vehicle.warranty_use(*self.discharged(owner.owner_id))
         return remaining_budget(policy_for(vehicle.model, self.enrolment.warranties), use)
 
     def block(self, owner: Owner, now_ms: int) -> Block:

@@ -18,7 +18,7 @@ from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
 from backfeed.battery.health import CarRecords, HealthAssumptions, HealthEstimate
 from backfeed.battery.law import WEAR_LAWS, Floats
 from backfeed.battery.stretches import charge_stretches, join_records
-from backfeed.battery.warranty import WarrantyUse, policy_for
+from backfeed.battery.warranty import policy_for
 from backfeed.battery.window_path import Ints, Window, as_paths, window_path
 from backfeed.core.instant import local_datetime
 from backfeed.core.money import MICRO, WH_PER_KWH
@@ -260,11 +260,6 @@ def _cars(
 
 def _budget(enrolment: Enrolment, vehicle: EnrolledVehicle, discharged_kwh: float, discharged_h: float) -> Budget:
     """Return what a car's warranty leaves, by the papers and the table that plan and dispatch go by."""
-    use = WarrantyUse(
-        age_years=vehicle.age_years,
-        odometer_km=vehicle.odometer_km,
-        driving_km_per_year=vehicle.driving_km_per_year,
-        discharged_kwh=discharged_kwh,
-        discharged_hours=discharged_h,
+    return budget_left(
+        policy_for(vehicle.model, enrolment.warranties), vehicle.warranty_use(discharged_kwh, discharged_h)
     )
-    return budget_left(policy_for(vehicle.model, enrolment.warranties), use)

@@ -25,11 +25,10 @@ from backfeed.dispatch.columns import EvseColumns, Floats, SiteColumns
 from backfeed.dispatch.guard import GuardLimits, Place, guard
 from backfeed.dispatch.limit import MORE
 from backfeed.fleet.order import Mode
+from backfeed.meter.interval import INTERVAL_MS
 
 POWER_MIN_KW = 0.02
 """Below this a power is 0: chargers can not follow it, and it would keep a contactor closed."""
-
-_QUARTER_MS = 900_000
 
 
 class Policy(StrEnum):
@@ -173,7 +172,7 @@ class Dispatching:
     ) -> SiteColumns:
         """Return what the steered cars may share: the limits less what the others may be doing."""
         # An order may hold into the next quarter-hour, so the worse building load of the two counts each way.
-        axis = covering(now_ms, now_ms + _QUARTER_MS, _QUARTER_MS)
+        axis = covering(now_ms, now_ms + INTERVAL_MS, INTERVAL_MS)
         offset = self.enrolment.utc_offset_ms(axis)
         sites = [self.enrolment.sites[name] for name in names]
         load_kw = np.array([base_load_over(site, axis, offset)[:2] for site in sites])

@@ -28,6 +28,7 @@ from backfeed.battery.wear import DEFAULT_VALUE_PER_KWH, SocPaths, path_costs
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H
 from backfeed.market.price import PriceSeries
+from backfeed.meter.cycled import cycled_kwh
 from backfeed.sim.columns import WorldSessions
 from backfeed.sim.truth import Segments, Truth
 from backfeed.sim.vehicle import advance_fleet, drive_kw_fleet
@@ -251,20 +252,8 @@ def _cycled_kwh(sessions: WorldSessions, segments: Segments, valley: Bools) -> t
     cycled, cycled_valley = np.zeros(len(sessions)), np.zeros(len(sessions))
     bounds = np.searchsorted(segments.session, np.arange(len(sessions) + 1))
     for session in np.unique(segments.session[segments.energy_kwh < 0]):
-        loss = sessions.charge_efficiency[session] * sessions.discharge_efficiency[session]
-        layers: list[tuple[float, bool]] = []
+        round_trip = sessions.charge_efficiency[session] * sessions.discharge_efficiency[session]
         own = slice(bounds[session], bounds[session + 1])
-        for kwh, cheap in zip(segments.energy_kwh[own].tolist(), valley[own].tolist(), strict=True):
-            if kwh >= 0:
-                layers.append((kwh, cheap))
-                continue
-            wanted = -kwh / loss
-            while wanted > 0 and layers:
-                held, was_cheap = layers.pop()
-                taken = min(held, wanted)
-                wanted -= taken
-                cycled[session] += taken
-                cycled_valley[session] += taken if was_cheap else 0.0
-                if held > taken:
-                    layers.append((held - taken, was_cheap))
+        flows = zip(segments.energy_kwh[own].tolist(), valley[own].tolist(), strict=True)
+        cycled[session], cycled_valley[session] = cycled_kwh(flows, round_trip)
     return cycled, cycled_valley

@@ -51,7 +51,7 @@ def departure_forecasts(
     """
     latest = sorted(past, key=lambda stay: stay.departure_ms)[-PAST_MAX:]
     asked = [_stay_of(sessions, index) for index in range(min(len(sessions), ASKED_MAX))]
-    cases = backtest([_past_stay(stay) for stay in latest], asked, timezone, step_h=STEP_H)
+    cases = backtest([Stay.of(stay) for stay in latest], asked, timezone, step_h=STEP_H)
     groups = [
         _group(name, cases.where(chosen))
         for name, chosen in (
@@ -75,18 +75,6 @@ def _stay_of(sessions: WorldSessions, index: int) -> Stay:
         int(sessions.arrival_ms[index]),
         int(sessions.departure_ms[index]),
         float(sessions.recorded_kwh[index]),
-        stated_ms if stated_ms >= 0 else None,
-    )
-
-
-def _past_stay(session: PastSession) -> Stay:
-    stated_ms = session.departure_stated_ms
-    return Stay(
-        session.user_id,
-        session.location,
-        session.arrival_ms,
-        session.departure_ms,
-        session.energy_kwh,
         stated_ms if stated_ms >= 0 else None,
     )
 

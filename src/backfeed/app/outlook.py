@@ -85,13 +85,4 @@ class ForecastOutlook:
             self._teach(self._waiting.popleft())
 
     def _teach(self, session: PastSession) -> None:
-        stated_ms = session.departure_stated_ms
-        stay = Stay(
-            session.user_id,
-            session.location,
-            session.arrival_ms,
-            session.departure_ms,
-            session.energy_kwh,
-            stated_ms if stated_ms >= 0 else None,
-        )
-        self._forecaster.learn(stay, session.known_at_ms)
+        self._forecaster.learn(Stay.of(session), session.known_at_ms)

@@ -25,6 +25,7 @@ from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.event import PlanMade
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
+from backfeed.meter.interval import INTERVAL_MS
 from backfeed.plan.check import cost_of
 from backfeed.plan.highs import HighsSolver
 from backfeed.plan.problem import PlanProblem
@@ -344,11 +345,8 @@ def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
 
 def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return a site's base load at the steps of an axis, given the local time's offset at each of them."""
-    quarter = (axis.starts_ms + offset_ms) // _QUARTER_MS % len(site.base_load_kw)
+    quarter = (axis.starts_ms + offset_ms) // INTERVAL_MS % len(site.base_load_kw)
     return np.array([site.base_load_kw[k] for k in quarter.tolist()])
-
-
-_QUARTER_MS = 900_000
 
 
 def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from backfeed.fleet.event import (
 )
 from backfeed.fleet.site import Site
 from backfeed.market.demand_response import Invitation
+from backfeed.meter.interval import INTERVAL_MS
 
 TICK_OFFSET_MS = 250
 """A tick comes this long after the clock's round instants, when the readings of that instant are in,
@@ -36,8 +37,6 @@ and this long after a change, when the messages that belong to it are."""
 
 DEFAULTS_PATIENCE_S = 0.5
 """How long a tick waits for new safe defaults to be confirmed; whoever is later is counted at rated power."""
-
-_QUARTER_MS = 900_000
 
 
 @dataclass
@@ -121,7 +120,7 @@ class Platform:
         # After the stations have answered, which takes a while: cars may have come since the tick began.
         now_ms = self.clock.now_ms()
         cars = self.knowledge.cars(now_ms)
-        quarter = now_ms // _QUARTER_MS
+        quarter = now_ms // INTERVAL_MS
         sites: Sequence[str] = sorted(self._changed_sites)
         if quarter != self._planned_quarter:
             self._planned_quarter = quarter

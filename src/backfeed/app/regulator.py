@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from backfeed.app.assembly import DAYS_FOLDER, EVENTS_FILE, LEDGER_FILE
 from backfeed.app.project import ProjectFile, read_project
-from backfeed.core.instant import MS_PER_DAY, MS_PER_MIN, format_instant
+from backfeed.core.instant import MS_PER_DAY, format_instant
 from backfeed.core.money import WH_PER_KWH
 from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 from backfeed.fleet.event import NeedsNotified, TransactionChanged
+from backfeed.meter.interval import INTERVAL_MS
 from backfeed.report.metered import Metered, StayFacts, metered_stays
 from backfeed.report.regulator import DayRow, MeterRow, Place, Proof, RunFigures
 from backfeed.report.targets import ShareSums, reachable_discharge_kwh, share_sums
@@ -33,7 +34,6 @@ Ints = NDArray[np.int64]
 
 _KINDS = frozenset(("transaction", "needs"))
 _STAY = ("site", "station", "evse", "transaction")
-_QUARTER_MS = 15 * MS_PER_MIN
 
 
 @dataclass
@@ -198,7 +198,7 @@ def _facts(
     count = len(keys)
     bounds = np.searchsorted(metered.stay, np.arange(count + 1))
     first_ms = metered.start_ms[bounds[:-1]]
-    last_ms = metered.start_ms[bounds[1:] - 1] + _QUARTER_MS
+    last_ms = metered.start_ms[bounds[1:] - 1] + INTERVAL_MS
     said = [sessions.get((row[1], row[2], row[3]), _Session()) for row in keys.iter_rows()]
 
     def column(name: str, otherwise: float) -> NDArray[np.float64]:

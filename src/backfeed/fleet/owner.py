@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from backfeed.battery.chemistry import Chemistry
+from backfeed.battery.warranty import WarrantyUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,16 @@ class EnrolledVehicle:
     age_years: float = 0.0
     odometer_km: float = 0.0
     driving_km_per_year: float = 12_000.0
+
+    def warranty_use(self, discharged_kwh: float, discharged_h: float) -> WarrantyUse:
+        """Return what its warranty counts: the papers, and what it has discharged for others [kWh AC, h]."""
+        return WarrantyUse(
+            age_years=self.age_years,
+            odometer_km=self.odometer_km,
+            driving_km_per_year=self.driving_km_per_year,
+            discharged_kwh=discharged_kwh,
+            discharged_hours=discharged_h,
+        )
 
 
 @dataclass(frozen=True, slots=True)

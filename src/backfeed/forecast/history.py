@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, format_instant, local_datetime
+from backfeed.fleet.session import PastSession
 
 MIN_PER_H = 60.0
 
@@ -52,6 +53,19 @@ class Stay:
     departure_ms: int
     energy_kwh: float
     stated_ms: int | None = None
+
+    @classmethod
+    def of(cls, session: PastSession) -> "Stay":
+        """Return the stay of a session that the platform has metered."""
+        stated_ms = session.departure_stated_ms
+        return cls(
+            session.user_id,
+            session.location,
+            session.arrival_ms,
+            session.departure_ms,
+            session.energy_kwh,
+            stated_ms if stated_ms >= 0 else None,
+        )
 
 
 _Number = TypeVar("_Number", np.float64, np.int64)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
+from backfeed.meter.cycled import cycled_kwh
 from backfeed.report.targets import Stays
 
 Floats = NDArray[np.float64]
@@ -126,20 +127,9 @@ def _cycled_kwh(metered: Metered, count: int, round_trip: float) -> tuple[Floats
     bounds = np.searchsorted(metered.stay, np.arange(count + 1))
     for stay in np.unique(metered.stay[metered.export_wh > 0]):
         own = slice(bounds[stay], bounds[stay + 1])
-        rows = zip(
-            metered.import_wh[own].tolist(), metered.export_wh[own].tolist(), metered.valley[own].tolist(), strict=True
+        flows = np.stack([metered.import_wh[own], -metered.export_wh[own]], axis=1) / WH_PER_KWH
+        marked = np.repeat(metered.valley[own], 2)
+        cycled[stay], cycled_valley[stay] = cycled_kwh(
+            zip(flows.ravel().tolist(), marked.tolist(), strict=True), round_trip
         )
-        layers: list[tuple[float, bool]] = []
-        for took_wh, gave_wh, cheap in rows:
-            if took_wh:
-                layers.append((took_wh / WH_PER_KWH, cheap))
-            wanted = gave_wh / WH_PER_KWH / round_trip
-            while wanted > 0 and layers:
-                held, was_cheap = layers.pop()
-                taken = min(held, wanted)
-                wanted -= taken
-                cycled[stay] += taken
-                cycled_valley[stay] += taken if was_cheap else 0.0
-                if held > taken:
-                    layers.append((held - taken, was_cheap))
     return cycled, cycled_valley

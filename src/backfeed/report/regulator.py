@@ -12,8 +12,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
+from backfeed.meter.interval import INTERVAL_MS
 from backfeed.report.requirements import Notice
 from backfeed.report.summary import Target, TargetName
 from backfeed.report.targets import DAYS_PER_YEAR, ShareSums, amount_target, share_target
@@ -27,7 +28,6 @@ SHARES: Final[tuple[TargetName, ...]] = (
     "offpeak_share_private",
     "offpeak_share_private_net",
 )
-_QUARTER_MS: Final = 15 * MS_PER_MIN
 _PRIVATE: Final = frozenset(("offpeak_share_private", "offpeak_share_private_net"))
 
 
@@ -201,7 +201,7 @@ def peak_power(runs: Sequence[RunFigures]) -> PeakPower:
         return PeakPower(-1, 0.0)
     total = np.bincount(place, np.concatenate([run.export_wh for run in runs]))
     most = int(total.argmax())
-    return PeakPower(int(quarter[most]), float(total[most]) / WH_PER_KWH * MS_PER_H / _QUARTER_MS)
+    return PeakPower(int(quarter[most]), float(total[most]) / WH_PER_KWH * MS_PER_H / INTERVAL_MS)
 
 
 def pooled_shares(runs: Sequence[RunFigures], notice: Notice, province: str) -> dict[TargetName, Target]:

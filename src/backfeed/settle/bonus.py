@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backfeed.settle.account import Role, account_id
+from backfeed.settle.own_funds import OwnFunds
 from backfeed.settle.transfer import Code, Transfer
 
 
@@ -48,16 +48,14 @@ def bonus_transfers(
     aggregator
         Whose funds.
     """
+    funds = OwnFunds(aggregator, currency, day, at_ms)
     return tuple(
-        Transfer(
-            id=f"{day}/{Code.PROMPT_BONUS}/{bonus.station}/{bonus.transaction}",
-            debit=account_id(Role.AGGREGATOR, aggregator, currency),
-            credit=account_id(Role.OWNER, bonus.owner, currency),
-            amount=bonus.amount_micro,
-            unit=currency,
-            code=Code.PROMPT_BONUS,
-            at_ms=at_ms,
-            evidence=f"answered and kept, transaction {bonus.transaction}",
+        funds.pay(
+            Code.PROMPT_BONUS,
+            f"{bonus.station}/{bonus.transaction}",
+            bonus.owner,
+            bonus.amount_micro,
+            f"answered and kept, transaction {bonus.transaction}",
         )
         for bonus in bonuses
     )

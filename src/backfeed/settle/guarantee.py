@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from backfeed.settle.account import Instrument, Role, account_id, holder_of, instrument_unit, wear_unit
+from backfeed.settle.account import Instrument, Role, holder_of, instrument_unit, wear_unit
+from backfeed.settle.own_funds import OwnFunds
 from backfeed.settle.transfer import Code, Phase, Transfer, net_effect, original_id
 
 _BILLS = frozenset({Code.CHARGING_BILL, Code.SHARED_ENERGY})
@@ -100,19 +101,15 @@ def guarantee_transfers(
     aggregator
         Whose funds.
     """
+    funds = OwnFunds(aggregator, currency, day, at_ms)
     return tuple(
-        Transfer(
-            id=f"{day}/{Code.GUARANTEE}/{period.owner}",
-            debit=account_id(Role.AGGREGATOR, aggregator, currency),
-            credit=account_id(Role.OWNER, period.owner, currency),
-            amount=-period.gain_micro,
-            unit=currency,
-            code=Code.GUARANTEE,
-            at_ms=at_ms,
-            evidence=(
-                f"bill {period.bill_micro} - payout {period.payout_micro} + wear {period.wear_micro} "
-                f"against {period.unmanaged_bill_micro} unmanaged"
-            ),
+        funds.pay(
+            Code.GUARANTEE,
+            period.owner,
+            period.owner,
+            -period.gain_micro,
+            f"bill {period.bill_micro} - payout {period.payout_micro} + wear {period.wear_micro} "
+            f"against {period.unmanaged_bill_micro} unmanaged",
         )
         for period in periods
         if period.gain_micro < 0

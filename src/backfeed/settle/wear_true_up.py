@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from backfeed.battery.health import HealthEstimate
 from backfeed.battery.true_up import TrueUp, true_up
 from backfeed.core.money import MICRO
-from backfeed.settle.account import Role, account_id, holder_of
+from backfeed.settle.account import Role, holder_of
+from backfeed.settle.own_funds import OwnFunds
 from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
 
 SCALE_PAID = 1.0
@@ -95,19 +96,15 @@ def true_up_transfers(
     aggregator
         Whose funds.
     """
+    funds = OwnFunds(aggregator, currency, day, at_ms)
     return tuple(
-        Transfer(
-            id=f"{day}/{Code.WEAR_TRUE_UP}/{each.owner}/{each.before_micro}/{year:04d}",
-            debit=account_id(Role.AGGREGATOR, aggregator, currency),
-            credit=account_id(Role.OWNER, each.owner, currency),
-            amount=each.due_micro,
-            unit=currency,
-            code=Code.WEAR_TRUE_UP,
-            at_ms=at_ms,
-            evidence=(
-                f"wear {each.paid_micro} of {year} paid at scale {SCALE_PAID:g}, measured {each.scale:.4f} "
-                f"(due {each.settled.low:.6f} to {each.settled.high:.6f}), paid before {each.before_micro}"
-            ),
+        funds.pay(
+            Code.WEAR_TRUE_UP,
+            f"{each.owner}/{each.before_micro}/{year:04d}",
+            each.owner,
+            each.due_micro,
+            f"wear {each.paid_micro} of {year} paid at scale {SCALE_PAID:g}, measured {each.scale:.4f} "
+            f"(due {each.settled.low:.6f} to {each.settled.high:.6f}), paid before {each.before_micro}",
         )
         for each in owners
         if each.due_micro > 0
