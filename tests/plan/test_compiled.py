@@ -1,5 +1,14 @@
 """What is compiled at the first call says so, once, and leaves no old caches."""
 
+import importlib
+import pkgutil
+
+from numba.core.registry import CPUDispatcher
+
+import backfeed.battery
+import backfeed.dispatch
+import backfeed.forecast
+import backfeed.plan
 from backfeed.plan.compiled import first_call
 
 
@@ -29,3 +38,17 @@ def test_caches_of_older_sources_are_dropped(tmp_path):
     left = list((room / "__pycache__").iterdir())
     assert len(left) == 1
     assert (left[0] / "complete").exists()
+
+
+def test_no_compiled_function_may_reorder_or_contract_arithmetic():
+    """What a compiler may reorder, it reorders here and not there: bits then hang on where arrays lie in memory."""
+    modules = [
+        importlib.import_module(module.name)
+        for room in (backfeed.battery, backfeed.dispatch, backfeed.forecast, backfeed.plan)
+        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")
+    ]
+    kernels = {made for module in modules for made in vars(module).values() if isinstance(made, CPUDispatcher)}
+    assert len(kernels) > 50
+    for kernel in kernels:
+        allowed = kernel.targetoptions.get("fastmath", set()) or set()
+        assert set(allowed) <= {"nnan", "ninf"}, kernel

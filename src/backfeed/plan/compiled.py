@@ -1,9 +1,11 @@
 """How the loops of planner and dispatch are compiled: numba, cached on disk, arithmetic that is reproducible.
 
-Sums may be reassociated and multiplications contracted, which makes loops vectorise; the machine code
-is then fixed, so the same input gives the same bits whatever the number of threads. The planner's compiled code
-is given finite numbers only, and its callers look for what is not. The first call after an installation compiles
-for about half a minute.
+Arithmetic is IEEE 754's, operation by operation: no sum is reassociated, no product contracted. A compiler that may do
+so does it in a vectorised loop and not in its scalar twin, and which of the two runs depends on where arrays happen to lie
+in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is written
+in several parts, and the same input gives the same bits in every process and with any number of threads. The
+planner's compiled code is given finite numbers only, and its callers look for what is not, which changes no finite result.
+The first call after an installation compiles for about half a minute.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
@@ -29,7 +31,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 llvmlite.binding.set_option("", "--runtime-memory-check-threshold=100000")
 llvmlite.binding.set_option("", "--memory-check-merge-threshold=100000")
 
-_REORDERED = {"contract", "reassoc", "nsz", "arcp"}
 _FINITE = {"nnan", "ninf"}
 
 
@@ -37,7 +38,7 @@ _FINITE = {"nnan", "ninf"}
 def _cache_folder(here: Path) -> str:
     """Return the folder for this version of a room's sources, "" (numba's own choice) where it can not be made."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for text in _sources(here):
+    for text in (Path(__file__).read_text(encoding="utf-8"), *_sources(here)):
         digest.update(text.encode())
     folder = here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
     try:
@@ -82,12 +83,12 @@ def first_call(what: str, here: Path) -> Iterator[None]:
 
 def compiled(function: Function) -> Function:
     """Compile a function that is given finite numbers only; while it runs, other threads may run too."""
-    return _compile(function, _REORDERED | _FINITE)
+    return _compile(function, _FINITE)
 
 
 def compiled_for_any(function: Function) -> Function:
     """Compile a function that may meet NaN and infinity, else as `compiled`."""
-    return _compile(function, _REORDERED)
+    return _compile(function, set())
 
 
 def _compile(function: Function, arithmetic: set[str]) -> Function:
