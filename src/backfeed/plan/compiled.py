@@ -1,11 +1,11 @@
 """How the loops of planner and dispatch are compiled: numba, cached on disk, arithmetic that is reproducible.
 
-Arithmetic is IEEE 754's, operation by operation: no sum is reassociated, no product contracted. A compiler that may do
-so does it in a vectorised loop and not in its scalar twin, and which of the two runs depends on where arrays happen to lie
-in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is written
-in several parts, and the same input gives the same bits in every process and with any number of threads. The
-planner's compiled code is given finite numbers only, and its callers look for what is not, which changes no finite result.
-The first call after an installation compiles for about half a minute.
+Arithmetic is IEEE 754's, operation by operation: no sum is reassociated, no product contracted. A compiler that may
+do so does it in a vectorised loop and not in its scalar twin, and which of the two runs depends on where arrays happen
+to lie in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is
+written in several parts, and the same input gives the same bits in every process and with any number of threads. The
+planner's compiled code is given finite numbers only, and its callers look for what is not; no finite result hangs on
+that. The first call after an installation compiles for about half a minute.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
