@@ -16,6 +16,7 @@ from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
 from backfeed.battery.health import HealthAssumptions
 from backfeed.battery.rainflow import Rainflow, follow
 from backfeed.battery.stretches import charge_stretches, join_records
+from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.warranty import WarrantyUse, load_warranties, policy_for
 from backfeed.battery.wear import LFP, WEAR_LAWS, SocPaths, discharge_wear_floor, path_costs
 from backfeed.battery.window_path import Window, as_paths, window_path
@@ -141,15 +142,33 @@ def a_car(name, chemistry=Chemistry.LFP, *, discharged=14 * 14.4, **changes):
     return UsedCar(name=name, chemistry=chemistry, discharged_kwh=discharged, budget=budget, **values)
 
 
-@pytest.fixture(scope="module")
-def fleet():
+def fleet_at(temperature):
     worlds = {
         "unmanaged": paths_of(AT_ONCE, AT_ONCE, AT_ONCE),
         "v1g": paths_of(LATE, LATE, LATE),
         "v2g": paths_of(FED_BACK, LATE, FED_BACK),
     }
     cars = [a_car("gives"), a_car("waits", discharged=0.0), a_car("nmc", Chemistry.NMC_A, model="Kia Niro")]
-    return fleet_battery(cars, worlds, shown="v2g", days=DAYS, start="2026-07-06", currency="CNY")
+    return fleet_battery(
+        cars, worlds, shown="v2g", days=DAYS, start="2026-07-06", currency="CNY", temperature=temperature
+    )
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    return fleet_at(CellTemperature())
+
+
+def test_losses_are_those_at_the_cells_temperature(fleet):
+    feed_ms = np.arange(-6, 24 * DAYS + 1, 6) * HOUR_MS
+    warm = fleet_at(CellTemperature(25.0, feed_ms, np.full(len(feed_ms), 35.0)))
+    same = fleet_at(CellTemperature(35.0))
+    for car, hot, alike in zip(fleet.cars, warm.cars, same.cars, strict=True):
+        assert hot.loss_calendar > 1.2 * car.loss_calendar
+        assert hot.loss_now > car.loss_now
+        assert hot.loss_total == pytest.approx(alike.loss_total)
+    assert (fleet.temperature_c, same.temperature_c) == (25.0, 35.0)
+    assert warm.temperature_c == pytest.approx(35.0)
 
 
 def test_each_car_stands_beside_both_counterfactuals(fleet):

@@ -53,6 +53,29 @@ def test_every_chemistry_answers_a_person(capsysbinary, profile_file, chemistry)
     assert "extrapolated" in err
 
 
+def test_cold_cells_discharge_nothing_and_say_why(capsysbinary, profile_file):
+    question = ["simulate", "--chemistry", "nca", "--capacity-kwh", "60", "--profile", profile_file, "--v2g", "20"]
+    _, out, _ = run(capsysbinary, *question, "--temperature-c", "4.9", "--json")
+    cold = json.loads(out)
+    assert (cold["too_cold"], cold["discharged_kwh_per_day"], cold["marginal_wear_per_kwh"]) == (True, 0, None)
+    _, words, _ = run(capsysbinary, *question, "--temperature-c", "4.9")
+    assert "below 5 C" in words
+    _, out, _ = run(capsysbinary, *question, "--temperature-c", "5", "--json")
+    assert json.loads(out)["discharged_kwh_per_day"] == pytest.approx(20)
+
+
+def test_what_can_not_be_discharged_is_said(capsysbinary, tmp_path, profile_file):
+    still = tmp_path / "still.csv"
+    still.write_text("time,soc\n0,0.5\n24,0.5\n", encoding="utf-8")
+    question = ["simulate", "--chemistry", "lfp", "--capacity-kwh", "60", "--profile"]
+    code, words, _ = run(capsysbinary, *question, str(still), "--v2g", "8")
+    assert code == 0
+    assert "nan" not in words
+    assert "No stay of this profile" in words
+    _, words, _ = run(capsysbinary, *question, profile_file, "--v2g", "60")
+    assert "of the 60 asked for" in words
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

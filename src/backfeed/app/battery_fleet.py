@@ -127,7 +127,15 @@ def run_batteries(
         name: as_paths([window_path(window, *stay_path(truths[name], mine)) for mine in rows.values()]) for name in ran
     }
     start = local_datetime(window.start_ms, enrolment.zone).date().isoformat()
-    return fleet_battery(cars, paths, shown=shown, days=window.days, start=start, currency=currency)
+    return fleet_battery(
+        cars,
+        paths,
+        shown=shown,
+        days=window.days,
+        start=start,
+        currency=currency,
+        temperature=enrolment.temperature,
+    )
 
 
 def car_histories(enrolment: Enrolment, truths: Mapping[WorldName, Truth]) -> dict[str, CarHistory]:

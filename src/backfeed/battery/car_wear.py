@@ -25,6 +25,7 @@ from backfeed.battery.rainflow import BINS
 from backfeed.battery.simulate import Loss
 from backfeed.battery.state import WearState, loss_so_far, observe
 from backfeed.battery.stress import SocPaths
+from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.warranty import WarrantyPolicy, WarrantyUse, remaining_budget
 
 HORIZON_YEARS = 8.0
@@ -161,7 +162,12 @@ class CarBattery:
 
 
 def fleet_batteries(
-    cars: Sequence[UsedCar], worlds: Mapping[str, SocPaths], shown: str, days: int, years: float = HORIZON_YEARS
+    cars: Sequence[UsedCar],
+    worlds: Mapping[str, SocPaths],
+    shown: str,
+    days: int,
+    temperature: CellTemperature,
+    years: float = HORIZON_YEARS,
 ) -> list[CarBattery]:
     """Return every car's battery over a window.
 
@@ -175,6 +181,8 @@ def fleet_batteries(
         The world that really happened; the others are its counterfactuals.
     days
         Days of the window.
+    temperature
+        How warm the cells are.
     years
         The horizon.
     """
@@ -185,13 +193,20 @@ def fleet_batteries(
         scales = np.array([_scale(cars[row]) for row in rows])
         own = {world: select_paths(paths, rows) for world, paths in worlds.items()}
         lost = {
-            world: lifetime_loss(law, paths, years=years, scale=scales, day_start_ms=int(paths.at_ms[0]))
+            world: lifetime_loss(
+                law,
+                paths,
+                years=years,
+                temperature_c=temperature.along(paths.at_ms),
+                scale=scales,
+                day_start_ms=int(paths.at_ms[0]),
+            )
             for world, paths in own.items()
         }
         for at, row in enumerate(rows):
             single = {world: select_paths(paths, [at]) for world, paths in own.items()}
             losses = {world: _loss(each, at) for world, each in lost.items()}
-            found[row] = _battery(cars[row], law, single, losses, (shown, days, years))
+            found[row] = _battery(cars[row], law, single, losses, (shown, days, years, temperature))
     return [each for each in found if each is not None]
 
 
@@ -200,11 +215,18 @@ def _battery(
     law: WearLaw,
     paths: Mapping[str, SocPaths],
     losses: Mapping[str, Loss],
-    asked: tuple[str, int, float],
+    asked: tuple[str, int, float, CellTemperature],
 ) -> CarBattery:
-    shown, days, years = asked
+    shown, days, years, temperature = asked
     states = {
-        world: observe(WearState(), law, path.at_ms, path.soc, day_start_ms=int(path.at_ms[0]))
+        world: observe(
+            WearState(),
+            law,
+            path.at_ms,
+            path.soc,
+            temperature_c=temperature.along(path.at_ms),
+            day_start_ms=int(path.at_ms[0]),
+        )
         for world, path in paths.items()
     }
     here, mine = states[shown], losses[shown]

@@ -10,7 +10,9 @@ from backfeed.battery.cohort import CohortComparison, CohortPlan, compare_cohort
 from backfeed.battery.law import WEAR_LAWS
 from backfeed.battery.lifetime import lifetime_loss
 from backfeed.battery.pricing import DEFAULT_VALUE_PER_KWH, whole_pack_cost_per_kwh
-from backfeed.battery.stress import DEFAULT_TEMPERATURE_C, SocPaths
+from backfeed.battery.stress import SocPaths
+from backfeed.battery.temperature import CellTemperature
+from backfeed.core.instant import MS_PER_H
 
 PACK_PRICE_PER_KWH = 1_200.0
 """What owners reckon a whole pack at [yuan per kWh], an assumption; the marginal cost uses its own value."""
@@ -70,7 +72,7 @@ class FleetBattery:
     start, days
         The window.
     years, temperature_c, value_per_kwh
-        What losses and money rest on: the horizon, the cells' temperature, the worth of new capacity.
+        What losses and money rest on: the horizon, the cells' mean temperature, the worth of new capacity.
     shown, counterfactuals
         The world that counts, and those it is compared with.
     sums, spread
@@ -100,17 +102,24 @@ class FleetBattery:
 
 
 def fleet_battery(
-    cars: Sequence[UsedCar], worlds: Mapping[str, SocPaths], *, shown: str, days: int, start: str, currency: str
+    cars: Sequence[UsedCar],
+    worlds: Mapping[str, SocPaths],
+    *,
+    shown: str,
+    days: int,
+    start: str,
+    currency: str,
+    temperature: CellTemperature,
 ) -> FleetBattery:
     """Return a fleet's batteries over a window; arguments as in `car_wear.fleet_batteries`."""
-    batteries = fleet_batteries(cars, worlds, shown, days)
+    batteries = fleet_batteries(cars, worlds, shown, days, temperature)
     others = tuple(world for world in worlds if world != shown)
     return FleetBattery(
         start=start,
         days=days,
         currency=currency,
         years=HORIZON_YEARS,
-        temperature_c=DEFAULT_TEMPERATURE_C,
+        temperature_c=_mean_c(worlds[shown], temperature),
         value_per_kwh=DEFAULT_VALUE_PER_KWH,
         shown=shown,
         counterfactuals=others,
@@ -123,7 +132,7 @@ def fleet_battery(
             paid=sum(car.paid for car in batteries),
         ),
         spread=_spreads(batteries, others),
-        cohorts=_cohorts(cars, worlds, shown),
+        cohorts=_cohorts(cars, worlds, shown, temperature),
         comparison=compare_cars(batteries, days),
         whole_pack=whole_pack_costs(),
         cars=tuple(batteries),
@@ -164,7 +173,16 @@ def _spreads(cars: Sequence[CarBattery], others: Sequence[str]) -> dict[str, Spr
     return found
 
 
-def _cohorts(cars: Sequence[UsedCar], worlds: Mapping[str, SocPaths], shown: str) -> tuple[CohortPlan, ...]:
+def _mean_c(paths: SocPaths, temperature: CellTemperature) -> float:
+    """Return the mean temperature of the cells over the window of some paths [degrees C]."""
+    if temperature.is_constant or not paths.at_ms.size:
+        return temperature.default_c
+    return float(temperature.over(np.arange(paths.at_ms[0], paths.at_ms[-1], MS_PER_H)).mean())
+
+
+def _cohorts(
+    cars: Sequence[UsedCar], worlds: Mapping[str, SocPaths], shown: str, temperature: CellTemperature
+) -> tuple[CohortPlan, ...]:
     """Return what a proof needs for each chemistry; empty where the V1G world did not run."""
     if "v1g" not in worlds or shown == "v1g":
         return ()
@@ -175,7 +193,13 @@ def _cohorts(cars: Sequence[UsedCar], worlds: Mapping[str, SocPaths], shown: str
         difference = 0.0
         if gave:
             lost = [
-                lifetime_loss(WEAR_LAWS[chemistry], paths, years=1.0, day_start_ms=int(paths.at_ms[0])).total
+                lifetime_loss(
+                    WEAR_LAWS[chemistry],
+                    paths,
+                    years=1.0,
+                    temperature_c=temperature.along(paths.at_ms),
+                    day_start_ms=int(paths.at_ms[0]),
+                ).total
                 for paths in (select_paths(worlds[shown], gave), select_paths(worlds["v1g"], gave))
             ]
             difference = 100 * float((lost[0] - lost[1]).mean())

@@ -23,49 +23,40 @@ _REST_PER_MS = REST_C_RATE / MS_PER_H
 
 
 @njit(cache=True, inline="always", error_model="numpy")
-def _row_stress(table: NDArray[np.float64], row: np.uintp, left: float, right: float) -> float:
-    """Return the mean of one row of the tabulated stress along a straight line of SoC."""
-    cells = table.shape[2] - 1
-    at = left * cells
-    cell = np.uintp(min(int(at), cells - 1))
-    part = at - float(cell)
-    stress = table[0, row, cell]
-    rise = table[0, row, cell + _ONE] - stress
-    if abs(right - left) < _FLAT_SOC:
-        return float(stress + part * rise)
-    area = table[1, row, cell] + part * (stress + 0.5 * part * rise)
-    to = right * cells
-    cell = np.uintp(min(int(to), cells - 1))
-    part = to - float(cell)
-    stress = table[0, row, cell]
-    rise = table[0, row, cell + _ONE] - stress
-    return float((table[1, row, cell] + part * (stress + 0.5 * part * rise) - area) / (to - at))
+def _cell_stress(
+    table: NDArray[np.float64], row: np.uintp, warmth: float, cell: np.uintp
+) -> tuple[float, float, float]:
+    """Return the stress at a cell and at the next one, and the antiderivative, at a share between two rows."""
+    stress, after, area = table[0, row, cell], table[0, row, cell + _ONE], table[1, row, cell]
+    if warmth == 0.0:
+        return stress, after, area
+    warmer = row + _ONE
+    stress += warmth * (table[0, warmer, cell] - stress)
+    after += warmth * (table[0, warmer, cell + _ONE] - after)
+    area += warmth * (table[1, warmer, cell] - area)
+    return stress, after, area
 
 
 @njit(cache=True, inline="always", error_model="numpy")
-def _stress(table: NDArray[np.float64], level: float, left: float, right: float) -> float:
-    """Return the mean stress along a straight line of SoC at a level between two rows of the table."""
-    row = np.uintp(min(int(level), table.shape[1] - 2))
-    warmth = level - float(row)
-    if warmth == 0.0:
-        return _row_stress(table, row, left, right)
-    cells = table.shape[2] - 1
-    at = left * cells
-    cell = np.uintp(min(int(at), cells - 1))
-    part = at - float(cell)
-    stress = table[0, row, cell] + warmth * (table[0, row + _ONE, cell] - table[0, row, cell])
-    after = table[0, row, cell + _ONE] + warmth * (table[0, row + _ONE, cell + _ONE] - table[0, row, cell + _ONE])
-    rise = after - stress
-    if abs(right - left) < _FLAT_SOC:
-        return float(stress + part * rise)
-    area = table[1, row, cell] + warmth * (table[1, row + _ONE, cell] - table[1, row, cell])
-    area += part * (stress + 0.5 * part * rise)
-    to = right * cells
-    cell = np.uintp(min(int(to), cells - 1))
-    part = to - float(cell)
-    stress = table[0, row, cell] + warmth * (table[0, row + _ONE, cell] - table[0, row, cell])
-    after = table[0, row, cell + _ONE] + warmth * (table[0, row + _ONE, cell + _ONE] - table[0, row, cell + _ONE])
-    until = table[1, row, cell] + warmth * (table[1, row + _ONE, cell] - table[1, row, cell])
+def _standing_stress(table: NDArray[np.float64], row: np.uintp, warmth: float, at: float) -> float:
+    """Return the stress at one SoC, counted in cells."""
+    whole = min(int(at), table.shape[2] - 2)
+    stress, after, _ = _cell_stress(table, row, warmth, np.uintp(whole))
+    return float(stress + (at - whole) * (after - stress))
+
+
+@njit(cache=True, inline="always", error_model="numpy")
+def _moving_stress(table: NDArray[np.float64], row: np.uintp, warmth: float, at: float, to: float) -> float:
+    """Return the mean stress along a straight line of SoC, counted in cells."""
+    whole = min(int(at), table.shape[2] - 2)
+    part = at - whole
+    stress, after, area = _cell_stress(table, row, warmth, np.uintp(whole))
+    if abs(to - at) < _FLAT_SOC * (table.shape[2] - 1):
+        return float(stress + part * (after - stress))
+    area += part * (stress + 0.5 * part * (after - stress))
+    whole = min(int(to), table.shape[2] - 2)
+    part = to - whole
+    stress, after, until = _cell_stress(table, row, warmth, np.uintp(whole))
     until += part * (stress + 0.5 * part * (after - stress))
     return float((until - area) / (to - at))
 
@@ -88,7 +79,7 @@ def _clipped(soc: float) -> float:
     return float(min(max(soc, 0.0), 1.0))
 
 
-def _accumulate_stress(
+def _accumulate_stress(  # noqa: PLR0915 - one pass; handing its sums from function to function halves its speed
     samples: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
     offsets: NDArray[np.int64],
     first_piece: NDArray[np.int64],
@@ -121,6 +112,7 @@ def _accumulate_stress(
     grid_start_ms, piece_ms = grid
     coldest, warmest = span_c
     rows_per_c = (table.shape[1] - 1) / (warmest - coldest)
+    cells, last_row = table.shape[2] - 1, table.shape[1] - 2
     for path in range(offsets.size - 1):
         start, end = offsets[path], offsets[path + 1]
         piece = first_piece[path]
@@ -128,6 +120,7 @@ def _accumulate_stress(
         border = ((at_ms[start] - grid_start_ms) // piece_ms + 1) * piece_ms + grid_start_ms
         until_ms, soc_until = at_ms[start], _clipped(soc[start])
         lowest = highest = soc_until
+        at, wider_at = cells * soc_until, cells * _clipped(base + stretch * soc_until)
         hours = stress_hours = level_hours = throughput = motion = motion_hours = wider_hours = 0.0
         warm = degrees[start] if degrees.size > 1 else degrees[0]
         for number in range(start + 1, end):
@@ -136,10 +129,22 @@ def _accumulate_stress(
             soc_from, soc_until = soc_until, _clipped(soc[sample])
             was_warm, warm = warm, degrees[sample] if degrees.size > 1 else warm
             if until_ms == from_ms:
+                at, wider_at = cells * soc_until, cells * _clipped(base + stretch * soc_until)
                 continue
             celsius = 0.5 * (was_warm + warm)
             level = (min(max(celsius, coldest), warmest) - coldest) * rows_per_c
-            slope = (soc_until - soc_from) / (until_ms - from_ms) if soc_until != soc_from else 0.0
+            whole = min(int(level), last_row)
+            warmth, row = level - whole, np.uintp(whole)
+            if soc_until == soc_from and from_ms < border and until_ms <= border:
+                # Most samples: the battery stands, within one piece.
+                span_h = (until_ms - from_ms) * _H_PER_MS
+                hours += span_h
+                level_hours += span_h * level
+                stress_hours += span_h * _standing_stress(table, row, warmth, at)
+                if stretch != 1.0:
+                    wider_hours += span_h * _standing_stress(table, row, warmth, wider_at)
+                continue
+            slope = (soc_until - soc_from) / (until_ms - from_ms)
             moves = abs(slope) >= _REST_PER_MS
             left_ms, left = from_ms, soc_from
             while left_ms < until_ms:
@@ -157,11 +162,14 @@ def _accumulate_stress(
                 span_h = (right_ms - left_ms) * _H_PER_MS
                 change = abs(right - left)
                 hours += span_h
-                stress_hours += span_h * _stress(table, level, left, right)
                 level_hours += span_h * level
+                to = cells * right
+                stress_hours += span_h * _moving_stress(table, row, warmth, at, to)
+                at = to
                 if stretch != 1.0:
-                    low, high = _clipped(base + stretch * left), _clipped(base + stretch * right)
-                    wider_hours += span_h * _stress(table, level, low, high)
+                    to = cells * _clipped(base + stretch * right)
+                    wider_hours += span_h * _moving_stress(table, row, warmth, wider_at, to)
+                    wider_at = to
                 lowest, highest = min(lowest, right), max(highest, right)
                 throughput += change
                 if moves:

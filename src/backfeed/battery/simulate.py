@@ -13,7 +13,7 @@ import numpy as np
 from backfeed.battery.counterfactual import Profile, discharging, find_stays, just_in_time, unmanaged
 from backfeed.battery.law import Floats, WearLaw
 from backfeed.battery.lifetime import DAYS_PER_YEAR, LifetimeLoss, lifetime_loss
-from backfeed.battery.limits import OutOfRange, out_of_range
+from backfeed.battery.limits import OutOfRange, discharge_allowed, out_of_range
 from backfeed.battery.pricing import DEFAULT_VALUE_PER_KWH, horizon_cost
 from backfeed.battery.stress import SocPaths, day_stress
 from backfeed.core.instant import MS_PER_H
@@ -89,11 +89,13 @@ class SimulatedWear:
         Equivalent full cycles until the horizon.
     marginal_wear_per_kwh
         Cost of a kilowatt-hour discharged, against V1G [currency]; NaN where the profile has no stay in
-        which anything can be discharged.
+        which anything can be discharged, and where the cell is too cold for it.
     marginal_at_kwh_per_day
         The discharge at which it was taken.
     out_of_range
         What was clamped or extrapolated.
+    too_cold
+        Whether the cell is too cold to discharge for others.
     """
 
     loss: Loss
@@ -104,6 +106,7 @@ class SimulatedWear:
     marginal_wear_per_kwh: float
     marginal_at_kwh_per_day: float
     out_of_range: tuple[OutOfRange, ...]
+    too_cold: bool
 
 
 def simulate(profile: Profile, period_h: float, car: SimulatedCar) -> SimulatedWear:
@@ -127,14 +130,16 @@ def simulate(profile: Profile, period_h: float, car: SimulatedCar) -> SimulatedW
     )
     rate = max(car.power_kw / car.capacity_kwh, float(fastest))
     stays = max(len(find_stays(repeated)), 1)
+    too_cold = not discharge_allowed(car.temperature_c)
 
     def discharged(kwh_per_day: float) -> tuple[Profile, float]:
         share = kwh_per_day * days / stays / car.discharge_efficiency / car.capacity_kwh
         path, given = discharging(repeated, rate, share)
         return path, given * car.capacity_kwh * car.discharge_efficiency / days
 
-    nominal, nominal_kwh = discharged(car.discharge_kwh_per_day or NOMINAL_DISCHARGE_KWH_PER_DAY)
-    shown = nominal if car.discharge_kwh_per_day else repeated
+    asked_kwh = 0.0 if too_cold else car.discharge_kwh_per_day or NOMINAL_DISCHARGE_KWH_PER_DAY
+    nominal, nominal_kwh = discharged(asked_kwh)
+    shown = nominal if car.discharge_kwh_per_day and not too_cold else repeated
     paths = [shown, unmanaged(repeated, rate), just_in_time(repeated, rate), nominal]
     lifetimes = [_lifetime(path, car) for path in paths]
     cost = float(
@@ -152,6 +157,7 @@ def simulate(profile: Profile, period_h: float, car: SimulatedCar) -> SimulatedW
         out_of_range=out_of_range(
             car.law, shown.soc, car.temperature_c, day_stress(car.law, _paths(shown), car.temperature_c)
         ),
+        too_cold=too_cold,
     )
 
 

@@ -142,7 +142,7 @@ def measure_pieces(
 
     degrees = np.atleast_1d(np.asarray(temperature_c, dtype=np.float64))
     assert degrees.size in {1, paths.soc.size}, "temperature is one value or one per sample"
-    assert np.isfinite(degrees).all(), "a temperature is a number; where a feed has a gap, take the default"
+    assert np.isfinite(degrees.sum()), "a temperature is a number; where a feed has a gap, take the default"
     start_ms, piece_ms = grid
     first = (paths.at_ms[paths.offsets[:-1]] - start_ms) // piece_ms
     last = (paths.at_ms[paths.offsets[1:] - 1] - 1 - start_ms) // piece_ms

@@ -1,5 +1,6 @@
 """`backfeed battery`: what a profile does to a battery, what charge records say of one, which cars there are."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from backfeed.battery.simulate import SimulatedWear
 
 app = typer.Typer(help="Car models, and what a day does to a battery.", no_args_is_help=True)
+
+_LEAST_SHOWN_KWH = 0.05
+"""What a figure with one digit can tell apart."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -69,7 +73,7 @@ def simulate(  # noqa: PLR0913 -- options of a command
             f"note: {each.quantity} {each.found_lowest:g} to {each.found_highest:g} lies outside the tested "
             f"{each.lowest:g} to {each.highest:g} and was {each.treatment}"
         )
-    write_result(_document(chemistry, car.capacity_kwh, years, wear), _words(years, wear), as_json=as_json)
+    write_result(_document(chemistry, car.capacity_kwh, years, wear), _words(years, v2g, wear), as_json=as_json)
 
 
 @app.command()
@@ -209,10 +213,26 @@ def _document(chemistry: Chemistry, capacity_kwh: float, years: float, wear: "Si
         "marginal_at_kwh_per_day": wear.marginal_at_kwh_per_day,
         "whole_pack": whole_pack_costs(),
         "out_of_range": wear.out_of_range,
+        "too_cold": wear.too_cold,
     }
 
 
-def _words(years: float, wear: "SimulatedWear") -> str:
+def _discharge_words(asked_kwh: float, wear: "SimulatedWear") -> str:
+    """Say what was discharged and what a kilowatt-hour of it costs, or why nothing was."""
+    from backfeed.battery.limits import DISCHARGE_LEAST_TEMPERATURE_C  # noqa: PLC0415
+
+    if wear.too_cold:
+        return f"Nothing is discharged for others below {DISCHARGE_LEAST_TEMPERATURE_C:g} C in the cell."
+    if math.isnan(wear.marginal_wear_per_kwh):
+        return "No stay of this profile leaves time and charge to discharge anything for others."
+    of = f" of the {asked_kwh:g} asked for" if wear.discharged_kwh_per_day < asked_kwh - _LEAST_SHOWN_KWH else ""
+    return (
+        f"Discharged {wear.discharged_kwh_per_day:.1f} kWh a day{of}. A kWh discharged costs the battery "
+        f"{wear.marginal_wear_per_kwh:.3f} (at {wear.marginal_at_kwh_per_day:.1f} kWh a day, against V1G)."
+    )
+
+
+def _words(years: float, asked_kwh: float, wear: "SimulatedWear") -> str:
     from backfeed.battery.fleet_wear import whole_pack_costs  # noqa: PLC0415
 
     rows = (("this profile", wear.loss), ("unmanaged", wear.unmanaged), ("V1G", wear.v1g))
@@ -227,7 +247,6 @@ def _words(years: float, wear: "SimulatedWear") -> str:
     return (
         f"Capacity lost after {years:g} years, per cent of new\n"
         f"{'':14} {'standing':>8} {'cycling':>8} {'total':>8}\n{table}\n"
-        f"Discharged {wear.discharged_kwh_per_day:.1f} kWh a day. A kWh discharged costs the battery "
-        f"{wear.marginal_wear_per_kwh:.3f} (at {wear.marginal_at_kwh_per_day:.1f} kWh a day, against V1G).\n"
+        f"{_discharge_words(asked_kwh, wear)}\n"
         f"The other convention writes the whole pack off over its cycle life: {whole}."
     )

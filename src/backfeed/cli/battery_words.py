@@ -31,12 +31,14 @@ def fleet_words(fleet: FleetBattery) -> str:
         f"{name:24} 10 % {spread.p10:10.4f}   half {spread.p50:10.4f}   90 % {spread.p90:10.4f}   ({spread.cars} cars)"
         for name, spread in fleet.spread.items()
     ]
-    return "\n".join([*lines, *cohort_lines(fleet), "", _RESTS_ON.format(value=fleet.value_per_kwh)])
+    return "\n".join(
+        [*lines, *cohort_lines(fleet), "", _RESTS_ON.format(value=fleet.value_per_kwh, warm=fleet.temperature_c)]
+    )
 
 
 _RESTS_ON = (
-    "Losses are a law's, fitted to cells in a laboratory, at 25 C; health `measured` comes from the car's own sessions,"
-    " `law` does not. New capacity is worth {value:g} per kWh and used up when a fifth is gone."
+    "Losses are a law's, fitted to cells in a laboratory, at {warm:.0f} C in the cell; health `measured` comes from "
+    "the car's own sessions, `law` does not. New capacity is worth {value:g} per kWh and used up when a fifth is gone."
 )
 
 

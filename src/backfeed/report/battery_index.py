@@ -80,7 +80,7 @@ def render_index(fleet: FleetBattery, title: str, timezone: str, report: str) ->
         section(html_of("bat_all_cars"), "", table),
         section(html_of("bat_spread"), "", _spread_table(fleet)),
         section(html_of("bat_proof_title"), html_of("bat_proof_note"), proof_lines(fleet)),
-        section(html_of("bat_rests_title"), html_of("bat_rests"), ""),
+        section(html_of("bat_rests_title"), html_of("bat_rests", warm=number(fleet.temperature_c)), ""),
     ]
     return whole_page(f"{title} \u2013 Backfeed", timezone, body)
 

@@ -69,7 +69,7 @@ def render_car(fleet: FleetBattery, car: CarBattery, history: CarHistory, head: 
         _money_section(fleet, car),
         section(html_of("bat_known_title"), "", _health_words(car) + f"<p>{html_of('bat_proof_note')}</p>"),
         section(html_of("bat_proof_title"), "", proof_lines(fleet)) if fleet.cohorts else "",
-        section(html_of("bat_rests_title"), html_of("bat_rests"), ""),
+        section(html_of("bat_rests_title"), html_of("bat_rests", warm=number(fleet.temperature_c)), ""),
     ]
     return whole_page(f"{words('bat_of', car=car.car).en} \u2013 Backfeed", head.timezone, body)
 
