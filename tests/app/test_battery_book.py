@@ -1,5 +1,6 @@
 """The battery book: paths from registers, jumps that are no cycles, discharge counted once."""
 
+import itertools
 import math
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -9,9 +10,13 @@ import pytest
 
 from backfeed.app.battery_book import BatteryBook, Block
 from backfeed.app.enrolment import Enrolment
+from backfeed.app.knowledge import Car
+from backfeed.app.plan_wear import PlanWear, WearMode
 from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.warranty import WarrantyPolicy, WarrantyTable
+from backfeed.core.rng import Streams
+from backfeed.fleet.event import Reading, TransactionChanged
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
@@ -106,6 +111,62 @@ def test_a_second_car_on_one_token_does_not_turn_time_back(book):
     book.close(a_plug(5))
     book.close(replace(a_plug(3, transaction="t2"), station="S-2"))
     assert book.record(OWNER, NOW_MS).wear.at_ms == 5 * HOUR_MS
+
+
+def stays_of_years(book, true_scale, *, tells=True, days=1_100, seed=3):
+    """Let a car that fades `true_scale` times as fast as the law charge every third day; yield the book's scale."""
+    dice = Streams(seed).generator("stays")
+    registers = 0.0
+    for number, day in enumerate(range(0, days, 3)):
+        capacity = 50.0 * (1 - true_scale / book.scale(OWNER) * (1 - book.health(OWNER)))
+        low, high = dice.uniform(0.15, 0.35), dice.uniform(0.8, 0.95)
+        moved_wh = 1_000 * capacity * (high - low) / 0.9
+        for sequence, (hour, soc) in enumerate(((18, low), (18.05, low), (26.0, high))):
+            registers += moved_wh if sequence == 2 else 0.0
+            at_ms = day * DAY_MS + int(hour * HOUR_MS)
+            shown = round(float(np.clip(soc + dice.normal(0, 0.004), 0, 1)), 2) if tells else None
+            reading = Reading(measured_ms=at_ms, import_wh=int(registers), export_wh=0, soc=shown)
+            event = TransactionChanged(
+                at_ms=at_ms, station="S-1", evse=1, transaction=f"t{number}", sequence=sequence, phase="updated",
+                trigger="MeterValuePeriodic", measured_ms=at_ms, token="ann", readings=(reading,),
+            )  # fmt: skip
+            book.hear(event)
+            plug = a_plug(day * 24 + hour, int(registers), 0, f"t{number}")
+            book.follow(plug, OWNER, soc * 50.0)
+        book.close(plug)
+        yield book.scale(OWNER)
+
+
+@pytest.mark.parametrize("true_scale", [0.6, 2.5])
+def test_a_car_s_own_sessions_set_the_scale_of_its_wear(true_scale):
+    book = a_book()
+    scales = list(stays_of_years(book, true_scale))
+    assert set(scales[:20]) == {1.0}, "two months say little"
+    assert scales[-1] == pytest.approx(true_scale, abs=0.3)
+    assert sum(one != other for one, other in itertools.pairwise(scales)) <= 1_100 / 7 + 1, "anew once a week"
+    record = book.record(OWNER, NOW_MS)
+    assert record.scale == scales[-1]
+    assert record.stretches == len(scales)
+    lost = record.loss_calendar + record.loss_cycling
+    assert book.health(OWNER) == pytest.approx(1 - scales[-1] * lost, abs=1e-4)
+    again = a_book()
+    assert list(stays_of_years(again, true_scale)) == scales, "a restart folds the same"
+
+
+def test_a_car_that_tells_no_charge_keeps_the_law_s_scale():
+    book = a_book()
+    assert set(stays_of_years(book, 2.5, tells=False)) == {1.0}
+    assert book.record(OWNER, NOW_MS).measured is None
+
+
+def test_the_plan_s_prices_are_those_of_the_car_s_own_scale():
+    book = a_book()
+    scale = list(stays_of_years(book, 2.5))[-1]
+    car = Car(a_plug(), OWNER, "site", "S", 30.0, 30.0, 42.0, 7.0, 7.0, np.full(3, NOW_MS + HOUR_MS))
+    plain, prices = PlanWear(a_book()).prices(car), PlanWear(book).prices(car)
+    assert prices.wear_per_kwh == pytest.approx(scale * plain.wear_per_kwh)
+    assert prices.hold_per_kwh_h == pytest.approx(scale * plain.hold_per_kwh_h)
+    assert PlanWear(book, WearMode.CONSTANT, 0.08).prices(car).wear_per_kwh == 0.08
 
 
 def capped_at(kwh, hours=math.inf):

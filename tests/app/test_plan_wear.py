@@ -201,6 +201,23 @@ def test_prices_follow_the_temperature():
     assert held[0].hold_per_kwh_h < held[1].hold_per_kwh_h, "warmth wears a stored one more"
 
 
+class FadesFaster(BatteryBook):
+    """A book whose cars were measured to fade so many times as fast as the law says."""
+
+    def scale(self, owner):
+        return 1.0 if owner.owner_id == "owner-1" else 4.0
+
+
+def test_a_car_that_fades_faster_is_discharged_only_where_prices_bear_it():
+    planning = planning_of(spread(0.2, 0.2 / 0.81 + 0.14))
+    planning.wear.book = FadesFaster(planning.enrolment, 20_000 * MS_PER_DAY)
+    slow, fast = a_car(), a_car(evse=2)
+    moved = planned(planning, slow, fast)
+    assert moved[0, 1] > 10
+    assert moved[1, 1] == pytest.approx(0, abs=1e-6)
+    assert planning.wear.prices(fast).wear_per_kwh > 2 * planning.wear.prices(slow).wear_per_kwh
+
+
 @pytest.mark.parametrize("left_kwh", [0.0, 0.5, 3.0, 9.0])
 def test_a_plan_gives_no_more_than_the_warranty_allows(left_kwh):
     free, capped = a_car(), a_car(evse=2, discharge_left_kwh=left_kwh)

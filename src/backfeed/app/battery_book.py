@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.app.enrolment import Enrolment
+from backfeed.app.soc_readings import SocReadings
+from backfeed.battery.health import HealthAssumptions, HealthEstimate, calibrated_scale, estimate_health
 from backfeed.battery.law import WEAR_LAWS, Floats
 from backfeed.battery.limits import discharge_allowed
 from backfeed.battery.state import WearState, loss_so_far, observe
 from backfeed.battery.warranty import WarrantyBudget, policy_for, remaining_budget
-from backfeed.core.instant import MS_PER_H
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.core.money import WH_PER_KWH
 from backfeed.dispatch import explain
+from backfeed.fleet.event import TransactionChanged
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
@@ -39,6 +42,9 @@ POWER_TOLERANCE = 1.1
 READING_SLACK_WH = 100
 """A register that shows more than the rated power can move, with these tolerances, is broken and counts nothing."""
 
+
+MEASURE_EVERY_MS = 7 * MS_PER_DAY
+"""How often a car's health is estimated anew: it moves by hundredths of a point a week."""
 
 SPENT_KWH = 0.05
 """A budget with less than this left is used up: no charger discharges so little on purpose."""
@@ -78,13 +84,19 @@ class _Stay:
 
 @dataclass(slots=True)
 class _Battery:
-    """One owner's battery, up to its last stay that is over."""
+    """One owner's battery, up to its last stay that is over; `scale` is the wear scale that its prices go by."""
 
     vehicle: EnrolledVehicle
     wear: WearState = field(default_factory=WearState)
     discharged_wh: int = 0
     discharged_ms: int = 0
     stays: int = 0
+    scale: float = 1.0
+    measure_at_ms: int = -1
+
+    def law_loss(self) -> float:
+        """Return what the law foretells to be lost since enrolment, as a share of the capacity."""
+        return sum(loss_so_far(self.wear, WEAR_LAWS[self.vehicle.chemistry]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,12 @@ class BatteryRecord:
         What its warranty still allows.
     block
         Why it discharges nothing now.
+    stretches
+        How many stretches of charging or discharging came with a state of charge.
+    measured
+        What they say of its health; None where they say too little.
+    scale
+        The wear scale that its prices in the plan go by.
     """
 
     owner_id: str
@@ -119,6 +137,9 @@ class BatteryRecord:
     stays: int
     budget: WarrantyBudget
     block: Block
+    stretches: int
+    measured: HealthEstimate | None
+    scale: float
 
 
 @dataclass
@@ -135,8 +156,13 @@ class BatteryBook:
 
     enrolment: Enrolment
     day_start_ms: int
+    _readings: SocReadings = field(default_factory=SocReadings)
     _batteries: dict[str, _Battery] = field(default_factory=dict)
     _stays: dict[tuple[str, str], _Stay] = field(default_factory=dict)
+
+    def hear(self, event: TransactionChanged) -> None:
+        """Take what an event of an open stay says of meter and state of charge."""
+        self._readings.hear(event)
 
     def follow(self, plug: Plug, owner: Owner, energy_kwh: float) -> None:
         """Go on to a plug's newest registers; `energy_kwh` is the middle of what is believed of the battery."""
@@ -164,6 +190,8 @@ class BatteryBook:
             battery = self._battery(stay.owner)
             battery.wear = self._observed(battery, stay)
             battery.stays += 1
+            self._readings.close(key, stay.owner.owner_id, battery.law_loss())
+            self._calibrate(battery, stay)
 
     def path_since(self, plug: Plug, from_ms: int) -> tuple[Ints, Floats]:
         """Return the path of an open stay from an instant on: instants [ms] and energy [kWh]; empty if unknown."""
@@ -185,9 +213,12 @@ class BatteryBook:
     def health(self, owner: Owner) -> float:
         """Return the share of an owner's capacity that is left after the stays that are over."""
         battery = self._batteries.get(owner.owner_id)
-        if battery is None:
-            return 1.0
-        return 1.0 - sum(loss_so_far(battery.wear, WEAR_LAWS[battery.vehicle.chemistry]))
+        return 1.0 - battery.scale * battery.law_loss() if battery is not None else 1.0
+
+    def scale(self, owner: Owner) -> float:
+        """Return how many times the law's loss an owner's car loses: measured, or 1 as long as that says little."""
+        battery = self._batteries.get(owner.owner_id)
+        return battery.scale if battery is not None else 1.0
 
     def budget(self, owner: Owner) -> WarrantyBudget:
         """Return what the warranty of an owner's car still allows, counted from its papers at enrolment."""
@@ -205,11 +236,14 @@ class BatteryBook:
     def record(self, owner: Owner, now_ms: int) -> BatteryRecord:
         """Return what is known of an owner's battery, the open stay included."""
         battery = self._batteries.get(owner.owner_id, _Battery(owner.vehicle))
-        wear = battery.wear
-        for stay in self._stays.values():
+        wear, law = battery.wear, WEAR_LAWS[battery.vehicle.chemistry]
+        still_open = []
+        for key, stay in self._stays.items():
             if stay.owner.owner_id == owner.owner_id:
                 wear = self._observed(battery, stay)
-        calendar, cycling = loss_so_far(wear, WEAR_LAWS[battery.vehicle.chemistry])
+                still_open.append((key, sum(loss_so_far(wear, law))))
+        calendar, cycling = loss_so_far(wear, law)
+        stretches, by_law = self._readings.of(owner.owner_id, still_open)
         discharged_kwh, discharged_h = self.discharged(owner.owner_id)
         return BatteryRecord(
             owner.owner_id,
@@ -222,6 +256,9 @@ class BatteryBook:
             battery.stays,
             self.budget(owner),
             self.block(owner, now_ms),
+            stretches.at_ms.size,
+            estimate_health(stretches, by_law, assumptions_of(battery.vehicle)),
+            battery.scale,
         )
 
     def owners(self) -> list[str]:
@@ -230,6 +267,15 @@ class BatteryBook:
 
     def _battery(self, owner: Owner) -> _Battery:
         return self._batteries.setdefault(owner.owner_id, _Battery(owner.vehicle))
+
+    def _calibrate(self, battery: _Battery, stay: _Stay) -> None:
+        """Take a battery's wear scale anew from its own sessions, once a week."""
+        if battery.measure_at_ms < 0:
+            battery.measure_at_ms = stay.at_ms[0] + MEASURE_EVERY_MS
+        if stay.at_ms[-1] >= battery.measure_at_ms:
+            battery.measure_at_ms = stay.at_ms[-1] + MEASURE_EVERY_MS
+            known = assumptions_of(battery.vehicle)
+            battery.scale = calibrated_scale(estimate_health(*self._readings.of(stay.owner.owner_id), known), known)
 
     def _meter(self, stay: _Stay, plug: Plug) -> None:
         """Move a stay's path by what its registers have gained since."""
@@ -265,3 +311,13 @@ class BatteryBook:
             temperature_c=self.enrolment.temperature.along(at_ms[new]),
             day_start_ms=self.day_start_ms,
         )
+
+
+def assumptions_of(vehicle: EnrolledVehicle) -> HealthAssumptions:
+    """Return what enrolment says of a car, for the estimate of its health."""
+    return HealthAssumptions(
+        vehicle.capacity_kwh,
+        charge_efficiency=vehicle.charge_efficiency,
+        discharge_efficiency=vehicle.discharge_efficiency,
+        standby_kw=0.0,
+    )

@@ -1,28 +1,25 @@
 """The batteries of a run: from judged worlds, the platform's own log and the books to what owners are shown.
 
 What a battery went through comes from the worlds' truth, as everything the judge says. How healthy it is comes from
-what the platform itself has heard: meter readings and the states of charge that cars report, out of its event log.
+what the platform itself has heard: meter readings and the states of charge that cars report (`battery_book`).
 What was paid comes from the settled days.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from backfeed.app.battery_book import BatteryRecord
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.report_books import paid_by_owner
 from backfeed.battery.car_wear import Budget, UsedCar, budget_left
-from backfeed.battery.fleet_health import estimate_car
 from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
-from backfeed.battery.health import CarRecords, HealthAssumptions, HealthEstimate
-from backfeed.battery.law import WEAR_LAWS, Floats
-from backfeed.battery.stretches import charge_stretches, join_records
+from backfeed.battery.law import Floats
 from backfeed.battery.warranty import policy_for
 from backfeed.battery.window_path import Ints, Window, as_paths, window_path
 from backfeed.core.instant import local_datetime
 from backfeed.core.money import MICRO, WH_PER_KWH
-from backfeed.fleet.event import AnyEvent, TransactionChanged
 from backfeed.fleet.owner import EnrolledVehicle
 from backfeed.report.battery_page import CarHistory
 from backfeed.report.figure_battery import Stay
@@ -35,61 +32,6 @@ if TYPE_CHECKING:
     from backfeed.battery.stress import SocPaths
 
 
-def charge_records(events: Iterable[AnyEvent], enrolment: Enrolment) -> dict[str, CarRecords]:
-    """Return what the platform has heard of each owner's car: energy at the meter against reported state of charge.
-
-    Parameters
-    ----------
-    events
-        The event log, in any order.
-    enrolment
-        Whose token is whose.
-
-    Returns
-    -------
-    Records by owner; owners whose car reports no state of charge have none.
-    """
-    readings: dict[tuple[str, str], dict[int, tuple[int, int, float]]] = {}
-    token_of: dict[tuple[str, str], str] = {}
-    for event in events:
-        if not isinstance(event, TransactionChanged):
-            continue
-        key = (event.station, event.transaction)
-        if event.token:
-            token_of[key] = event.token
-        for reading in event.readings:
-            if reading.soc is not None and reading.import_wh is not None:
-                shown = (reading.import_wh, reading.export_wh or 0, reading.soc)
-                readings.setdefault(key, {})[reading.measured_ms] = shown
-    parts: dict[str, list[CarRecords]] = {}
-    for key, shown_at in sorted(readings.items()):
-        if key in token_of:
-            at_ms = sorted(shown_at)
-            imported, exported, soc = zip(*(shown_at[each] for each in at_ms), strict=True)
-            stretches = charge_stretches(np.array(at_ms), np.array(imported), np.array(exported), np.array(soc))
-            parts.setdefault(enrolment.owner_of(token_of[key]).owner_id, []).append(stretches)
-    return {owner: join_records(each) for owner, each in sorted(parts.items())}
-
-
-def assumptions_of(vehicle: EnrolledVehicle) -> HealthAssumptions:
-    """Return what enrolment says of a car, for the estimate of its health."""
-    return HealthAssumptions(
-        vehicle.capacity_kwh,
-        charge_efficiency=vehicle.charge_efficiency,
-        discharge_efficiency=vehicle.discharge_efficiency,
-        standby_kw=0.0,
-    )
-
-
-def health_of(enrolment: Enrolment, records: Mapping[str, CarRecords]) -> dict[str, HealthEstimate | None]:
-    """Return the health of every car that has records."""
-    found = {}
-    for owner, each in records.items():
-        vehicle = enrolment.owner_of(owner).vehicle
-        found[owner] = estimate_car(each, WEAR_LAWS[vehicle.chemistry], assumptions_of(vehicle))
-    return found
-
-
 def run_batteries(
     enrolment: Enrolment,
     truths: Mapping[WorldName, Truth],
@@ -97,7 +39,7 @@ def run_batteries(
     currency: str,
     transfers: Sequence[Transfer],
     holders: Mapping[str, str],
-    records: Mapping[str, CarRecords],
+    known: Mapping[str, BatteryRecord],
 ) -> FleetBattery:
     """Return the batteries of a run.
 
@@ -115,14 +57,14 @@ def run_batteries(
         The books of the world that is shown.
     holders
         Whose account a car settles to; its owner's own where absent.
-    records
-        From `charge_records`.
+    known
+        What the platform of that world knows of each owner's battery.
     """
     ran = _lived(truths)
     shown = ran[-1]
     window = Window.within(*window_ms)
     rows = _rows_by_car(enrolment, truths[shown])
-    cars = _cars(enrolment, truths[shown], rows, (transfers, currency, holders), records)
+    cars = _cars(enrolment, truths[shown], rows, (transfers, currency, holders), known)
     paths: dict[str, SocPaths] = {
         name: as_paths([window_path(window, *stay_path(truths[name], mine)) for mine in rows.values()]) for name in ran
     }
@@ -229,9 +171,8 @@ def _cars(
     truth: Truth,
     rows: Mapping[str, Ints],
     books: tuple[Sequence[Transfer], str, Mapping[str, str]],
-    records: Mapping[str, CarRecords],
+    known: Mapping[str, BatteryRecord],
 ) -> list[UsedCar]:
-    health = health_of(enrolment, records)
     segments, count = truth.segments, len(truth.sessions)
     charged, given, given_h = (
         np.bincount(segments.session, weights=weights, minlength=count)
@@ -259,8 +200,8 @@ def _cars(
                 settled_kwh=money[owner].settled_kwh,
                 wear_paid=money[owner].wear_paid,
                 paid=money[owner].paid,
-                health=health.get(owner),
-                records=records[owner].at_ms.size if owner in records else 0,
+                health=known[owner].measured if owner in known else None,
+                records=known[owner].stretches if owner in known else 0,
             )
         )
     return cars

@@ -158,6 +158,8 @@ class Knowledge:
         before = self.state.plugs.get((event.station, event.evse))
         was = before.charging_state if before is not None else ""
         self._meter(event)
+        if not self.state.has_ended(event.station, event.transaction):
+            self.batteries.hear(event)
         self.state.apply(event)
         plug = self.state.plugs.get((event.station, event.evse))
         if event.phase == "ended":

@@ -57,6 +57,8 @@ class CellPaths:
         The paths as planned, and without the planned discharge.
     capacity_kwh
         Capacity when new.
+    scale
+        How many times the law's loss each car loses.
     temperature_c
         Cell temperature along the paths, one value or one per sample: as it was, and from now on as it is.
     discharged_kwh, held_kwh_h
@@ -70,6 +72,7 @@ class CellPaths:
     plan: SocPaths
     idle: SocPaths
     capacity_kwh: Floats
+    scale: Floats
     temperature_c: float | Floats
     discharged_kwh: Floats
     held_kwh_h: Floats
@@ -89,6 +92,7 @@ def cell_paths(now_ms: int, plan: FleetPlan, book: BatteryBook) -> Iterator[Cell
             SocPaths(at_ms, np.concatenate([path.soc for path in paths]), offsets),
             SocPaths(at_ms, np.concatenate([path.idle_soc for path in paths]), offsets),
             np.array([plan.cars[k].owner.vehicle.capacity_kwh for k in rows]),
+            np.array([book.scale(plan.cars[k].owner) for k in rows]),
             book.enrolment.temperature.along(np.minimum(at_ms, now_ms)),
             *np.array([path.sums for path in paths]).T,
         )

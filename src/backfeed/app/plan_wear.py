@@ -5,6 +5,9 @@ form at one path, so they hold near that path only. Therefore a car's prices are
 every stay, at the plan itself: the group of cars is planned, the prices are taken at that plan, and it is planned
 again, up to `PASSES` times. Two things keep that from running in circles: a pass may move a price only so far (the
 trust region), and of all passes the plan is kept that is best under the closed form, not under its linear picture.
+
+All prices are those of the car's own wear scale, which the battery book takes from its sessions (`battery.health`): a
+car that fades twice as fast as the law says is discharged where prices bear twice the wear.
 """
 
 from collections.abc import Sequence
@@ -79,7 +82,7 @@ class PlanWear:
         """Return the prices that a car's plan is made with."""
         if self.mode is not WearMode.TRUE:
             return WearPrices(self.constant_per_kwh if self.mode is WearMode.CONSTANT else 0.0, 0.0)
-        return self._held.get(car.owner.owner_id) or plain_prices(car.owner.vehicle)
+        return self._held.get(car.owner.owner_id) or self._plain(car)
 
     def passes(self, now_ms: int, cars: Sequence[Car]) -> int:
         """Return how often to plan: once if every car's prices are of this stay and this day."""
@@ -110,7 +113,7 @@ class PlanWear:
             found = self._at(paths, cars)
             for car, was, wear, hold in zip(cars, held, found.wear_per_kwh, found.hold_per_kwh_h, strict=True):
                 if self._is_due(now_ms, car):
-                    plain = plain_prices(car.owner.vehicle)
+                    plain = self._plain(car)
                     new_wear, far_wear = trusted(was.wear_per_kwh, float(wear), plain.wear_per_kwh)
                     new_hold, far_hold = trusted(was.hold_per_kwh_h, float(hold), plain.hold_per_kwh_h)
                     self._held[car.owner.owner_id] = WearPrices(new_wear, new_hold)
@@ -122,6 +125,11 @@ class PlanWear:
         self.refreshed += 1
         for car in cars:
             self._taken_for[car.owner.owner_id] = self._period(now_ms, car)
+
+    def _plain(self, car: Car) -> WearPrices:
+        """Return a car's prices on a plain day, at the wear scale that was measured on it."""
+        plain, scale = plain_prices(car.owner.vehicle), self.book.scale(car.owner)
+        return WearPrices(scale * plain.wear_per_kwh, scale * plain.hold_per_kwh_h)
 
     def _is_due(self, now_ms: int, car: Car) -> bool:
         return self._taken_for.get(car.owner.owner_id) != self._period(now_ms, car)
@@ -138,6 +146,7 @@ class PlanWear:
             paths.capacity_kwh,
             discharge_efficiency=efficiency,
             temperature_c=paths.temperature_c,
+            scale=paths.scale,
             day_start_ms=self.book.day_start_ms,
         )
         return relinearise(
@@ -148,6 +157,7 @@ class PlanWear:
             paths.discharged_kwh,
             fallback,
             temperature_c=paths.temperature_c,
+            scale=paths.scale,
             day_start_ms=self.book.day_start_ms,
         )
 
@@ -167,7 +177,12 @@ _QUARTERS_PER_DAY = 96
 def _beyond_linear(paths: CellPaths, held: Sequence[WearPrices], day_start_ms: int) -> float:
     """Return what the closed form charges for some plans beyond their linear prices, by the chance that they happen."""
     worn = path_costs(
-        paths.law, paths.plan, paths.capacity_kwh, temperature_c=paths.temperature_c, day_start_ms=day_start_ms
+        paths.law,
+        paths.plan,
+        paths.capacity_kwh,
+        temperature_c=paths.temperature_c,
+        scale=paths.scale,
+        day_start_ms=day_start_ms,
     )
     wear = np.array([each.wear_per_kwh for each in held]) * paths.discharged_kwh
     hold = np.array([each.hold_per_kwh_h for each in held]) * paths.held_kwh_h

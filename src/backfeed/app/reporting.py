@@ -107,7 +107,7 @@ def _batteries(scene: Scene, judgement: Judgement, transfers: list[Transfer]) ->
         currency,
         transfers,
         scene.contracts.holders,
-        shown.charge_records,
+        {record.owner_id: record for record in shown.batteries},
     )
 
 

@@ -7,7 +7,7 @@ workers (inline), and that somebody plays the city.
 import asyncio
 import resource
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Literal
 from backfeed.app.asked import App
 from backfeed.app.assembly import LEDGER_FILE, Parts, assemble
 from backfeed.app.battery_book import BatteryRecord
-from backfeed.app.battery_fleet import charge_records
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.loop import run_virtual
@@ -25,7 +24,6 @@ from backfeed.app.project import write_project
 from backfeed.app.prompting import PromptCounts
 from backfeed.app.scene import Scene, load_scene
 from backfeed.app.workers import InlineWorkers
-from backfeed.battery.health import CarRecords
 from backfeed.core.clock import Clock, LoopClock
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, MS_PER_S
 from backfeed.core.rng import Streams
@@ -81,7 +79,6 @@ class WorldRun:
     deliveries: tuple[Delivery, ...]
     findings: tuple[tuple[str, Finding], ...]
     set_apart: tuple[Quarantined, ...]
-    charge_records: Mapping[str, CarRecords]
     log_hash: str
     ledger_hash: str
     messages: int
@@ -123,7 +120,6 @@ def run_world(spec: WorldSpec, progress: Callable[[float], None]) -> WorldRun:
             (day.isoformat(), finding) for day, found in sorted(parts.settling.findings.items()) for finding in found
         ),
         set_apart=parts.knowledge.meter.quarantined(),
-        charge_records=charge_records(parts.log.read(), scene.enrolment),
         log_hash=parts.log.hash(),
         ledger_hash=ledger_hash,
         messages=parts.gateway.counts.received + parts.gateway.counts.sent,

@@ -46,6 +46,8 @@ _PLAUSIBLE = (0.4, 1.4)
 _SCALES = np.linspace(-4, 10, 561)
 _LEAST_REMAINING = 0.05
 _ONE_SIGMA = 0.6827
+NARROWED = 0.75
+"""A measured wear scale counts once its band is at most this share of the band of all cars of one law."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,17 @@ def estimate_health(records: CarRecords, law_loss: Floats, known: HealthAssumpti
         resets_ms=tuple(chosen.at_ms[starts].tolist()),
         efficiency_cancelled=bool(efficiency_cancelled),
     )
+
+
+def calibrated_scale(measured: HealthEstimate | None, known: HealthAssumptions) -> float:
+    """Return the wear scale to reckon with: the measured one if the sessions have narrowed its band enough, else 1.
+
+    Before that the estimate is little more than what was assumed of all cars, and would only pass noise on.
+    """
+    if measured is None:
+        return 1.0
+    width = math.log(measured.scale_high / measured.scale_low) / 2
+    return measured.scale if width <= NARROWED * known.scale_sd else 1.0
 
 
 def _accepted(records: CarRecords, known: HealthAssumptions) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:
