@@ -17,6 +17,7 @@ from backfeed.fleet.belief import Told
 from backfeed.fleet.event import EvseStatusChanged, Reading, TransactionChanged
 from backfeed.fleet.order import Mode
 from backfeed.market.programme import load_programme
+from backfeed.meter.gaming import Scheme
 from backfeed.meter.interval import MeterBook
 from backfeed.settle.postings import Parties
 from backfeed.settle.quarantine import OPEN, cases, decide
@@ -108,6 +109,16 @@ def test_a_car_that_is_there_is_paid_and_nothing_is_held(desk):
     desk.close_day(DAY)
     assert cases(books(desk)) == ()
     assert any(transfer.code is Code.PAYOUT for transfer in books(desk))
+
+
+def test_one_card_at_two_chargers_is_told_and_paid_all_the_same(desk):
+    evening(desk)
+    read(desk, "UT1-1", 3, 0, 0, 0, "started", "UT7-1")
+    read(desk, "UT1-1", 5, 6_000, 0, 1, "updated", "UT7-1")
+    desk.close_day(DAY)
+    [found] = [finding for finding in desk.findings[DAY] if finding.scheme is Scheme.TWO_CHARGERS]
+    assert (found.where, found.energy_wh) == ("UT7-1 t-UT1-1", 6_000)
+    assert cases(books(desk)) == ()
 
 
 def test_a_late_reading_that_only_moves_energy_is_named_by_a_correction(desk):

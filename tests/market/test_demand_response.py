@@ -212,7 +212,7 @@ mark = "u"
 timezone = "Nowhere"
 directions = ["sideways"]
 gate_closure = "soon"
-baseline = "mean-5-workdays"
+baseline = "last-year"
 payment_curve = [{ ratio = 1, paid = 1 }, { ratio = 0.5, paid = 0 }]
 penalty = { below_ratio = -1 }
 """,
@@ -220,7 +220,7 @@ penalty = { below_ratio = -1 }
     )
     with pytest.raises(InputError) as caught:
         load_programme(path)
-    for word in ("Nowhere", "sideways", "soon", "ratios have to grow", "below_ratio", "factor is missing"):
+    for word in ("Nowhere", "sideways", "soon", "last-year", "ratios have to grow", "below_ratio", "factor is missing"):
         assert word in str(caught.value), word
     with pytest.raises(InputError, match="pilot"):
         load_programme("atlantis")

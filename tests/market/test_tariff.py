@@ -354,6 +354,42 @@ periods.flat = { ratio = 1 }
         assert word in told, word
 
 
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("base_per_kwh = 0.62", "base_per_kwh = 1e308"),
+        ("base_per_kwh = 0.62", "base_per_kwh = nan"),
+        ("base_per_kwh = 0.62", "base_per_kwh = 0.1234567890123"),
+        ('currency = "CNY"', 'currency = "yuan"'),
+        ('timezone = "Asia/Shanghai"', 'timezone = ""'),
+        ('id = "plain"', 'id = " "'),
+        ("lead_days = 1", "lead_days = 99999999999"),
+    ],
+)
+def test_numbers_and_names_that_no_price_has_are_refused(tmp_path, key, found):
+    path = tmp_path / "plain.toml"
+    text = """
+id = "plain"
+title = "plain"
+currency = "CNY"
+timezone = "Asia/Shanghai"
+source = "test"
+mark = "s"
+[charge]
+base_per_kwh = 0.62
+[[charge.schedules]]
+name = "hot days"
+forecast_max_c = 35
+lead_days = 1
+windows = { flat = ["17:00-19:00"] }
+"""
+    path.write_text(text, encoding="utf-8")
+    assert load_tariff(path).tariff_id == "plain"
+    path.write_text(text.replace(key, found), encoding="utf-8")
+    with pytest.raises(InputError, match=key.partition(" ")[0]):
+        load_tariff(path)
+
+
 @pytest.mark.parametrize("text", ["not toml at all [", "\x00"])
 def test_what_is_not_toml_is_refused_with_its_place(tmp_path, text):
     path = tmp_path / "bad.toml"

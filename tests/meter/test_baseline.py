@@ -66,6 +66,25 @@ def test_a_regression_tells_working_days_from_others_and_follows_the_temperature
     assert set(found.net_wh.tolist()) == {round(100 * temperature[EVENT_DAY]) + 300}
 
 
+def test_a_regression_leaves_out_what_the_known_days_do_not_tell_apart():
+    # Only working days are known before a Saturday: its kind can not be told, so the level alone stands.
+    saturday = local_midnight_ms(date(2026, 6, 6), ZONE)
+    event = TimeAxis(saturday + 17 * MS_PER_H, QUARTER_MS, 4)
+    warm = {FIRST + timedelta(days=i): 20.0 for i in range(10)}
+    found = baseline("regression", by_day(lambda day: 100 * day.day, days=5, temperature_c=warm), event, saturday)
+    assert found.net_wh.tolist() == [300] * 4
+    assert "only working days known" in found.notes
+
+
+def test_a_regression_is_exact_to_the_watt_hour():
+    # Two days of the kind, 3 Wh apart: their mean lies half way between two whole numbers, and goes to the even one.
+    saturday = local_midnight_ms(date(2026, 6, 13), ZONE)
+    event = TimeAxis(saturday + 17 * MS_PER_H, QUARTER_MS, 2)
+    levels = {6: 10, 7: 13}
+    found = baseline("regression", by_day(lambda day: levels.get(day.day, 999), days=12), event, saturday)
+    assert found.net_wh.tolist() == [12, 12]
+
+
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "before-control"])
 def test_what_was_metered_after_the_invitation_changes_nothing(method):
     history = by_day(lambda day: day.day * 10)

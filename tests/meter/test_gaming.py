@@ -1,4 +1,4 @@
-"""Three ways to be paid for nothing, and what gives them away."""
+"""Ways to be paid for nothing, and what gives them away."""
 
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -7,8 +7,9 @@ import numpy as np
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, local_datetime, local_midnight_ms
+from backfeed.market.demand_response import Direction
 from backfeed.meter.baseline import History, baseline
-from backfeed.meter.gaming import Scheme, Stay, cycled_energy, ghost_sessions, raised_baseline
+from backfeed.meter.gaming import Scheme, Stay, cycled_energy, ghost_sessions, moved_baseline, two_chargers
 from backfeed.meter.interval import INTERVAL_MS, IntervalTable, MeterKey
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -23,18 +24,52 @@ def history(energy_of):
     return History(axis, net, "Asia/Shanghai", calendar="CN")
 
 
+SHAVE, FILL = Direction.PEAK_SHAVE, Direction.VALLEY_FILL
+
+
+def findings(energy_of, direction, notice_days=7):
+    metered = history(energy_of)
+    used = baseline("mean-5-workdays", metered, EVENT, INVITED)
+    return moved_baseline("ev-1", direction, metered, used, INVITED, notice_days * MS_PER_DAY)
+
+
+def from_the_19th(level):
+    return lambda day: level if day >= date(2026, 6, 19) else 1_000
+
+
 def test_a_week_of_raised_load_before_the_invitation_is_noticed():
-    gamed = history(lambda day: 3_000 if day >= date(2026, 6, 19) else 1_000)
-    used = baseline("mean-5-workdays", gamed, EVENT, INVITED)
-    [found] = raised_baseline("ps-1", gamed, used, INVITED, 7 * MS_PER_DAY)
-    assert (found.scheme, found.where) == (Scheme.RAISED_BASELINE, "ps-1")
+    [found] = findings(from_the_19th(3_000), SHAVE)
+    assert (found.scheme, found.where) == (Scheme.RAISED_BASELINE, "ev-1")
     assert found.energy_wh == 4 * (round((4 * 3_000 + 1_000) / 5) - 1_000)
 
 
+def test_a_week_of_lowered_load_before_a_valley_is_filled_is_noticed():
+    [found] = findings(from_the_19th(200), FILL)
+    assert (found.scheme, found.where) == (Scheme.LOWERED_BASELINE, "ev-1")
+    assert found.energy_wh == 4 * (1_000 - round((4 * 200 + 1_000) / 5))
+
+
+def test_a_baseline_that_moved_to_where_it_earns_less_is_nobodys_business():
+    assert findings(from_the_19th(200), SHAVE) == ()
+    assert findings(from_the_19th(3_000), FILL) == ()
+
+
+def test_fleets_that_feed_in_by_habit_are_measured_by_how_much():
+    fed = findings(lambda day: -3_000 if day >= date(2026, 6, 19) else -2_500, FILL)
+    assert fed == ()
+    [found] = findings(lambda day: -6_000 if day >= date(2026, 6, 19) else -2_500, FILL)
+    assert found.scheme is Scheme.LOWERED_BASELINE
+
+
 def test_a_steady_load_is_not():
-    steady = history(lambda day: 1_000 + day.day % 3)
-    used = baseline("mean-5-workdays", steady, EVENT, INVITED)
-    assert raised_baseline("ps-1", steady, used, INVITED, 7 * MS_PER_DAY) == ()
+    for direction in Direction:
+        assert findings(lambda day: 1_000 + day.day % 3, direction) == ()
+
+
+def test_from_two_days_nobody_can_say_what_is_usual():
+    [found] = findings(from_the_19th(3_000), SHAVE, notice_days=33)
+    assert found.scheme is Scheme.RAISED_BASELINE
+    assert findings(from_the_19th(3_000), SHAVE, notice_days=35) == ()
 
 
 KEYS = tuple(MeterKey(f"t{n}", f"owner-{n}", "garage", f"cp-{n}", 1) for n in range(3))
@@ -66,9 +101,18 @@ def test_energy_after_the_car_has_left_is_a_ghosts():
 
 
 def test_one_car_does_not_stand_at_two_chargers():
-    [found] = ghost_sessions([stay(0, vehicle="a"), stay(1, vehicle="a", first=4)], HONEST)
-    assert found.where == "cp-1 t1"
-    assert ghost_sessions([stay(0, 0, 3, vehicle="a"), stay(1, 3, 8, vehicle="a")], HONEST) == ()
+    stays = [stay(0, vehicle="a"), stay(1, vehicle="a", first=4)]
+    [found] = two_chargers(stays, HONEST)
+    assert (found.scheme, found.where, found.energy_wh) == (Scheme.TWO_CHARGERS, "cp-1 t1", 900)
+    assert "stood at cp-0 as well" in found.what
+    assert ghost_sessions(stays, HONEST) == ()
+
+
+def test_a_car_may_change_chargers_and_cards_without_a_car_say_nothing():
+    assert two_chargers([stay(0, 0, 3, vehicle="a"), stay(1, 3, 8, vehicle="a")], HONEST) == ()
+    changing = Stay(KEYS[0], 0, 3 * INTERVAL_MS + 4 * 60_000, authorised=True, vehicle="a")
+    assert two_chargers([changing, stay(1, 3, 8, vehicle="a")], HONEST) == ()
+    assert two_chargers([stay(0), stay(1)], HONEST) == ()
 
 
 def test_a_battery_gives_no_more_than_it_holds():

@@ -14,10 +14,11 @@ from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, MS_PER_MIN, parse_instant
 from backfeed.core.rng import Streams
 from backfeed.market.calendar import DayKind, day_kind
-from backfeed.market.demand_response import Award, Direction, Invitation, delivered_wh, settle_event
+from backfeed.market.demand_response import BASELINES, Award, Direction, Invitation, delivered_wh, settle_event
 from backfeed.market.programme import load_programme
+from backfeed.meter.baseline import METHODS as PLATFORM_METHODS
 from backfeed.meter.baseline import History, baseline
-from backfeed.sim.verification import METHODS, Meters, Promise, round_half_even, verify
+from backfeed.sim.verification import METHODS, Days, Meters, Promise, round_half_even, verify
 
 BEGIN = parse_instant("2026-09-21T00:00:00+08:00")  # a Monday; the mid-autumn and national holidays lie ahead
 QUARTER = 15 * MS_PER_MIN
@@ -75,7 +76,7 @@ def test_operator_and_platform_agree_to_the_micro_unit(case, seed):
         ),
         Meters((BEGIN + rows * QUARTER).tolist(), took.tolist(), gave.tolist()),
         BEGIN,
-        lambda day: day not in event_days and day_kind(day, "CN") is DayKind.WORKDAY,
+        Days(lambda day: day_kind(day, "CN") is DayKind.WORKDAY, frozenset(event_days)),
     )
     assert theirs.baseline_wh == tuple(usual.net_wh.tolist())
     assert (theirs.promised_wh, theirs.delivered_wh) == (ours.promised_wh, ours.delivered_wh)
@@ -87,7 +88,7 @@ def test_a_published_event_is_verified_as_it_was_settled():
     start = BEGIN + 34 * QUARTER
     meters = Meters([start], [0], [500_000_000])
     promise = Promise("peak_shave", (start, start + QUARTER), BEGIN, "mean-5-workdays", 2_000_000.0, Decimal("0.80"))
-    said = verify(rules_of(load_programme("pilot")), promise, meters, BEGIN, lambda _day: True)
+    said = verify(rules_of(load_programme("pilot")), promise, meters, BEGIN, Days(lambda _day: True))
     assert (said.promised_wh, said.delivered_wh) == (500_000_000, 500_000_000)
     assert (said.revenue_micro, said.penalty_micro) == (400_000_000_000, 0)
 
@@ -95,14 +96,14 @@ def test_a_published_event_is_verified_as_it_was_settled():
 def test_a_delivery_of_nothing_is_penalised_to_half_the_promise():
     start = BEGIN + 34 * QUARTER
     promise = Promise("valley_fill", (start, start + 4 * QUARTER), BEGIN, "mean-5-workdays", 10.0, Decimal("0.40"))
-    said = verify(rules_of(load_programme("pilot")), promise, Meters([], [], []), BEGIN, lambda _day: True)
+    said = verify(rules_of(load_programme("pilot")), promise, Meters([], [], []), BEGIN, Days(lambda _day: True))
     assert (said.delivered_wh, said.revenue_micro, said.penalty_micro) == (0, 0, 1_000_000)
     assert said.net_micro == -1_000_000
 
 
 @pytest.mark.parametrize("direction", list(Direction))
 def test_every_method_and_direction_is_known_to_both(direction):
-    assert set(METHODS) <= {"mean-5-workdays", "top-5-of-10", "before-control", "regression"}
+    assert tuple(METHODS) == BASELINES == tuple(PLATFORM_METHODS)
     assert direction.value in rules_of(load_programme("pilot")).directions
 
 

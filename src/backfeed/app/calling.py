@@ -7,15 +7,13 @@ from backfeed.app.config import EventTable, Pilot
 from backfeed.core.instant import to_ms
 from backfeed.core.problem import InputError, Problem
 from backfeed.core.rng import Streams
-from backfeed.market.demand_response import Deadline, Direction, Invitation, Programme, takes_part
+from backfeed.market.demand_response import BASELINES, Deadline, Direction, Invitation, Programme, takes_part
 from backfeed.market.programme import load_programme, programme_names
-from backfeed.meter.baseline import METHODS
 from backfeed.sim.operator import Call, Temper, draw_answers, draw_calls
-from backfeed.sim.verification import METHODS as VERIFIED_METHODS
 from backfeed.sim.verification import Moment, Rules
 
 OWN_PROGRAMME = "pilot"
-"""The programme without a place of its own: its clock is the pilot's."""
+"""The programme without a place of its own: its clock and its currency are the pilot's."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def calling_of(pilot: Pilot, owners: tuple[str, ...]) -> Calling:
         where = f"{pilot.path} [demand_response] programme"
         raise InputError([replace(each, where=f"{where}: {each.where}") for each in error.problems]) from error
     if programme.programme_id == OWN_PROGRAMME:
-        programme = replace(programme, timezone=pilot.pilot.timezone)
+        programme = replace(programme, timezone=pilot.pilot.timezone, currency=pilot.pilot.currency)
     invitations = [_invitation(event) for event in pilot.events]
     temper = None
     streams = Streams(pilot.pilot.seed)
@@ -91,19 +89,16 @@ def calling_of(pilot: Pilot, owners: tuple[str, ...]) -> Calling:
 
 
 def _check(pilot: Pilot, programme: Programme, invitations: list[Invitation]) -> None:
-    methods = tuple(METHODS)
-    if pilot.demand_response.operator == "simulated":
-        methods = VERIFIED_METHODS
     problems = [
         Problem(
             f"{pilot.path} [[events]] {event.id}",
-            f"baseline: expected one of {', '.join(methods)}, found {event.baseline!r}",
+            f"baseline: expected one of {', '.join(BASELINES)}, found {event.baseline!r}",
         )
         for event in pilot.events
-        if event.baseline not in methods
+        if event.baseline not in BASELINES
     ]
-    if programme.baseline not in methods:
-        what = f"expected a programme whose baseline is one of {', '.join(methods)}, found {programme.baseline!r}"
+    if programme.currency != pilot.pilot.currency:
+        what = f"expected a programme in {pilot.pilot.currency}, found one in {programme.currency}"
         problems.append(Problem(f"{pilot.path} [demand_response] programme", what))
     names = [invitation.id for invitation in invitations]
     problems += [

@@ -376,7 +376,10 @@ def _check(pilot: Pilot) -> list[Problem]:
 
 
 def _check_grants(pilot: Pilot) -> list[Problem]:
-    found = [
+    base, found = pilot.tariff.base_price_per_kwh, list[Problem]()
+    if base is not None and not 0 <= base < math.inf:
+        found.append(Problem(f"{pilot.path} [tariff] base_price_per_kwh", f"expected 0 or more, found {base!r}"))
+    found += [
         Problem(f"{pilot.path} [tariff] {key} {name}", f"expected 0 or more, found {value!r}")
         for key in ("grants", "grant_caps")
         for name, value in getattr(pilot.tariff, key).items()

@@ -30,7 +30,7 @@ from backfeed.market.demand_response import (
     settle_event,
 )
 from backfeed.meter.baseline import Baseline, History, baseline
-from backfeed.meter.gaming import Finding, raised_baseline
+from backfeed.meter.gaming import Finding, moved_baseline
 from backfeed.meter.interval import INTERVAL_MS, IntervalTable
 from backfeed.report.summary import AROUND_H
 
@@ -285,16 +285,12 @@ class DemandDesk:
             if self._awarded_ms[name] <= until_ms
         )
 
-    def raised(self, invitation: Invitation) -> tuple[Finding, ...]:
-        """Return whether the baseline of an invitation was driven up by who could expect it.
-
-        A higher baseline earns more where load is to be shaved; where a valley is to be filled it earns less.
-        """
-        if invitation.kind is not Direction.PEAK_SHAVE:
-            return ()
+    def moved(self, invitation: Invitation) -> tuple[Finding, ...]:
+        """Return whether the baseline of an invitation was driven to where it earns more, by who could expect it."""
         _, used = self._awards[invitation.id]
-        history = self._history(invitation.invited_at_ms, self._event_days(invitation.invited_at_ms))
-        return raised_baseline(invitation.id, history, used, invitation.invited_at_ms, EXPECTED_BEFORE_MS)
+        invited_ms = invitation.invited_at_ms
+        history = self._history(invited_ms, self._event_days(invited_ms))
+        return moved_baseline(invitation.id, invitation.kind, history, used, invited_ms, EXPECTED_BEFORE_MS)
 
     def _around(self, commitment: Commitment) -> tuple[int | None, int | None]:
         """Return what was taken beyond the usual in the hours before and after a delivery, where it is known [Wh].

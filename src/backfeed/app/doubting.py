@@ -8,7 +8,7 @@ import numpy as np
 from backfeed.app.demand import DemandDesk
 from backfeed.app.knowledge import Knowledge
 from backfeed.market.demand_response import Direction
-from backfeed.meter.gaming import Finding, cycled_energy, ghost_sessions
+from backfeed.meter.gaming import Finding, cycled_energy, ghost_sessions, two_chargers
 from backfeed.meter.interval import IntervalTable, MeterKey
 from backfeed.settle.contract import Contracts
 from backfeed.settle.postings import DeliveredEvent, SettlementDay
@@ -18,7 +18,8 @@ from backfeed.settle.postings import DeliveredEvent, SettlementDay
 class Doubts:
     """What is doubted of a day: transactions and invitations with the reason, and all that was found.
 
-    Energy driven in a circle is found and not held: it is priced at nothing anyway.
+    Energy driven in a circle is found and not held: it is priced at nothing anyway. One car at two chargers is told and
+    not held either: it was metered, and a household with two cars and one card is no fraud.
     """
 
     stays: Mapping[MeterKey, str]
@@ -30,21 +31,22 @@ def doubts_of(
     knowledge: Knowledge, demand: DemandDesk, intervals: IntervalTable, events: tuple[DeliveredEvent, ...]
 ) -> Doubts:
     """Return what is doubted of a day's intervals and events."""
+    owners = [knowledge.owner_of_transaction(key) for key in intervals.keys]
     stays = [
         stay
-        for key in intervals.keys
-        if (stay := knowledge.stays.stay(key, knowledge.owner_of_transaction(key).vehicle.capacity_kwh)) is not None
+        for key, owner in zip(intervals.keys, owners, strict=True)
+        if (stay := knowledge.stays.stay(key, owner.vehicle.capacity_kwh, owner.owner_id)) is not None
     ]
     ghosts = ghost_sessions(stays, intervals)
     reasons: dict[str, str] = {}
     for finding in ghosts:
         reasons.setdefault(finding.where, f"{finding.scheme}: {finding.what}")
     named = {f"{key.station} {key.transaction}": key for key in intervals.keys}
-    raised = [finding for event in events for finding in demand.raised(event.award.invitation)]
+    moved = [finding for event in events for finding in demand.moved(event.award.invitation)]
     return Doubts(
         stays={named[where]: reason for where, reason in reasons.items()},
-        events={finding.where: f"{finding.scheme}: {finding.what}" for finding in raised},
-        findings=(*ghosts, *raised, *cycled_energy(intervals)),
+        events={finding.where: f"{finding.scheme}: {finding.what}" for finding in moved},
+        findings=(*ghosts, *moved, *two_chargers(stays, intervals), *cycled_energy(intervals)),
     )
 
 

@@ -223,6 +223,9 @@ def tariff_of(pilot: Pilot, base_price: Decimal | None = None) -> Tariff:
         raise InputError(
             [replace(each, where=f"{pilot.path} [tariff] {key}: {each.where}") for each in error.problems]
         ) from error
+    if tariff.currency != pilot.pilot.currency:
+        what = f"expected {tariff.currency}, which tariff {tariff.tariff_id} counts in, found {pilot.pilot.currency!r}"
+        raise InputError([Problem(f"{pilot.path} [pilot] currency", what)])
     return tariff
 
 

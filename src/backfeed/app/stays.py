@@ -40,10 +40,11 @@ class StayBook:
             if event.phase == "ended":
                 self._ended.add(where)
 
-    def stay(self, key: MeterKey, capacity_kwh: float) -> Stay | None:
+    def stay(self, key: MeterKey, capacity_kwh: float, vehicle: str = "") -> Stay | None:
         """Return the stay behind a transaction, None if the connector knows of no car while it lasted.
 
-        A station that says nothing of its connectors is believed by its transactions.
+        Of the car nothing is known here but what the caller says. A station that says nothing of its connectors is
+        believed by its transactions.
         """
         where = (key.station, key.evse, key.transaction)
         first, last = self._span[where]
@@ -54,7 +55,7 @@ class StayBook:
             if not mine:
                 return None
             first, until_ms = mine[0][0], mine[-1][1]
-        return Stay(key, first, until_ms, where in self._token, capacity_kwh=capacity_kwh)
+        return Stay(key, first, until_ms, where in self._token, vehicle, capacity_kwh)
 
     def _spells(self, station: str, evse: int) -> list[tuple[int, int]] | None:
         """Return from when until when a car stood at a connector, None if it never said anything."""

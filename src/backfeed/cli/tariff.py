@@ -1,5 +1,6 @@
 """`backfeed tariff`: what a tariff charges and pays on a day, and whether a rule file is sound."""
 
+import math
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from backfeed.cli.outcome import say, write_result
 from backfeed.core.problem import InputError, Problem
+from backfeed.market.table import NUMBER_MAX
 
 if TYPE_CHECKING:
     from backfeed.market.price import PriceSeries
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 32
 """Characters of the longest bar of a printed day."""
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2199, 12, 31)
+"""Days that time zones and holiday calendars can answer for."""
 
 app = typer.Typer(help="Show tariffs and what they charge.", no_args_is_help=True)
 
@@ -56,7 +61,9 @@ def show(
     from backfeed.market.tariff import load_tariff, price_axis  # noqa: PLC0415
 
     local_day = _day(day)
-    rules = load_tariff(tariff, None if base_price is None else _price("--base-price", base_price))
+    if forecast_max_c is not None and not math.isfinite(forecast_max_c):
+        raise InputError([Problem("--forecast-max-c", f"expected a temperature like 36.5, found {forecast_max_c}")])
+    rules = load_tariff(tariff, None if base_price is None else _base_price(base_price))
     local = ZoneInfo(rules.timezone)
     from_ms = local_midnight_ms(local_day, local)
     step_ms = step_minutes * MS_PER_MIN
@@ -101,9 +108,12 @@ def _text(file: Path) -> str:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise InputError([Problem("--day", f"expected a day like 2026-07-20, found {text!r}")]) from error
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise InputError([Problem("--day", f"expected a day between {FIRST_DAY} and {LAST_DAY}, found {text!r}")])
+    return day
 
 
 def _price(option: str, text: str) -> Decimal:
@@ -111,8 +121,15 @@ def _price(option: str, text: str) -> Decimal:
         price = Decimal(text)
     except InvalidOperation:
         price = Decimal("NaN")
-    if not price.is_finite():
+    if not price.is_finite() or abs(price) > NUMBER_MAX:
         raise InputError([Problem(option, f"expected a price like 0.62, found {text!r}")])
+    return price
+
+
+def _base_price(text: str) -> Decimal:
+    price = _price("--base-price", text)
+    if price < 0:
+        raise InputError([Problem("--base-price", f"expected 0 or more, found {text!r}")])
     return price
 
 

@@ -31,6 +31,9 @@ from backfeed.market.rule import Provenance
 
 _ZERO = Decimal(0)
 
+BASELINES = ("mean-5-workdays", "top-5-of-10", "before-control", "regression")
+"""Names of the baselines that a programme may ask for; `meter.baseline` computes them."""
+
 
 class Direction(StrEnum):
     """Which way the fleet is asked to move."""

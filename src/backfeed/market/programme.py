@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from backfeed.core.problem import InputError, Problem
-from backfeed.market.demand_response import Deadline, Direction, Penalty, Programme
+from backfeed.market.demand_response import BASELINES, Deadline, Direction, Penalty, Programme
 from backfeed.market.table import Table, build_rule, read_rule_file
 from backfeed.market.tariff_file import is_timezone, read_provenance
 
@@ -53,7 +53,7 @@ def build_programme(table: Table) -> Programme:
     return Programme(
         programme_id=table.text("id"),
         title=table.text("title"),
-        currency=table.text("currency"),
+        currency=table.currency("currency"),
         provenance=read_provenance(table),
         directions=tuple(Direction(name) for name in names if name in known),
         timezone=timezone,
@@ -64,7 +64,7 @@ def build_programme(table: Table) -> Programme:
         duration_min_min=table.whole("duration_min_min", 0),
         price_cap_per_kwh=_by_direction(table.table("price_cap_per_kwh")),
         price_floor_per_kwh=_by_direction(table.table("price_floor_per_kwh")),
-        baseline=table.text("baseline"),
+        baseline=table.choice("baseline", BASELINES),
         payment_curve=_curve(table),
         penalty=_penalty(table),
         settlement_min=table.whole("settlement_min", 0) or None,

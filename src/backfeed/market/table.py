@@ -5,6 +5,7 @@ A `Table` hands out values by key and type. A value that is missing or of the wr
 `Decimal` from the first character on: TOML is parsed with `parse_float=Decimal`.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -15,6 +16,17 @@ from typing import TypeVar
 from backfeed.core.problem import InputError, Problem
 
 T = TypeVar("T")
+
+_CURRENCY = re.compile("[A-Z]{3}")
+
+NUMBER_MAX = Decimal(10) ** 12
+"""No price, power or yearly cap comes near it; beyond it products would leave the 28 digits of a `Decimal`."""
+
+WHOLE_MAX = 100_000
+"""Minutes and days beyond it lead out of the calendar."""
+
+PLACES_MAX = 12
+"""More decimal places than this has no published price, and their products would be cut."""
 
 
 class Table:
@@ -53,10 +65,18 @@ class Table:
             self.problem(f"{key} is missing")
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Return a text; without a default it has to be there."""
+        """Return a text; without a default it has to be there, and must not be empty."""
         if default is None:
             self.require(key)
-        return self.read(key, "a text", lambda v: v if isinstance(v, str) else None, default or "") or ""
+            return self.read(key, "a text", lambda v: v if isinstance(v, str) and v.strip() else None, "") or ""
+        return self.read(key, "a text", lambda v: v if isinstance(v, str) else None, default) or ""
+
+    def currency(self, key: str) -> str:
+        """Return the three letters of a currency: accounts and statements are named by them."""
+        text = self.text(key)
+        if text and not _CURRENCY.fullmatch(text):
+            self.problem(f"{key}: expected the three letters of ISO 4217 like CNY, found {text!r}")
+        return text
 
     def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
         """Return one of a few words."""
@@ -67,7 +87,7 @@ class Table:
         return self.read(key, words, lambda v: v if isinstance(v, str) and v in allowed else None, first) or first
 
     def number(self, key: str, *, least: Decimal | None = None) -> Decimal | None:
-        """Return a number, or none where the table has none."""
+        """Return a number, or none where the table has none; see `NUMBER_MAX` and `PLACES_MAX`."""
         expected = "a number" if least is None else f"a number of at least {least}"
 
         def accept(found: object) -> Decimal | None:
@@ -85,9 +105,10 @@ class Table:
         """Return a whole number of at least `least`."""
 
         def accept(found: object) -> int | None:
-            return found if isinstance(found, int) and not isinstance(found, bool) and found >= least else None
+            whole = isinstance(found, int) and not isinstance(found, bool)
+            return found if whole and isinstance(found, int) and least <= found <= WHOLE_MAX else None
 
-        value = self.read(key, f"a whole number of at least {least}", accept, default)
+        value = self.read(key, f"a whole number from {least} to {WHOLE_MAX}", accept, default)
         return default if value is None else value
 
     def truth(self, key: str, *, default: bool) -> bool:
@@ -146,11 +167,11 @@ class Table:
 def _decimal(found: object) -> Decimal | None:
     if isinstance(found, bool):
         return None
-    if isinstance(found, int):
-        return Decimal(found)
-    if isinstance(found, Decimal) and found.is_finite():
-        return found
-    return None
+    number = Decimal(found) if isinstance(found, int) else found
+    if not isinstance(number, Decimal) or not number.is_finite() or abs(number) > NUMBER_MAX:
+        return None
+    exponent = number.normalize().as_tuple().exponent
+    return number if isinstance(exponent, int) and exponent >= -PLACES_MAX else None
 
 
 def read_rule_file(path: Path, build: Callable[[Table], T]) -> T:

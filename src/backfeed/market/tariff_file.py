@@ -55,7 +55,7 @@ def build_tariff(table: Table) -> Tariff:
     return Tariff(
         tariff_id=table.text("id"),
         title=table.text("title"),
-        currency=table.text("currency"),
+        currency=table.currency("currency"),
         timezone=timezone,
         holidays=holidays,
         customer_class=table.text("customer_class", ""),

@@ -12,7 +12,8 @@ top-5-of-10          of the last 10 normal working days the 5 that took most in 
                      hours; holidays dropped; mean of these
 before-control       mean of the 15 minutes before control begins, held throughout          Jiangsu,
                                                                                             real-time
-regression           least squares on working day or not and, where given, temperature      -
+regression           least squares on working day or not and, where given, temperature;     -
+                     what the known days do not tell apart is left out
 ===================  =====================================================================  =========
 
 A normal day is one without an event of its own. Where fewer days are known than a method asks for, the
@@ -22,6 +23,7 @@ days that exist are used, and `Baseline.notes` says so.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -154,24 +156,59 @@ def _before_control(history: History, event: TimeAxis) -> Baseline:
 
 
 def _regression(history: History, event: TimeAxis) -> Baseline:
-    """Fit every interval of the day on its own: level, working day or not, temperature where given."""
+    """Fit every interval of the day on its own: level, working day or not, temperature where given.
+
+    All in exact fractions, so that whoever reckons it again comes to the same watt-hour.
+    """
     days = _normal_days(history, event, LOOK_BACK_DAYS, tuple(DayKind))
     if not days:
         return _nothing("regression", event)
-    zone = ZoneInfo(history.timezone)
     names = [day for day, _ in days]
-    target = local_datetime(event.start_ms, zone).date()
-    columns = [np.ones(len(names) + 1)]
-    columns.append(np.array([float(day_kind(day, history.calendar) is DayKind.WORKDAY) for day in [*names, target]]))
+    target = local_datetime(event.start_ms, ZoneInfo(history.timezone)).date()
+    columns, notes = _explains(history, [*names, target])
+    notes = (f"{len(names)} days known, at least 10 wanted", *notes) if len(names) < 10 else notes  # noqa: PLR2004
+    weights = _weights_of_days(columns)
+    observed = [energy.tolist() for _, energy in days]
+    net_wh = [round(sum(w * day[k] for w, day in zip(weights, observed, strict=True))) for k in range(event.count)]
+    return Baseline("regression", event, np.array(net_wh, dtype=np.int64), tuple(names), notes)
+
+
+def _explains(history: History, days: Sequence[date]) -> tuple[list[list[Fraction]], tuple[str, ...]]:
+    """Return what tells the days apart, a column each with the event's day last, and what could not be told."""
+    columns, notes = [[Fraction(1)] * len(days)], []
+    works = [Fraction(day_kind(day, history.calendar) is DayKind.WORKDAY) for day in days]
+    if len(set(works[:-1])) > 1:
+        columns.append(works)
+    elif works[-1] != works[0]:
+        notes.append(f"only {'working days' if works[0] else 'days off'} known")
     temperature = history.temperature_c
-    if temperature is not None and all(day in temperature for day in [*names, target]):
-        columns.append(np.array([temperature[day] for day in [*names, target]]))
-    inputs = np.stack(columns, axis=1)
-    observed = np.stack([energy for _, energy in days]).astype(np.float64)
-    weights, *_ = np.linalg.lstsq(inputs[:-1], observed, rcond=None)
-    net_wh = np.rint(inputs[-1] @ weights).astype(np.int64)
-    notes = () if len(names) >= 10 else (f"{len(names)} days known, at least 10 wanted",)  # noqa: PLR2004
-    return Baseline("regression", event, net_wh, tuple(names), notes)
+    if temperature is not None and all(day in temperature for day in days):
+        warmth = [Fraction(temperature[day]) for day in days]
+        if len({*zip(*(column[:-1] for column in (*columns, warmth)), strict=True)}) > len(columns):
+            columns.append(warmth)
+    return columns, tuple(notes)
+
+
+def _weights_of_days(columns: Sequence[Sequence[Fraction]]) -> list[Fraction]:
+    """Return what each known day counts in the prediction for the last: x' (X'X)^-1 X', exactly.
+
+    Columns have to be independent on the known days. The system is eliminated row by row.
+    """
+    known, asked = [column[:-1] for column in columns], [column[-1] for column in columns]
+    rows = [
+        [*(sum((a * b for a, b in zip(one, other, strict=True)), Fraction(0)) for other in known), wanted]
+        for one, wanted in zip(known, asked, strict=True)
+    ]
+    for pivot in range(len(rows)):
+        rows[pivot] = [value / rows[pivot][pivot] for value in rows[pivot]]
+        for other in range(len(rows)):
+            factor = rows[other][pivot]
+            if other != pivot and factor:
+                rows[other] = [a - factor * b for a, b in zip(rows[other], rows[pivot], strict=True)]
+    part = [row[-1] for row in rows]
+    return [
+        sum((p * value for p, value in zip(part, day, strict=True)), Fraction(0)) for day in zip(*known, strict=True)
+    ]
 
 
 METHODS: Mapping[str, Method] = {

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from backfeed.core.clock import Clock
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN, local_datetime, local_midnight_ms, to_ms
 from backfeed.core.rng import Streams
-from backfeed.sim.verification import Meters, Promise, Rules, Verified, verify
+from backfeed.sim.verification import Days, Meters, Promise, Rules, Verified, verify
 
 QUARTER_MS: Final = 15 * MS_PER_MIN
 
@@ -266,11 +266,11 @@ class SimulatedOperator:
 
     def _verify(self, call: Call) -> None:
         """Verify a delivery; days of calls that were confirmed when it was invited are not normal days."""
-        days = {
+        called = frozenset(
             local_datetime(other.start_ms, self._zone).date()
             for other in self.calls
             if self._awarded_ms.get(other.id, call.invited_at_ms + 1) <= call.invited_at_ms
-        }
+        )
         promise = Promise(
             call.direction,
             (call.start_ms, call.end_ms),
@@ -284,7 +284,7 @@ class SimulatedOperator:
             promise,
             self.participant.metered(),
             self.metered_from_ms,
-            lambda day: day not in days and self.is_workday(day),
+            Days(self.is_workday, called),
         )
         self.statements[call.id] = statement
         self.participant.verified(call.id, statement)

@@ -20,7 +20,7 @@ QUARTERS_PER_H: Final = 4
 WH_PER_KWH: Final = 1000
 MICRO: Final = 1_000_000
 LOOK_BACK_DAYS: Final = 60
-METHODS: Final = ("mean-5-workdays", "top-5-of-10", "before-control")
+METHODS: Final = ("mean-5-workdays", "top-5-of-10", "before-control", "regression")
 """Baselines that the operator knows to compute."""
 
 Quarters = dict[int, int]
@@ -133,9 +133,15 @@ class Promise:
     price_per_kwh: Decimal
 
 
-def verify(
-    rules: Rules, promise: Promise, meters: Meters, metered_from_ms: int, is_normal: Callable[[date], bool]
-) -> Verified:
+@dataclass(frozen=True)
+class Days:
+    """Which local days are worked, and on which the fleet had been called before this promise: these are not normal."""
+
+    is_workday: Callable[[date], bool]
+    called: frozenset[date] = frozenset()
+
+
+def verify(rules: Rules, promise: Promise, meters: Meters, metered_from_ms: int, days: Days) -> Verified:
     """Verify a delivery.
 
     Parameters
@@ -144,8 +150,8 @@ def verify(
         The programme, and what was promised.
     meters, metered_from_ms
         The readings, and when metering began.
-    is_normal
-        Whether a local day counts for a baseline.
+    days
+        Which local days count for a baseline.
     """
     delivery_ms = promise.delivery_ms
     net: Quarters = {}
@@ -157,7 +163,7 @@ def verify(
         baseline = [held] * len(starts)
     else:
         known = (metered_from_ms, min(promise.invited_at_ms, delivery_ms[0]) // QUARTER_MS * QUARTER_MS)
-        baseline = _of_days(rules, starts, net, known, is_normal, top=promise.method == "top-5-of-10")
+        baseline = _of_days(rules, starts, net, known, days, promise.method)
     sign = 1 if promise.direction == "peak_shave" else -1
     moved = [sign * (usual - net.get(at_ms, 0)) for usual, at_ms in zip(baseline, starts, strict=True)]
     due = round_half_even(Fraction(str(promise.awarded_kw)) * WH_PER_KWH * len(starts) / QUARTERS_PER_H)
@@ -166,31 +172,32 @@ def verify(
 
 
 def _of_days(
-    rules: Rules,
-    starts: Sequence[int],
-    net: Quarters,
-    known: tuple[int, int],
-    is_normal: Callable[[date], bool],
-    *,
-    top: bool,
+    rules: Rules, starts: Sequence[int], net: Quarters, known: tuple[int, int], days: Days, method: str
 ) -> list[int]:
-    """Return the mean of normal days before the delivery, at its wall-clock times."""
+    """Return the mean of the days that a method takes before the delivery, at its wall-clock times."""
     zone = ZoneInfo(rules.timezone)
     clocks = [local_datetime(at_ms, zone) for at_ms in starts]
-    wanted = 10 if top else 5
-    days: list[tuple[date, list[int]]] = []
+    today = clocks[0].date()
+    wanted = {"mean-5-workdays": 5, "top-5-of-10": 10, "regression": LOOK_BACK_DAYS}[method]
+    usual: list[tuple[date, list[int]]] = []
     for back in range(1, LOOK_BACK_DAYS + 1):
-        day = clocks[0].date() - timedelta(days=back)
-        if len(days) < wanted and is_normal(day):
+        day = today - timedelta(days=back)
+        counts = day not in days.called and (method == "regression" or days.is_workday(day))
+        if len(usual) < wanted and counts:
             taken = _on_day(clocks, back, net, known, zone)
             if taken is not None:
-                days.append((day, taken))
-    if top:
-        days = sorted(days, key=lambda entry: (-sum(entry[1]), entry[0]))[:5]
-    if not days:
+                usual.append((day, taken))
+    if method == "top-5-of-10":
+        usual = sorted(usual, key=lambda entry: (-sum(entry[1]), entry[0]))[:5]
+    if method == "regression":
+        # Least squares on a level and on whether a day is worked is the mean of the days of one kind.
+        alike = [entry for entry in usual if days.is_workday(entry[0]) == days.is_workday(today)]
+        usual = alike or usual
+    if not usual:
         return [0] * len(starts)
     return [
-        round_half_even(Fraction(sum(column), len(days))) for column in zip(*(taken for _, taken in days), strict=True)
+        round_half_even(Fraction(sum(column), len(usual)))
+        for column in zip(*(taken for _, taken in usual), strict=True)
     ]
 
 
