@@ -99,13 +99,15 @@ def allocate(
     bounds = Bounds(room.must_kw, room.ceiling_kw, room.laxity_h, cars.charge_max_kw)
     orders = Orders(room.wanted_kw, np.empty(len(evses)), np.empty(len(evses), np.int8))
     totals = Totals(np.zeros(len(sites)), np.zeros(len(sites)))
-    if len(sites):
+    units = np.arange(len(slices.unit) - 1)
+    is_moved = np.zeros(len(units), dtype=np.bool_)
+    if len(units):
         now = Now(now_ms, evses.step_s / SECONDS_PER_HOUR)
-        threads.share(begin, np.arange(len(sites)), cars, slices, limits, now, bounds, orders, totals)
-    is_moved = hold(slices, limits, bounds, orders, totals, room.vessels)
+        threads.share(begin, units, cars, slices, limits, now, bounds, orders, totals, is_moved)
+    is_settled = not (hold(slices, limits, bounds, orders, totals, room.vessels) or is_moved.any())
     if fleet_target_kw is not None:
         deliver(fleet_target_kw, tree, limits, bounds, orders, totals, threads)
-    elif is_moved:
+    elif not is_settled:
         settle(slices, limits, orders, totals, threads)
     excess = np.maximum(
         limits.load_kw + MORE * totals.charging_kw - limits.import_limit_kw,

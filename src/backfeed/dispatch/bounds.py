@@ -15,6 +15,7 @@ by itself, one that is in truth emptier would otherwise miss its promise.
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 
 from backfeed.core.instant import MS_PER_H
 from backfeed.dispatch.columns import Bools, EvseColumns, Floats, Ints
@@ -94,15 +95,16 @@ def cars_of(evses: EvseColumns, order: Ints | None) -> Cars:
 def bound(cars: Cars, first: int, stop: int, now: Now, found: Bounds) -> None:
     """Write what hardware and owner leave open to the EVSEs `first <= k < stop`."""
     now_ms, step_h = now
-    for k in range(first, stop):
+    for k in range(uint64(first), uint64(stop)):
         charge_max, low, target = cars.charge_max_kw[k], cars.energy_low_kwh[k], cars.target_kwh[k]
         gain, loss = cars.charge_efficiency[k], cars.discharge_efficiency[k]
-        is_known = cars.departure_ms[k] >= 0
-        left_h = (cars.departure_ms[k] - now_ms) / MS_PER_H
+        discharge_max, departure_ms = cars.discharge_max_kw[k], cars.departure_ms[k]
+        is_known = departure_ms >= 0
+        left_h = (departure_ms - now_ms) / MS_PER_H
 
         ceiling = min(charge_max, max(cars.full_kwh[k] - low, 0.0) / (gain * step_h))
         reserve = max(low - cars.reserve_kwh[k], 0.0) * loss / ((1.0 + METERING_ERROR) * step_h)
-        floor = 0.0 if cars.charging_only[k] else -min(cars.discharge_max_kw[k], reserve)
+        floor = 0.0 if cars.charging_only[k] else -min(discharge_max, reserve)
 
         # A car that leaves within this order has less time; one that has outstayed its departure charges on.
         order_h = left_h if 0.0 < left_h < step_h else step_h

@@ -11,18 +11,20 @@ what departures need. Nobody changes the side of zero: a car that neither takes 
 
 from typing import NamedTuple
 
+from numpy import uint64
+
 from backfeed.dispatch.authority import Authority
 from backfeed.dispatch.bounds import Bounds, Cars, Now, bound, willingness
-from backfeed.dispatch.columns import Floats, Ints
+from backfeed.dispatch.columns import Bools, Floats, Ints
 from backfeed.dispatch.limit import Limits
-from backfeed.dispatch.orders import TOLERANCE_KW, Orders, narrow
+from backfeed.dispatch.orders import TOLERANCE_KW, Orders, clip, follow_plan, give_surplus
 from backfeed.dispatch.pour import ALL, Vessels, find_level, room_for_vessels
-from backfeed.dispatch.tree import Slices
+from backfeed.dispatch.tree import Slices, is_above
 from backfeed.plan.compiled import compiled_for_any
 
 _GRID, _SITE = int(Authority.GRID_OPERATOR), int(Authority.SITE_CONNECTION)
 
-BLOCK = 2_048
+BLOCK = 1_024
 """So many EVSEs are bounded at a time: their columns still stand in the processor's cache when they are held."""
 
 CHARGING, DISCHARGING = 1.0, -1.0
@@ -38,7 +40,7 @@ class Totals(NamedTuple):
 
 @compiled_for_any
 def begin(
-    places: Ints,
+    units: Ints,
     cars: Cars,
     slices: Slices,
     limits: Limits,
@@ -46,41 +48,84 @@ def begin(
     bounds: Bounds,
     orders: Orders,
     totals: Totals,
+    is_moved: Bools,
 ) -> None:
-    """Take the first steps for some neighbouring places: bounds, plan, surplus, and their limits if none is below.
+    """Take the first steps for some neighbouring units: bounds, plan, surplus, and the limits inside of branches.
 
-    Places share nothing here, so threads may take some each.
+    Units share nothing here, so threads may take some each. Those in which a place above others was not inside its
+    limits are marked in `is_moved`, shape `(unit,)`.
     """
-    begun, last = places[0], places[-1]
-    vessels = room_for_vessels(_most_own(slices, begun, last))
-    while begun <= last:
+    begun, stop = slices.unit[units[0]], slices.unit[units[-1] + 1]
+    vessels = room_for_vessels(_most_at_once(slices, units))
+    while begun < stop:
         done = begun + 1
-        while done <= last and slices.own_stop[done] - slices.first[begun] <= BLOCK:
+        while done < stop and slices.own_stop[done] - slices.first[begun] <= BLOCK:
             done += 1
-        bound(cars, slices.first[begun], slices.own_stop[done - 1], now, bounds)
-        for j in range(begun, done):
-            narrow(cars, slices.first[j], slices.own_stop[j], limits.base_load_kw[j], bounds, orders, vessels)
-            add_up(j, slices, orders, totals)
-            if slices.stop[j] == slices.own_stop[j]:
-                _hold_place(j, slices, limits, bounds, orders, totals, vessels)
+        _begin_block(begun, done, cars, slices, limits, now, bounds, orders, totals, vessels)
         begun = done
+    for u in units[::-1]:
+        is_moved[u] = not is_above(u, slices) and _hold_branch(u, slices, limits, bounds, orders, totals, vessels)
 
 
 @compiled_for_any
-def _most_own(slices: Slices, begun: int, last: int) -> int:
-    """Return the highest number of EVSEs that stand at one of some places."""
+def _most_at_once(slices: Slices, units: Ints) -> int:
+    """Return the highest number of EVSEs that a branch holds, or that stand at a place above."""
     most = 0
-    for j in range(begun, last + 1):
-        most = max(most, slices.own_stop[j] - slices.first[j])
+    for u in units:
+        j = slices.unit[u]
+        most = max(most, (slices.own_stop[j] if is_above(u, slices) else slices.stop[j]) - slices.first[j])
     return most
 
 
 @compiled_for_any
-def hold(slices: Slices, limits: Limits, bounds: Bounds, orders: Orders, totals: Totals, vessels: Vessels) -> bool:
-    """Bring the places above others inside their limits; return whether one of them was not."""
-    is_moved = False
-    for j in range(len(slices.first) - 1, -1, -1):
+def _begin_block(
+    begun: int,
+    done: int,
+    cars: Cars,
+    slices: Slices,
+    limits: Limits,
+    now: Now,
+    bounds: Bounds,
+    orders: Orders,
+    totals: Totals,
+    vessels: Vessels,
+) -> None:
+    """Write what the EVSEs of the places `begun <= j < done` are to do as long as no place above others objects."""
+    first, stop = slices.first[begun], slices.own_stop[done - 1]
+    bound(cars, first, stop, now, bounds)
+    if not follow_plan(cars.planned_kw, first, stop, orders):
+        for j in range(begun, done):
+            own = (slices.first[j], slices.own_stop[j], limits.base_load_kw[j])
+            give_surplus(cars.planned_kw, *own, bounds, orders, vessels)
+    clip(cars, first, stop, bounds, orders)
+    for j in range(begun, done):
+        add_up(j, slices, orders, totals)
+        if slices.stop[j] == slices.own_stop[j]:
+            _hold_place(j, slices, limits, bounds, orders, totals, vessels)
+
+
+@compiled_for_any
+def _hold_branch(
+    u: int, slices: Slices, limits: Limits, bounds: Bounds, orders: Orders, totals: Totals, vessels: Vessels
+) -> bool:
+    """Bring the places of a branch that stand above others inside their limits; return whether one was not."""
+    is_moved, root = False, slices.unit[u]
+    for j in range(slices.unit[u + 1] - 1, root - 1, -1):
         if slices.stop[j] > slices.own_stop[j]:
+            is_moved |= _hold_place(j, slices, limits, bounds, orders, totals, vessels)
+        if j > root:
+            totals.charging_kw[slices.parent[j]] += totals.charging_kw[j]
+            totals.discharging_kw[slices.parent[j]] += totals.discharging_kw[j]
+    return is_moved
+
+
+@compiled_for_any
+def hold(slices: Slices, limits: Limits, bounds: Bounds, orders: Orders, totals: Totals, vessels: Vessels) -> bool:
+    """Bring the places above all branches inside their limits; return whether one of them was not."""
+    is_moved = False
+    for u in range(len(slices.unit) - 2, -1, -1):
+        j = slices.unit[u]
+        if is_above(u, slices):
             is_moved |= _hold_place(j, slices, limits, bounds, orders, totals, vessels)
         if slices.parent[j] >= 0:
             totals.charging_kw[slices.parent[j]] += totals.charging_kw[j]
@@ -92,7 +137,7 @@ def hold(slices: Slices, limits: Limits, bounds: Bounds, orders: Orders, totals:
 def add_up(j: int, slices: Slices, orders: Orders, totals: Totals) -> None:
     """Write what the EVSEs that stand at a place charge and discharge."""
     charging, discharging = 0.0, 0.0
-    for k in range(slices.first[j], slices.own_stop[j]):
+    for k in range(uint64(slices.first[j]), uint64(slices.own_stop[j])):
         charging += max(orders.power_kw[k], 0.0)
         discharging += max(-orders.power_kw[k], 0.0)
     totals.charging_kw[j], totals.discharging_kw[j] = charging, discharging
@@ -123,32 +168,49 @@ def _shrink(
     side: float, room_kw: float, first: int, stop: int, bounds: Bounds, by: int, vessels: Vessels, orders: Orders
 ) -> float:
     """Let one side of some EVSEs give way until it fits; return what is left of it [kW]."""
-    least = 0.0
-    for k in range(first, stop):
-        least += min(_needed(side, k, bounds, orders), max(side * orders.power_kw[k], 0.0))
+    count = stop - first
+    asked, least = _offer(side, True, first, stop, bounds, orders, vessels)
     keeps_needs = least < room_kw
-    asked = 0.0
-    for k in range(first, stop):
-        top, floor = _stage(side, k, keeps_needs, bounds, orders)
-        taken = max(top - max(side * orders.power_kw[k], 0.0), 0.0)
-        vessels.weight[k - first] = willingness(-side, k, bounds) if top > 0.0 else 0.0
-        vessels.taken[k - first] = taken
-        vessels.span[k - first] = max(top - floor, taken)
-        asked += top
-    level, count = ALL, stop - first
+    if not keeps_needs:
+        asked, _ = _offer(side, False, first, stop, bounds, orders, vessels)
+    level = ALL
     if room_kw > 0.0:
         level = find_level(vessels.weight[:count], vessels.taken[:count], vessels.span[:count], asked - room_kw)
-    left = 0.0
-    for k in range(first, stop):
+    left, zeroth = 0.0, uint64(first)
+    for k in range(uint64(first), uint64(stop)):
+        top, floor = _stage(side, k, keeps_needs, bounds, orders)
+        power, before = orders.power_kw[k], orders.bound_by[k]
+        now = max(side * power, 0.0)
+        kept = min(now, max(top - vessels.weight[k - zeroth] * level, floor))
+        left += kept
+        orders.power_kw[k] = side * kept if now > 0.0 else power
+        orders.bound_by[k] = by if now - kept > TOLERANCE_KW else before
+    return left if left <= room_kw else scale(side, room_kw / left, first, stop, orders)
+
+
+@compiled_for_any
+def _offer(
+    side: float,
+    keeps_needs: bool,  # noqa: FBT001 compiled code has no keywords
+    first: int,
+    stop: int,
+    bounds: Bounds,
+    orders: Orders,
+    vessels: Vessels,
+) -> tuple[float, float]:
+    """Write how far EVSEs may give way in a stage; return from where all do, and what their departures need [kW]."""
+    asked, least, zeroth = 0.0, 0.0, uint64(first)
+    for k in range(uint64(first), uint64(stop)):
         top, floor = _stage(side, k, keeps_needs, bounds, orders)
         now = max(side * orders.power_kw[k], 0.0)
-        kept = min(now, max(top - vessels.weight[k - first] * level, floor))
-        left += kept
-        if now > 0.0:
-            orders.power_kw[k] = side * kept
-            if now - kept > TOLERANCE_KW:
-                orders.bound_by[k] = by
-    return left if left <= room_kw else scale(side, room_kw / left, first, stop, orders)
+        taken = max(top - now, 0.0)
+        weight = willingness(-side, k, bounds)
+        vessels.weight[k - zeroth] = weight if top > 0.0 else 0.0
+        vessels.taken[k - zeroth] = taken
+        vessels.span[k - zeroth] = max(top - floor, taken)
+        asked += top
+        least += min(_needed(side, k, bounds, orders), now)
+    return asked, least
 
 
 @compiled_for_any

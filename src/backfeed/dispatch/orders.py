@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 from numpy.typing import NDArray
 
 from backfeed.dispatch.authority import Authority
@@ -37,42 +38,32 @@ class Orders(NamedTuple):
 
 
 @compiled_for_any
-def narrow(
-    cars: Cars, first: int, stop: int, base_load_kw: float, bounds: Bounds, orders: Orders, vessels: Vessels
-) -> None:
-    """Write what a place's own EVSEs are to do as long as no limit and no promise objects."""
-    is_unplanned, net_kw = _follow_plan(cars.planned_kw, first, stop, orders)
-    surplus_kw = -(base_load_kw + net_kw)
-    if is_unplanned and surplus_kw > 0.0:
-        _give_surplus(cars.planned_kw, bounds, first, stop, surplus_kw, orders, vessels)
-    _clip(cars, bounds, first, stop, orders)
-
-
-@compiled_for_any
-def _follow_plan(planned_kw: Floats, first: int, stop: int, orders: Orders) -> tuple[bool, float]:
-    """Let the EVSEs do what is planned, nothing where nothing is; return whether such are there, and the sum."""
-    planned, net_kw = 0, 0.0
-    for k in range(first, stop):
+def follow_plan(planned_kw: Floats, first: int, stop: int, orders: Orders) -> bool:
+    """Let the EVSEs do what is planned, nothing where nothing is; return whether all are planned."""
+    planned = 0
+    for k in range(uint64(first), uint64(stop)):
         is_planned = not np.isnan(planned_kw[k])
-        power = planned_kw[k] if is_planned else 0.0
-        planned += is_planned
-        net_kw += power
-        orders.power_kw[k] = power
+        planned += 1 if is_planned else 0
+        orders.power_kw[k] = planned_kw[k] if is_planned else 0.0
         orders.bound_by[k] = _SCHEDULE if is_planned else _SURPLUS
-    return planned < stop - first, net_kw
+    return planned == stop - first
 
 
 @compiled_for_any
-def _give_surplus(
-    planned_kw: Floats, bounds: Bounds, first: int, stop: int, surplus_kw: float, orders: Orders, vessels: Vessels
+def give_surplus(
+    planned_kw: Floats, first: int, stop: int, base_load_kw: float, bounds: Bounds, orders: Orders, vessels: Vessels
 ) -> None:
-    """Give unplanned EVSEs what their site would otherwise push out."""
-    most_kw = 0.0
+    """Give the unplanned EVSEs of a place what it would otherwise push out."""
+    net_kw, most_kw = 0.0, 0.0
     for k in range(first, stop):
+        net_kw += orders.power_kw[k]
         span = max(bounds.ceiling_kw[k], 0.0) if np.isnan(planned_kw[k]) else 0.0
         vessels.span[k - first], vessels.taken[k - first] = span, 0.0
         vessels.weight[k - first] = willingness(1.0, k, bounds) if span > 0.0 else 0.0
         most_kw += span
+    surplus_kw = -(base_load_kw + net_kw)
+    if surplus_kw <= 0.0 or most_kw <= 0.0:
+        return
     level = ALL
     if surplus_kw < most_kw:
         count = stop - first
@@ -84,13 +75,14 @@ def _give_surplus(
 
 
 @compiled_for_any
-def _clip(cars: Cars, bounds: Bounds, first: int, stop: int, orders: Orders) -> None:
+def clip(cars: Cars, first: int, stop: int, bounds: Bounds, orders: Orders) -> None:
     """Bring every EVSE inside what its hardware and its owner leave open."""
-    for k in range(first, stop):
-        power, ceiling = orders.power_kw[k], bounds.ceiling_kw[k]
+    for k in range(uint64(first), uint64(stop)):
+        power, ceiling, discharge_max = orders.power_kw[k], bounds.ceiling_kw[k], cars.discharge_max_kw[k]
         clipped = min(max(power, bounds.must_kw[k]), ceiling)
-        rated = min(max(power, 0.0 if cars.charging_only[k] else -cars.discharge_max_kw[k]), ceiling)
-        if abs(clipped - power) > TOLERANCE_KW:
-            orders.bound_by[k] = _HARDWARE if clipped == rated else _OWNER
+        rated = min(max(power, 0.0 if cars.charging_only[k] else -discharge_max), ceiling)
+        by = _HARDWARE if clipped == rated else _OWNER
+        before = orders.bound_by[k]
+        orders.bound_by[k] = by if abs(clipped - power) > TOLERANCE_KW else before
         orders.wanted_kw[k] = clipped
         orders.power_kw[k] = clipped

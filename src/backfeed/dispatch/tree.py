@@ -3,6 +3,9 @@
 Places are sites, feeders, substations: each has limits, and all but the roots stand below another. They are
 numbered so that a place comes before all that is below it, and EVSEs are ordered by the number of their place.
 Then the EVSEs below any place stand next to each other: a limit anywhere in the tree is a loop over a slice.
+
+The tree is cut into units: branches, each a place with all that is below it, small enough for a processor's cache,
+and the single places above them. Units are gone through side by side, then their roots one after the other.
 """
 
 from dataclasses import dataclass
@@ -14,14 +17,25 @@ from backfeed.dispatch.columns import Floats, Ints, SiteColumns
 from backfeed.dispatch.pour import Vessels, room_for_vessels
 from backfeed.plan.compiled import compiled_for_any
 
+BRANCH = 4_096
+"""So many EVSEs may stand in a branch of any fleet."""
+
+BRANCHES = 8
+"""A branch of a large fleet may hold one of so many parts of it."""
+
 
 class Slices(NamedTuple):
-    """The tree in its order: EVSEs `first <= k < own_stop` stand at a place, `first <= k < stop` at or below it."""
+    """The tree in its order.
+
+    EVSEs `first <= k < own_stop` stand at a place, `first <= k < stop` at or below it. Unit u are the places
+    `unit[u] <= j < unit[u + 1]`; it is a branch, or a single place that stands above others.
+    """
 
     parent: Ints
     first: Ints
     own_stop: Ints
     stop: Ints
+    unit: Ints
 
     def summed(self, own: Floats) -> Floats:
         """Return the sum of the places' own values over each place and all below it."""
@@ -92,8 +106,9 @@ def arrange(site: Ints, sites: SiteColumns) -> Arrangement:
     number[place] = np.arange(len(place))
     parent = np.where(above[place] < 0, -1, number[above[place]])
     here, order, is_ordered = _sort(number[site], len(place))
-    first, own_stop = here[:-1], here[1:]
-    slices = Slices(parent, first, own_stop, here[stop_place])
+    first, own_stop, stop = here[:-1], here[1:], here[stop_place]
+    unit = _cut(first, stop, stop_place, max(BRANCH, len(site) // BRANCHES))
+    slices = Slices(parent, first, own_stop, stop, unit)
     must, ceiling, laxity, wanted = np.empty((4, len(site)))
     room = Room(must, ceiling, laxity, wanted, room_for_vessels(len(site)), np.zeros(len(site)))
     return Arrangement(place, None if is_ordered else order, slices, room)
@@ -118,6 +133,24 @@ def _number(above: Ints) -> tuple[Ints, Ints]:
             stop[path[depth]] = numbered
             at = sibling[place[path[depth]]]
     return place[:numbered], stop[:numbered]
+
+
+@compiled_for_any
+def _cut(first: Ints, stop: Ints, stop_place: Ints, most: int) -> Ints:
+    """Return where each unit begins, and the number of places; a branch holds so many EVSEs at most."""
+    unit, count, at = np.empty(len(first) + 1, np.int64), 0, 0
+    while at < len(first):
+        unit[count] = at
+        count, at = count + 1, stop_place[at] if stop[at] - first[at] <= most else at + 1
+    unit[count] = at
+    return unit[: count + 1]
+
+
+@compiled_for_any
+def is_above(u: int, slices: Slices) -> bool:
+    """Return whether a unit is a single place with EVSEs below it in other units."""
+    j = slices.unit[u]
+    return bool(slices.unit[u + 1] == j + 1 and slices.stop[j] > slices.own_stop[j])
 
 
 @compiled_for_any
