@@ -104,7 +104,8 @@ seeds = st.integers(0, 2**32)
 @given(seeds)
 def test_no_limit_anywhere_is_passed_in_whatever_order_the_orders_are_added(seed):
     evses, sites, target = drawn(seed)
-    power = allocate(evses, sites, target, NOW_MS).power_kw
+    tree = arrange(evses.site, sites, branch=seed % 40)
+    power = allocate(evses, sites, target, NOW_MS, tree).power_kw
     for place, inside in enumerate(below(sites)):
         here = power[inside[evses.site]]
         load = sites.base_load_kw[inside]
@@ -168,6 +169,17 @@ def test_neither_the_order_of_the_rows_nor_threads_nor_a_kept_tree_change_an_ord
     }
     turned = dataclasses.replace(evses, **columns)
     assert allocate(turned, sites, target, NOW_MS).power_kw == pytest.approx(straight.power_kw[order], abs=1e-9)
+
+
+@given(seeds)
+def test_into_which_branches_a_tree_is_cut_changes_no_order(seed):
+    evses, sites, target = drawn(seed)
+    whole = allocate(evses, sites, target, NOW_MS)
+    for branch in (0, 10, 30):
+        cut = allocate(evses, sites, target, NOW_MS, arrange(evses.site, sites, branch), Threads(2))
+        assert cut.power_kw == pytest.approx(whole.power_kw, abs=1e-9)
+        assert cut.site_net_kw == pytest.approx(whole.site_net_kw, abs=1e-9)
+        assert cut.bound_by.tolist() == whole.bound_by.tolist()
 
 
 def test_a_circle_of_places_is_our_own_fault():

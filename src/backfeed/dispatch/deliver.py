@@ -7,6 +7,7 @@ own at which its EVSEs fill that room, and the level of a car is the lowest of t
 """
 
 import numpy as np
+from numpy import uint64
 
 from backfeed.dispatch.authority import Authority
 from backfeed.dispatch.bounds import Bounds, willingness
@@ -14,8 +15,8 @@ from backfeed.dispatch.columns import Floats, Ints
 from backfeed.dispatch.hold import CHARGING, DISCHARGING, Totals, add_up, scale
 from backfeed.dispatch.limit import Limits
 from backfeed.dispatch.orders import TOLERANCE_KW, Orders
-from backfeed.dispatch.pour import ALL, Vessels, find_level
-from backfeed.dispatch.tree import Arrangement, Slices
+from backfeed.dispatch.pour import ALL, Vessels, find_level, total
+from backfeed.dispatch.tree import Arrangement, Slices, evses_of, is_above
 from backfeed.plan.compiled import compiled_for_any
 from backfeed.plan.threads import Threads
 
@@ -33,69 +34,61 @@ def deliver(
 ) -> None:
     """Move the fleet's sum towards the target as far as owners, hardware and places allow."""
     slices = tree.slices
+    lack_kw = target_kw - fleet_kw(slices, totals)
+    direction, lack = 1.0 if lack_kw > 0.0 else -1.0, abs(lack_kw)
+    if lack <= TOLERANCE_KW:
+        settle(slices, limits, orders, totals, threads)
+        return
     # Nobody has taken anything yet.
     vessels = tree.room.vessels._replace(taken=tree.room.nothing)
-    lack = target_kw - fleet_kw(slices, totals)
-    direction = 1.0 if lack > 0.0 else -1.0
-    lack = abs(lack)
-    if lack > TOLERANCE_KW:
-        lack -= _return(direction, lack, bounds, orders, vessels)
+    units = np.arange(len(slices.unit) - 1)
+    most = np.zeros(len(units))
+    threads.share(_return, units, direction, slices, bounds, orders, vessels, most)
+    level, lack = _pour_out(lack, float(most.sum()), vessels)
     if lack > TOLERANCE_KW:
         # The side that helps has not moved yet: what it is at every place still holds.
         charges = direction > 0.0
         room = limits.import_room_kw - totals.charging_kw if charges else limits.export_room_kw - totals.discharging_kw
         most = np.zeros(len(room))
-        threads.share(_open, np.arange(len(room)), direction, slices, room, bounds, orders, vessels, most)
-        _pour(direction, lack, _fit_together(slices, room, vessels, most), orders, vessels)
-    settle(slices, limits, orders, totals, threads)
+        threads.share(_open, units, direction, slices, room, bounds, orders, vessels, most)
+        level, _ = _pour_out(lack, _fit_together(slices, room, vessels, most), vessels)
+    threads.share(_move, units, direction, level, slices, orders, vessels, totals)
+    _scale_down(slices, limits, orders, totals)
 
 
 @compiled_for_any
 def fleet_kw(slices: Slices, totals: Totals) -> float:
     """Return the sum of all orders [kW]."""
-    total = 0.0
+    total_kw = 0.0
     for j in range(len(slices.parent)):
         if slices.parent[j] < 0:
-            total += totals.charging_kw[j] - totals.discharging_kw[j]
-    return total
+            total_kw += totals.charging_kw[j] - totals.discharging_kw[j]
+    return total_kw
 
 
 @compiled_for_any
-def _return(direction: float, lack: float, bounds: Bounds, orders: Orders, vessels: Vessels) -> float:
-    """Bring the side that is against the change towards zero; return what that gave [kW]."""
-    most = 0.0
-    for k in range(len(orders.power_kw)):
-        most += _returnable(direction, k, bounds, orders)
-    if most <= lack:
-        for k in range(len(orders.power_kw)):
-            span = _returnable(direction, k, bounds, orders)
-            if span > 0.0:
-                _move(k, direction * span, orders)
-        return most
-    for k in range(len(orders.power_kw)):
-        span = _returnable(direction, k, bounds, orders)
-        vessels.span[k], vessels.weight[k] = span, willingness(direction, k, bounds) if span > 0.0 else 0.0
-    return _pour(direction, lack, most, orders, vessels)
+def _return(
+    units: Ints, direction: float, slices: Slices, bounds: Bounds, orders: Orders, vessels: Vessels, most: Floats
+) -> None:
+    """Write how far what is against the change may go back towards zero, and the sum of that for every unit [kW]."""
+    for u in units:
+        first, stop = evses_of(u, slices)
+        for k in range(uint64(first), uint64(stop)):
+            span, weight = _returnable(direction, k, bounds, orders), willingness(direction, k, bounds)
+            vessels.span[k], vessels.weight[k] = span, weight if span > 0.0 else 0.0
+        most[u] = total(vessels.span, first, stop)
 
 
 @compiled_for_any
 def _returnable(direction: float, k: int, bounds: Bounds, orders: Orders) -> float:
     """Return by how much: upwards all that discharges, downwards all charging that no departure needs [kW]."""
-    least = 0.0 if direction > 0.0 else max(bounds.must_kw[k], 0.0)
-    return float(max(-direction * orders.power_kw[k] - least, 0.0))
-
-
-@compiled_for_any
-def _move(k: int, by_kw: float, orders: Orders) -> None:
-    """Move an EVSE's power for a promise."""
-    orders.power_kw[k] += by_kw
-    if abs(by_kw) > TOLERANCE_KW:
-        orders.bound_by[k] = _DELIVERY
+    needed = max(bounds.must_kw[k], 0.0)
+    return float(max(-direction * orders.power_kw[k] - (0.0 if direction > 0.0 else needed), 0.0))
 
 
 @compiled_for_any
 def _open(
-    places: Ints,
+    units: Ints,
     direction: float,
     slices: Slices,
     room: Floats,
@@ -104,29 +97,43 @@ def _open(
     vessels: Vessels,
     most: Floats,
 ) -> None:
-    """Write how far the EVSEs that stand at some places may grow, inside the room of those that none is below."""
-    for j in places:
-        for k in range(slices.first[j], slices.own_stop[j]):
-            end = bounds.ceiling_kw[k] if direction > 0.0 else max(-bounds.must_kw[k], 0.0)
-            span = max(end - max(direction * orders.power_kw[k], 0.0), 0.0)
-            vessels.span[k], vessels.weight[k] = span, willingness(direction, k, bounds) if span > 0.0 else 0.0
-            most[j] += span
-        if slices.stop[j] == slices.own_stop[j] and most[j] > room[j]:
+    """Return all that may be returned, and write how far EVSEs may grow inside the room of their branch."""
+    for u in units:
+        first, stop = evses_of(u, slices)
+        for k in range(uint64(first), uint64(stop)):
+            _move_by(k, direction * _returnable(direction, k, bounds, orders), orders)
+            ceiling, deepest = bounds.ceiling_kw[k], max(-bounds.must_kw[k], 0.0)
+            end = ceiling if direction > 0.0 else deepest
+            span, weight = max(end - max(direction * orders.power_kw[k], 0.0), 0.0), willingness(direction, k, bounds)
+            vessels.span[k], vessels.weight[k] = span, weight if span > 0.0 else 0.0
+        _fit_branch(u, slices, room, vessels, most)
+
+
+@compiled_for_any
+def _fit_branch(u: int, slices: Slices, room: Floats, vessels: Vessels, most: Floats) -> None:
+    """Cut spans to the room of a branch's places; of a place above branches only add up what stands at it."""
+    root = slices.unit[u]
+    for j in range(slices.unit[u + 1] - 1, root - 1, -1):
+        most[j] += total(vessels.span, slices.first[j], slices.own_stop[j])
+        if most[j] > room[j] and not is_above(u, slices):
             most[j] = _narrow_spans(slices.first[j], slices.stop[j], room[j], vessels)
+        if j > root:
+            most[slices.parent[j]] += most[j]
 
 
 @compiled_for_any
 def _fit_together(slices: Slices, room: Floats, vessels: Vessels, most: Floats) -> float:
-    """Cut spans to the room of the places above others; return the sum of all spans that are left [kW]."""
-    total = 0.0
-    for j in range(len(room) - 1, -1, -1):
-        if slices.stop[j] > slices.own_stop[j] and most[j] > room[j]:
+    """Cut spans to the room of the places above branches; return the sum of all spans that are left [kW]."""
+    total_kw = 0.0
+    for u in range(len(slices.unit) - 2, -1, -1):
+        j = slices.unit[u]
+        if most[j] > room[j] and is_above(u, slices):
             most[j] = _narrow_spans(slices.first[j], slices.stop[j], room[j], vessels)
         if slices.parent[j] >= 0:
             most[slices.parent[j]] += most[j]
         else:
-            total += most[j]
-    return total
+            total_kw += most[j]
+    return total_kw
 
 
 @compiled_for_any
@@ -135,26 +142,37 @@ def _narrow_spans(first: int, stop: int, room: float, vessels: Vessels) -> float
     level = 0.0
     if room > 0.0:
         level = find_level(vessels.weight[first:stop], vessels.taken[first:stop], vessels.span[first:stop], room)
-    left = 0.0
-    for k in range(first, stop):
+    for k in range(uint64(first), uint64(stop)):
         vessels.span[k] = min(vessels.span[k], vessels.weight[k] * level)
-        left += vessels.span[k]
-    return left
+    return total(vessels.span, first, stop)
+
+
+def _pour_out(amount: float, most: float, vessels: Vessels) -> tuple[float, float]:
+    """Return the level at which the vessels hold an amount, and what of it they have no room for [kW]."""
+    if amount < most:
+        return find_level(vessels.weight, vessels.taken, vessels.span, amount), 0.0
+    return ALL if most > 0.0 else 0.0, amount - most
 
 
 @compiled_for_any
-def _pour(direction: float, amount: float, most: float, orders: Orders, vessels: Vessels) -> float:
-    """Move the powers by an amount, or by all spans; return by how much."""
-    if most <= 0.0:
-        return 0.0
-    level = ALL if amount >= most else find_level(vessels.weight, vessels.taken, vessels.span, amount)
-    poured = 0.0
-    for k in range(len(orders.power_kw)):
-        share = min(vessels.weight[k] * level, vessels.span[k])
-        poured += share
-        if share > 0.0:
-            _move(k, direction * share, orders)
-    return poured
+def _move(
+    units: Ints, direction: float, level: float, slices: Slices, orders: Orders, vessels: Vessels, totals: Totals
+) -> None:
+    """Move the powers of some units to a level, and add up what their places charge and discharge then."""
+    for u in units:
+        first, stop = evses_of(u, slices)
+        for k in range(uint64(first), uint64(stop)):
+            _move_by(k, direction * min(vessels.weight[k] * level, vessels.span[k]), orders)
+        for j in range(slices.unit[u], slices.unit[u + 1]):
+            add_up(j, slices, orders, totals)
+
+
+@compiled_for_any
+def _move_by(k: int, by_kw: float, orders: Orders) -> None:
+    """Move an EVSE's power for a promise."""
+    before = orders.bound_by[k]
+    orders.power_kw[k] += by_kw
+    orders.bound_by[k] = _DELIVERY if abs(by_kw) > TOLERANCE_KW else before
 
 
 def settle(slices: Slices, limits: Limits, orders: Orders, totals: Totals, threads: Threads) -> None:

@@ -38,30 +38,33 @@ class Totals(NamedTuple):
     discharging_kw: Floats
 
 
+class Tick(NamedTuple):
+    """All that is known and all that is found in a tick."""
+
+    now: Now
+    cars: Cars
+    slices: Slices
+    limits: Limits
+    bounds: Bounds
+    orders: Orders
+    totals: Totals
+
+
 @compiled_for_any
-def begin(
-    units: Ints,
-    cars: Cars,
-    slices: Slices,
-    limits: Limits,
-    now: Now,
-    bounds: Bounds,
-    orders: Orders,
-    totals: Totals,
-    is_moved: Bools,
-) -> None:
+def begin(units: Ints, tick: Tick, is_moved: Bools) -> None:
     """Take the first steps for some neighbouring units: bounds, plan, surplus, and the limits inside of branches.
 
     Units share nothing here, so threads may take some each. Those in which a place above others was not inside its
     limits are marked in `is_moved`, shape `(unit,)`.
     """
+    slices, limits, bounds, orders, totals = tick.slices, tick.limits, tick.bounds, tick.orders, tick.totals
     begun, stop = slices.unit[units[0]], slices.unit[units[-1] + 1]
     vessels = room_for_vessels(_most_at_once(slices, units))
     while begun < stop:
         done = begun + 1
         while done < stop and slices.own_stop[done] - slices.first[begun] <= BLOCK:
             done += 1
-        _begin_block(begun, done, cars, slices, limits, now, bounds, orders, totals, vessels)
+        _begin_block(begun, done, tick, vessels)
         begun = done
     for u in units[::-1]:
         is_moved[u] = not is_above(u, slices) and _hold_branch(u, slices, limits, bounds, orders, totals, vessels)
@@ -78,26 +81,17 @@ def _most_at_once(slices: Slices, units: Ints) -> int:
 
 
 @compiled_for_any
-def _begin_block(
-    begun: int,
-    done: int,
-    cars: Cars,
-    slices: Slices,
-    limits: Limits,
-    now: Now,
-    bounds: Bounds,
-    orders: Orders,
-    totals: Totals,
-    vessels: Vessels,
-) -> None:
+def _begin_block(begun: int, done: int, tick: Tick, vessels: Vessels) -> None:
     """Write what the EVSEs of the places `begun <= j < done` are to do as long as no place above others objects."""
-    first, stop = slices.first[begun], slices.own_stop[done - 1]
-    bound(cars, first, stop, now, bounds)
-    if not follow_plan(cars.planned_kw, first, stop, orders):
+    slices, limits, bounds, orders, totals = tick.slices, tick.limits, tick.bounds, tick.orders, tick.totals
+    first, stop, planned_kw = slices.first[begun], slices.own_stop[done - 1], tick.cars.planned_kw
+    bound(tick.cars, first, stop, tick.now, bounds)
+    if not follow_plan(planned_kw, first, stop, orders):
         for j in range(begun, done):
-            own = (slices.first[j], slices.own_stop[j], limits.base_load_kw[j])
-            give_surplus(cars.planned_kw, *own, bounds, orders, vessels)
-    clip(cars, first, stop, bounds, orders)
+            give_surplus(
+                planned_kw, slices.first[j], slices.own_stop[j], limits.base_load_kw[j], bounds, orders, vessels
+            )
+    clip(tick.cars, first, stop, bounds, orders)
     for j in range(begun, done):
         add_up(j, slices, orders, totals)
         if slices.stop[j] == slices.own_stop[j]:
@@ -168,11 +162,11 @@ def _shrink(
     side: float, room_kw: float, first: int, stop: int, bounds: Bounds, by: int, vessels: Vessels, orders: Orders
 ) -> float:
     """Let one side of some EVSEs give way until it fits; return what is left of it [kW]."""
-    count = stop - first
-    asked, least = _offer(side, True, first, stop, bounds, orders, vessels)
-    keeps_needs = least < room_kw
-    if not keeps_needs:
-        asked, _ = _offer(side, False, first, stop, bounds, orders, vessels)
+    count, keeps_needs = stop - first, True
+    asked, least = _offer(side, keeps_needs, first, stop, bounds, orders, vessels)
+    if least >= room_kw:
+        keeps_needs = False
+        asked, _ = _offer(side, keeps_needs, first, stop, bounds, orders, vessels)
     level = ALL
     if room_kw > 0.0:
         level = find_level(vessels.weight[:count], vessels.taken[:count], vessels.span[:count], asked - room_kw)

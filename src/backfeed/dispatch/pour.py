@@ -14,6 +14,7 @@ are the worst case, and four the usual one. Where something has been taken, step
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 
 from backfeed.dispatch.columns import Floats
 from backfeed.plan.compiled import compiled_for_any
@@ -26,6 +27,9 @@ LEVEL_ERROR = 1e-13
 
 SAMPLE = 1_024
 """Vessels from which the level of a large number is guessed; it spares passes over all of them."""
+
+AROUND = 1.15
+"""By this factor on either side of the guess the level is looked for first."""
 
 ALL = 1e300
 """A level at which every vessel is full; finite, so that nothing times it is nothing."""
@@ -46,6 +50,26 @@ def room_for_vessels(count: int) -> Vessels:
 
 
 @compiled_for_any
+def total(values: Floats, first: int, stop: int) -> float:
+    """Return the sum of `values[first:stop]`, in eight parts that a processor adds side by side."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    e, f, g, h = 0.0, 0.0, 0.0, 0.0
+    whole = stop - (stop - first) % 8
+    for k in range(uint64(first), uint64(whole), uint64(8)):
+        a += values[k]
+        b += values[k + uint64(1)]
+        c += values[k + uint64(2)]
+        d += values[k + uint64(3)]
+        e += values[k + uint64(4)]
+        f += values[k + uint64(5)]
+        g += values[k + uint64(6)]
+        h += values[k + uint64(7)]
+    for k in range(uint64(whole), uint64(stop)):
+        a += values[k]
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@compiled_for_any
 def find_level(weight: Floats, taken: Floats, span: Floats, amount: float) -> float:
     """Return the level at which the vessels hold an amount.
 
@@ -58,31 +82,55 @@ def find_level(weight: Floats, taken: Floats, span: Floats, amount: float) -> fl
     amount
         What all are to hold [kW]: more than all that is taken, less than all spans.
     """
-    count = len(weight)
+    count, error = len(weight), LEVEL_ERROR * amount
+    guess = amount / max(total(weight, 0, count), 1e-300)
     if count <= 8 * SAMPLE:
-        return _settle(weight, taken, span, amount, amount / max(weight.sum(), 1e-300))
+        return _settle(weight, taken, span, 0.0, amount, guess, error)
     apart = count // SAMPLE
     some_weight, some_taken, some_span = weight[::apart].copy(), taken[::apart].copy(), span[::apart].copy()
     least, most = some_taken.sum(), some_span.sum()
-    share = (amount - taken.sum()) / max(span.sum() - taken.sum(), 1e-300)
-    guess = _settle(
-        some_weight, some_taken, some_span, least + share * (most - least), amount / max(weight.sum(), 1e-300)
-    )
-    return _settle(weight, taken, span, amount, guess)
+    least_of_all = total(taken, 0, count)
+    share = (amount - least_of_all) / max(total(span, 0, count) - least_of_all, 1e-300)
+    guess = _settle(some_weight, some_taken, some_span, 0.0, least + share * (most - least), guess, error)
+    level = _settle_inside(weight, taken, span, amount, guess, error)
+    return level if level >= 0.0 else _settle(weight, taken, span, 0.0, amount, guess, error)
 
 
 @compiled_for_any
-def _settle(weight: Floats, taken: Floats, span: Floats, amount: float, guess: float) -> float:
-    """Return the level, beginning from a guess."""
+def _settle_inside(weight: Floats, taken: Floats, span: Floats, amount: float, guess: float, error: float) -> float:
+    """Return the level if it lies around a guess, else -1: few vessels become full there, the others are summed up."""
+    low, high = guess / AROUND, guess * AROUND
+    room = len(weight) // 4
+    some = Vessels(np.empty(room + 1), np.empty(room + 1), np.empty(room + 1))
+    found, fixed, slope = 0, 0.0, 0.0
+    for k in range(len(weight)):
+        lowest, highest, least, most = weight[k] * low, weight[k] * high, taken[k], span[k]
+        is_fixed = (highest <= least) | (lowest >= most)
+        is_rising = (lowest >= least) & (highest <= most)
+        fixed += min(max(lowest, least), most) if is_fixed else 0.0
+        slope += weight[k] if is_rising and not is_fixed else 0.0
+        some.weight[found], some.taken[found], some.span[found] = weight[k], least, most
+        found = min(found + (0 if is_fixed or is_rising else 1), room)
+    if found == room:
+        return -1.0
+    level = _settle(some.weight[:found], some.taken[:found], some.span[:found], slope, amount - fixed, guess, error)
+    return level if low <= level <= high else -1.0
+
+
+@compiled_for_any
+def _settle(
+    weight: Floats, taken: Floats, span: Floats, more_weight: float, amount: float, guess: float, error: float
+) -> float:
+    """Return the level, beginning from a guess; `more_weight` belongs to vessels without an end."""
     low, high, theta = 0.0, np.inf, guess
     for _ in range(STEPS_MAX):
-        held, slope = 0.0, 0.0
+        held, slope = more_weight * theta, more_weight
         for k in range(len(weight)):
             level = weight[k] * theta
             held += min(max(level, taken[k]), span[k])
             slope += weight[k] if taken[k] < level < span[k] else 0.0
         lack = amount - held
-        if abs(lack) <= LEVEL_ERROR * amount:
+        if abs(lack) <= error:
             break
         if lack > 0.0:
             low = theta

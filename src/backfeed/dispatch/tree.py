@@ -18,10 +18,10 @@ from backfeed.dispatch.pour import Vessels, room_for_vessels
 from backfeed.plan.compiled import compiled_for_any
 
 BRANCH = 4_096
-"""So many EVSEs may stand in a branch of any fleet."""
+"""So many EVSEs may stand in a branch of any fleet: their columns fit a processor's cache."""
 
 BRANCHES = 8
-"""A branch of a large fleet may hold one of so many parts of it."""
+"""Into so many parts a large fleet is cut at least, for threads to share."""
 
 
 class Slices(NamedTuple):
@@ -89,7 +89,7 @@ class Arrangement:
     room: Room
 
 
-def arrange(site: Ints, sites: SiteColumns) -> Arrangement:
+def arrange(site: Ints, sites: SiteColumns, branch: int = BRANCH) -> Arrangement:
     """Return the places numbered and the EVSEs ordered.
 
     Parameters
@@ -98,6 +98,8 @@ def arrange(site: Ints, sites: SiteColumns) -> Arrangement:
         The place of every EVSE, shape `(evse,)`.
     sites
         The places; their parents must form trees.
+    branch
+        So many EVSEs may stand in a branch, or one of `BRANCHES` parts of all if that is more.
     """
     above = np.full(len(sites), -1, dtype=np.int64) if sites.parent is None else sites.parent
     place, stop_place = _number(above)
@@ -107,7 +109,7 @@ def arrange(site: Ints, sites: SiteColumns) -> Arrangement:
     parent = np.where(above[place] < 0, -1, number[above[place]])
     here, order, is_ordered = _sort(number[site], len(place))
     first, own_stop, stop = here[:-1], here[1:], here[stop_place]
-    unit = _cut(first, stop, stop_place, max(BRANCH, len(site) // BRANCHES))
+    unit = _cut(first, stop, stop_place, max(branch, len(site) // BRANCHES))
     slices = Slices(parent, first, own_stop, stop, unit)
     must, ceiling, laxity, wanted = np.empty((4, len(site)))
     room = Room(must, ceiling, laxity, wanted, room_for_vessels(len(site)), np.zeros(len(site)))
@@ -151,6 +153,12 @@ def is_above(u: int, slices: Slices) -> bool:
     """Return whether a unit is a single place with EVSEs below it in other units."""
     j = slices.unit[u]
     return bool(slices.unit[u + 1] == j + 1 and slices.stop[j] > slices.own_stop[j])
+
+
+@compiled_for_any
+def evses_of(u: int, slices: Slices) -> tuple[int, int]:
+    """Return from where to where the EVSEs stand that belong to a unit."""
+    return slices.first[slices.unit[u]], slices.own_stop[slices.unit[u + 1] - 1]
 
 
 @compiled_for_any
