@@ -3,13 +3,22 @@
 import asyncio
 import json
 import re
+from base64 import b64decode
+from hashlib import sha256
+from zoneinfo import ZoneInfo
 
 import httpx
 import jsonschema_rs
 import pytest
 
 from backfeed.api.http import create_api
+from backfeed.app.battery_book import BatteryBook
+from backfeed.app.enrolment import Enrolment
+from backfeed.app.live_battery import SeenFleet, given_kwh, seen_cars
 from backfeed.app.view import Health, PriceStep, PriceView, SessionView, SiteView, StationView
+from backfeed.battery.chemistry import Chemistry
+from backfeed.fleet.owner import EnrolledVehicle, Owner
+from backfeed.fleet.state import Plug
 
 NOW = "2026-07-06T09:00:00.000Z"
 
@@ -51,6 +60,7 @@ class View:
             discharge_blocked_reason=None,
             discharge_blocked_reason_zh=None,
             warranty_left_kwh=None,
+            battery_page="/batteries/car-ann.html",
             soc_low=0.4,
             soc_high=0.5,
             reserve_soc=0.25,
@@ -65,9 +75,29 @@ class View:
         unlimited = {"import_limit_kw": None, "export_limit_kw": 0.0}
         return (SiteView(site="garage", cars=1, cars_kw=-3.5, building_kw=2.0, **unlimited),)
 
+    def batteries(self):
+        cars = seen_fleet()
+        return lambda: cars.fleet(list(cars.cars))[0]
+
+    def battery_page(self, page):
+        return {"index.html": seen_fleet().index, "car-ann.html": lambda: seen_fleet().page("ann")}.get(
+            page, lambda: None
+        )
+
     def prices(self):
         step = PriceStep(start=NOW, buy_per_kwh=0.5, sell_per_kwh=-0.1, period="peak")
         return PriceView(tariff="t", currency="CNY", timezone="Asia/Shanghai", steps=(step,))
+
+
+def seen_fleet():
+    """A book that has seen one car give and take for a day."""
+    owner = Owner("ann", 0.25, 0.85, EnrolledVehicle("Model", Chemistry.LFP, 50.0, 7.0, 7.0, 0.9, 0.9))
+    enrolment = Enrolment({}, {}, {}, owner, 7.0, ZoneInfo("Asia/Shanghai"))
+    book = BatteryBook(enrolment, 0)
+    for hour, taken_wh, given_wh, energy in ((1, 0, 0, 40.0), (4, 0, 9_000, 30.0), (9, 14_000, 9_000, 42.6)):
+        plug = Plug("A-1", 1, "t", "ann", 0, import_wh=taken_wh, export_wh=given_wh, metered_ms=hour * 3_600_000)
+        book.follow(plug, owner, energy)
+    return SeenFleet(seen_cars(book, ["ann"], 0), given_kwh(book), enrolment, (), {}, 0, "Pilot", "CNY")
 
 
 @pytest.fixture
@@ -155,3 +185,22 @@ def test_the_page_says_everything_in_both_languages(client):
     assert keys[0] == keys[1]
     asked = re.findall(r'data-say="(\w+)"', client.get("/").text) + re.findall(r'say\("(\w+)"\)', script)
     assert set(asked) <= keys[0]
+
+
+@pytest.mark.parametrize(("page", "title"), [("index.html", "Batteries"), ("car-ann.html", "The battery of ann")])
+def test_a_battery_page_may_run_its_own_script_and_style_and_no_other(client, page, title):
+    answer = client.get(f"/batteries/{page}")
+    assert answer.status_code == 200
+    assert title in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    for kind in ("script", "style"):
+        (allowed,) = re.search(rf"{kind}-src ([^;]*);", policy).groups()
+        (own,) = re.findall(rf"(?s)<{kind}>(.*?)</{kind}>", answer.text)
+        assert b64decode(allowed.strip("'").removeprefix("sha256-")) == sha256(own.encode()).digest()
+    assert not re.search(r"<[^>]* (style|on[a-z]+)=", answer.text), "what the policy would not let through"
+
+
+def test_a_car_that_was_never_here_has_no_page(client):
+    answer = client.get("/batteries/car-bob.html")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")

@@ -76,7 +76,7 @@ def test_a_charger_from_outside_is_steered_and_nothing_is_lost_by_a_restart(tmp_
 
 def test_the_pilots_own_cars_come_and_stop_with_the_service(tmp_path, start):
     service = start(tmp_path, "--simulate")
-    for path in ("/", "/live.js", "/live.css", "/openapi.json", "/api/v1/sites", "/api/v1/prices"):
+    for path in ("/", "/live.js", "/live.css", "/openapi.json", "/api/v1/sites", "/batteries/index.html"):
         status, headers, body = service.get(path)
         assert (status, bool(body)) == (200, True)
         assert "default-src 'none'" in headers["Content-Security-Policy"]

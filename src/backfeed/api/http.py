@@ -1,14 +1,18 @@
-"""The HTTP interface: health, the fleet as JSON, OpenAPI, and one page that explains every car.
+"""The HTTP interface: health, the fleet as JSON, OpenAPI, a page that explains every car, a page on every battery.
 
-Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything, and the page may load
+Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything, and a page may load
 nothing but its own script and style.
 """
 
+import asyncio
+import hashlib
+import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -16,6 +20,8 @@ from starlette.exceptions import HTTPException
 
 from backfeed import __version__
 from backfeed.app.view import Health, PlatformView, PriceView, Problem, SessionView, SiteView, StationView
+from backfeed.battery.fleet_wear import FleetBattery
+from backfeed.report.battery_index import PAGES_FOLDER
 
 PAGE = {
     "/": ("live.html", "text/html"),
@@ -24,8 +30,10 @@ PAGE = {
 }
 """The page: its files by path, with their media types."""
 
+_POLICY = "Content-Security-Policy"
+
 SECURITY = {
-    "Content-Security-Policy": (
+    _POLICY: (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -47,6 +55,8 @@ class _Answer:
     kind: Any
     summary: str
     read: Callable[[], object]
+    slow: bool = False
+    """Whether what is read still has to be worked out, beside the loop that steers."""
 
 
 def create_api(view: PlatformView) -> FastAPI:
@@ -60,6 +70,7 @@ def create_api(view: PlatformView) -> FastAPI:
         ),
         _Answer("/api/v1/sites", list[SiteView], "Every connection point with its load and limits", view.sites),
         _Answer("/api/v1/prices", PriceView, "The prices of the coming day", view.prices),
+        _Answer("/api/v1/batteries", FleetBattery, "How the batteries have fared lately", view.batteries, slow=True),
     )
     schemas, components = msgspec.json.schema_components(
         [*(answer.kind for answer in answers), Problem], ref_template=_REF
@@ -68,6 +79,7 @@ def create_api(view: PlatformView) -> FastAPI:
         _add(api, answer, schema, schemas[-1])
     for path, (name, media_type) in PAGE.items():
         _add_file(api, path, name, media_type)
+    _add_battery_pages(api, view)
     describe = api.openapi
 
     def openapi() -> dict[str, Any]:
@@ -81,7 +93,8 @@ def create_api(view: PlatformView) -> FastAPI:
     @api.middleware("http")
     async def secure(request: Request, call_next: Any) -> Response:  # noqa: ANN401 - starlette's own type
         answered: Response = await call_next(request)
-        answered.headers.update(SECURITY)
+        for name, value in SECURITY.items():
+            answered.headers.setdefault(name, value)
         return answered
 
     return api
@@ -99,6 +112,8 @@ def _add(api: FastAPI, answer: _Answer, schema: dict[str, Any], problem: dict[st
 
     async def endpoint() -> Response:
         value = answer.read()
+        if answer.slow:
+            value = await asyncio.to_thread(cast("Callable[[], object]", value))
         healthy = not isinstance(value, Health) or value.status == "ok"
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(msgspec.json.encode(value), status, media_type="application/json")
@@ -116,6 +131,28 @@ def _add_file(api: FastAPI, path: str, name: str, media_type: str) -> None:
         return Response(content, media_type=media_type)
 
     api.get(path, include_in_schema=False, name=name)(endpoint)
+
+
+def _add_battery_pages(api: FastAPI, view: PlatformView) -> None:
+    """Serve the pages on batteries; each carries its style and script, and may run no other."""
+
+    async def endpoint(page: str) -> Response:
+        text = await asyncio.to_thread(view.battery_page(page))
+        if text is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return Response(text, media_type="text/html", headers={_POLICY: _policy_of(text)})
+
+    api.get(f"/{PAGES_FOLDER}/{{page}}", include_in_schema=False, name="battery page")(endpoint)
+
+
+def _policy_of(page: str) -> str:
+    """Return the policy under which only a page's own style and script hold."""
+    policy = SECURITY[_POLICY]
+    for kind in ("script", "style"):
+        digests = [hashlib.sha256(own.encode()).digest() for own in re.findall(f"(?s)<{kind}>(.*?)</{kind}>", page)]
+        allowed = " ".join(f"'sha256-{b64encode(digest).decode()}'" for digest in digests)
+        policy = policy.replace(f"{kind}-src 'self'", f"{kind}-src {allowed}")
+    return policy
 
 
 def _speak_of_errors(api: FastAPI) -> None:

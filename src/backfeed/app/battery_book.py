@@ -43,6 +43,9 @@ READING_SLACK_WH = 100
 """A register that shows more than the rated power can move, with these tolerances, is broken and counts nothing."""
 
 
+RECENT_MS = 28 * MS_PER_DAY
+"""How long a stay's path is kept for its owner to see."""
+
 MEASURE_EVERY_MS = 7 * MS_PER_DAY
 """How often a car's health is estimated anew: it moves by hundredths of a point a week."""
 
@@ -58,9 +61,21 @@ class Block(StrEnum):
     WARRANTY = explain.WARRANTY
 
 
+@dataclass(frozen=True, slots=True)
+class RecentStay:
+    """A stay of the last weeks: its path, and what flowed [Wh AC at the EVSE, ms of discharging]."""
+
+    owner: Owner
+    at_ms: Ints
+    energy_kwh: Floats
+    charged_wh: int
+    discharged_wh: int
+    discharged_ms: int
+
+
 @dataclass(slots=True)
 class _Stay:
-    """One stay: its path, and the registers up to which it has been followed."""
+    """One stay: its path, the registers up to which it has been followed, and what flowed by them."""
 
     owner: Owner
     import_wh: int
@@ -68,6 +83,14 @@ class _Stay:
     metered_ms: int
     at_ms: list[int]
     energy_kwh: list[float]
+    charged_wh: int = 0
+    discharged_wh: int = 0
+    discharged_ms: int = 0
+
+    def recent(self) -> RecentStay:
+        """Return the stay as far as it has gone."""
+        at_ms, energy_kwh = np.array(self.at_ms, dtype=np.int64), np.array(self.energy_kwh)
+        return RecentStay(self.owner, at_ms, energy_kwh, self.charged_wh, self.discharged_wh, self.discharged_ms)
 
     def add(self, at_ms: int, energy_kwh: float) -> None:
         """Add a sample; the one before it goes if it lies on the line between its neighbours."""
@@ -92,7 +115,14 @@ class _Battery:
     discharged_ms: int = 0
     stays: int = 0
     scale: float = 1.0
+    measured: HealthEstimate | None = None
     measure_at_ms: int = -1
+    recent: list[RecentStay] = field(default_factory=list)
+
+    def keep(self, stay: RecentStay) -> None:
+        """Keep a stay that is over, and drop those that are long past."""
+        since_ms = int(stay.at_ms[-1]) - RECENT_MS
+        self.recent = [*(each for each in self.recent if each.at_ms[-1] >= since_ms), stay]
 
     def law_loss(self) -> float:
         """Return what the law foretells to be lost since enrolment, as a share of the capacity."""
@@ -190,6 +220,7 @@ class BatteryBook:
             battery = self._battery(stay.owner)
             battery.wear = self._observed(battery, stay)
             battery.stays += 1
+            battery.keep(stay.recent())
             self._readings.close(key, stay.owner.owner_id, battery.law_loss())
             self._calibrate(battery, stay)
 
@@ -233,8 +264,8 @@ class BatteryBook:
             return Block.WARRANTY
         return Block.NONE if discharge_allowed(self.enrolment.temperature.now_c(now_ms)) else Block.COLD
 
-    def record(self, owner: Owner, now_ms: int) -> BatteryRecord:
-        """Return what is known of an owner's battery, the open stay included."""
+    def record(self, owner: Owner, now_ms: int, *, anew: bool = True) -> BatteryRecord:
+        """Return what is known of an owner's battery, the open stay included; its health `anew` or as of last week."""
         battery = self._batteries.get(owner.owner_id, _Battery(owner.vehicle))
         wear, law = battery.wear, WEAR_LAWS[battery.vehicle.chemistry]
         still_open = []
@@ -257,9 +288,16 @@ class BatteryBook:
             self.budget(owner),
             self.block(owner, now_ms),
             stretches.at_ms.size,
-            estimate_health(stretches, by_law, assumptions_of(battery.vehicle)),
+            estimate_health(stretches, by_law, assumptions_of(battery.vehicle)) if anew else battery.measured,
             battery.scale,
         )
+
+    def recent(self, owner_id: str) -> list[RecentStay]:
+        """Return the stays of the last weeks by their begin, those that go on included."""
+        battery = self._batteries.get(owner_id)
+        still_open = [stay.recent() for stay in self._stays.values() if stay.owner.owner_id == owner_id]
+        stays = [*(battery.recent if battery is not None else ()), *still_open]
+        return sorted(stays, key=lambda stay: int(stay.at_ms[0]))
 
     def owners(self) -> list[str]:
         """Return the owners whose cars have been seen, sorted."""
@@ -275,7 +313,8 @@ class BatteryBook:
         if stay.at_ms[-1] >= battery.measure_at_ms:
             battery.measure_at_ms = stay.at_ms[-1] + MEASURE_EVERY_MS
             known = assumptions_of(battery.vehicle)
-            battery.scale = calibrated_scale(estimate_health(*self._readings.of(stay.owner.owner_id), known), known)
+            battery.measured = estimate_health(*self._readings.of(stay.owner.owner_id), known)
+            battery.scale = calibrated_scale(battery.measured, known)
 
     def _meter(self, stay: _Stay, plug: Plug) -> None:
         """Move a stay's path by what its registers have gained since."""
@@ -292,10 +331,11 @@ class BatteryBook:
         vehicle = stay.owner.vehicle
         moved_kwh = (imported_wh * vehicle.charge_efficiency - exported_wh / vehicle.discharge_efficiency) / WH_PER_KWH
         stay.add(plug.metered_ms, stay.energy_kwh[-1] + moved_kwh)
+        stay.charged_wh += imported_wh
         if exported_wh > 0:
-            battery = self._battery(stay.owner)
-            battery.discharged_wh += exported_wh
-            battery.discharged_ms += passed_ms
+            for counter in (stay, self._battery(stay.owner)):
+                counter.discharged_wh += exported_wh
+                counter.discharged_ms += passed_ms
 
     def _observed(self, battery: _Battery, stay: _Stay) -> WearState:
         """Return a battery's state at the end of a stay; what overlaps a stay before it is left out."""

@@ -132,7 +132,7 @@ def stay_path(truth: Truth, rows: Ints) -> tuple[Ints, Floats]:
     return np.concatenate(at_ms), np.concatenate(soc)
 
 
-class _Settled(NamedTuple):
+class Settled(NamedTuple):
     """What settled days come to: energy given [kWh], paid for wear and in all [currency]."""
 
     settled_kwh: float
@@ -140,9 +140,9 @@ class _Settled(NamedTuple):
     paid: float
 
 
-def _settled(
+def settled_by_car(
     transfers: Sequence[Transfer], currency: str, holders: Mapping[str, str], given_kwh: Mapping[str, float]
-) -> dict[str, _Settled]:
+) -> dict[str, Settled]:
     """Return what was settled for every car, by the books; the cars of one holder share by what they gave."""
     given_wh: dict[str, int] = {}
     for transfer in transfers:
@@ -162,7 +162,7 @@ def _settled(
         for owner in owners:
             part = given_kwh[owner] / whole if whole > 0 else 1 / len(owners)
             income = paid.get(holder, {}).get(currency, 0.0)
-            found[owner] = _Settled(part * given_wh.get(holder, 0) / WH_PER_KWH, part * worn, part * income)
+            found[owner] = Settled(part * given_wh.get(holder, 0) / WH_PER_KWH, part * worn, part * income)
     return found
 
 
@@ -182,7 +182,7 @@ def _cars(
             np.where(segments.energy_kwh < 0, segments.hours, 0.0),
         )
     )
-    money = _settled(*books, {owner: float(given[mine].sum()) for owner, mine in rows.items()})
+    money = settled_by_car(*books, {owner: float(given[mine].sum()) for owner, mine in rows.items()})
     cars = []
     for owner, mine in rows.items():
         vehicle = enrolment.owner_of(owner).vehicle

@@ -237,9 +237,7 @@ async def _serve(
         )
         _note_downtime(parts)
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
-        server = _Server(
-            uvicorn.Config(make_api(LiveView(parts, scene.tariff.tariff_id)), log_level="warning", lifespan="off")
-        )
+        server = _Server(uvicorn.Config(make_api(LiveView(parts, scene)), log_level="warning", lifespan="off"))
         listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -1,27 +1,35 @@
 """The read side of a running platform: what its pages and its health check show."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from backfeed import __version__
 from backfeed.app.assembly import Parts
+from backfeed.app.battery_book import RECENT_MS
 from backfeed.app.knowledge import Car
+from backfeed.app.live_battery import SeenFleet, given_kwh, seen_cars
 from backfeed.app.planning import base_load_over
+from backfeed.app.scene import Scene
 from backfeed.app.view import Health, PriceStep, PriceView, SessionView, SiteView, StationView
+from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.core.axis import covering
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, format_instant
 from backfeed.dispatch.explain import explain
 from backfeed.meter.interval import INTERVAL_MS
+from backfeed.report.battery_index import INDEX_FILE, PAGES_FOLDER, page_name
+from backfeed.settle.transfer import Transfer, transfer_day
 
 
 class LiveView:
     """Shows a platform; every answer is read from its present state."""
 
-    def __init__(self, parts: Parts, tariff: str) -> None:
-        """Look at `parts`, whose prices come from `tariff`."""
+    def __init__(self, parts: Parts, scene: Scene) -> None:
+        """Look at the parts of a scene."""
         self._parts = parts
-        self._tariff = tariff
+        self._scene = scene
+        self._books: tuple[int, list[Transfer]] = (-1, [])
 
     def health(self) -> Health:
         """Return whether the service can do its work."""
@@ -85,7 +93,7 @@ class LiveView:
         first = prices.axis.index_of(from_ms)
         last = min(first + MS_PER_DAY // INTERVAL_MS, prices.axis.count)
         return PriceView(
-            tariff=self._tariff,
+            tariff=self._scene.tariff.tariff_id,
             currency=prices.currency,
             timezone=self._parts.knowledge.enrolment.zone.key,
             steps=tuple(
@@ -97,6 +105,39 @@ class LiveView:
                 )
                 for step in range(first, last)
             ),
+        )
+
+    def batteries(self) -> Callable[[], FleetBattery]:
+        """Return what tells how the batteries of the last weeks' cars have fared."""
+        seen = self._seen()
+        return lambda: seen.fleet(list(seen.cars))[0]
+
+    def battery_page(self, page: str) -> Callable[[], str | None]:
+        """Return what writes a page on batteries."""
+        seen = self._seen("" if page == INDEX_FILE else page)
+        if page == INDEX_FILE:
+            return seen.index
+        return lambda: seen.page(next(iter(seen.cars))) if seen.cars else None
+
+    def _seen(self, page: str = "") -> SeenFleet:
+        """Return what is known of the cars of the last weeks, or of that whose page has a name."""
+        parts, pilot = self._parts, self._scene.pilot
+        book, now_ms = parts.knowledge.batteries, parts.clock.now_ms()
+        given, count = given_kwh(book), parts.ledger.count()
+        if count != self._books[0]:
+            # Days are settled once a day: the books are read once a day, if somebody asks.
+            since = format_instant(now_ms - RECENT_MS - MS_PER_DAY)
+            recent = [transfer for transfer in parts.ledger.transfers() if transfer_day(transfer) >= since]
+            self._books = count, recent
+        return SeenFleet(
+            cars=seen_cars(book, [owner for owner in given if page in {"", page_name(owner)}], now_ms),
+            given_kwh=given,
+            enrolment=parts.knowledge.enrolment,
+            transfers=self._books[1],
+            holders=self._scene.contracts.holders,
+            day_start_ms=book.day_start_ms,
+            title=pilot.pilot.name,
+            currency=pilot.pilot.currency,
         )
 
     def _cars(self) -> list[Car]:
@@ -122,6 +163,7 @@ class LiveView:
             discharge_blocked_reason=explain(car.block.value, "en") if car.block else None,
             discharge_blocked_reason_zh=explain(car.block.value, "zh") if car.block else None,
             warranty_left_kwh=_limit(car.discharge_left_kwh),
+            battery_page=f"/{PAGES_FOLDER}/{page_name(car.owner.owner_id)}",
             soc_low=car.energy_low_kwh / capacity_kwh,
             soc_high=car.energy_high_kwh / capacity_kwh,
             reserve_soc=car.owner.reserve_soc,

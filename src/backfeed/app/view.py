@@ -3,10 +3,13 @@
 The descriptions below are those of the OpenAPI document.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
+
+from backfeed.battery.fleet_wear import FleetBattery
 
 Instant = Annotated[str, Meta(description="UTC, ISO 8601", extra_json_schema={"format": "date-time"})]
 Power = Annotated[float, Meta(description="kW at the charger or the site's connection, positive taken from the grid")]
@@ -59,6 +62,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     discharge_blocked_reason: Annotated[str, Meta(description="The same as a sentence, in English")] | None
     discharge_blocked_reason_zh: Annotated[str, Meta(description="The sentence in Simplified Chinese")] | None
     warranty_left_kwh: Annotated[float, Meta(ge=0, description="kWh that the warranty allows to discharge")] | None
+    battery_page: Annotated[str, Meta(description="Path of the page of this owner's battery")]
     soc_low: Share
     soc_high: Share
     reserve_soc: Share
@@ -127,4 +131,12 @@ class PlatformView(Protocol):
 
     def prices(self) -> PriceView:
         """Return the prices of a day from the running hour on."""
+        ...
+
+    def batteries(self) -> Callable[[], FleetBattery]:
+        """Return what tells, from the present state, how the batteries have fared; it may run beside the loop."""
+        ...
+
+    def battery_page(self, page: str) -> Callable[[], str | None]:
+        """Return what writes a page on batteries from the present state, None if there is none of that name."""
         ...

@@ -55,13 +55,25 @@ def find_stays(profile: Profile) -> list[Stay]:
     return stays
 
 
+def charged_at_once(
+    start_h: float, end_h: float, low: float, high: float, rate_per_h: float
+) -> tuple[list[float], list[float]]:
+    """Return hours and levels of a stay that charges from `low` to `high` as soon as it begins, at a rate [1/h]."""
+    charge_h = min((high - low) / rate_per_h, end_h - start_h)
+    return [start_h, start_h + charge_h, end_h], [low, high, high]
+
+
+def charged_late(
+    start_h: float, end_h: float, low: float, high: float, rate_per_h: float
+) -> tuple[list[float], list[float]]:
+    """Return hours and levels of a stay that charges from `low` to `high` just before it ends, at a rate [1/h]."""
+    charge_h = min((high - low) / rate_per_h, end_h - start_h)
+    return [start_h, end_h - charge_h, end_h], [low, low, high]
+
+
 def unmanaged(profile: Profile, soc_per_h: float) -> Profile:
     """Return the profile with every stay charged at once at a rate [1/h]."""
-    shapes = []
-    for start_h, end_h, low, high in _edges(profile):
-        charge_h = min((high - low) / soc_per_h, end_h - start_h)
-        shapes.append(([start_h, start_h + charge_h, end_h], [low, high, high]))
-    return _with_stays(profile, shapes)
+    return _with_stays(profile, [charged_at_once(*edges, soc_per_h) for edges in _edges(profile)])
 
 
 def just_in_time(profile: Profile, soc_per_h: float) -> Profile:

@@ -7,7 +7,8 @@ from backfeed.battery.car_wear import CarBattery
 from backfeed.battery.fleet_wear import FleetBattery, Spread
 from backfeed.report.chart import number, percent
 from backfeed.report.frame import header, section, whole_page
-from backfeed.report.words import html_of
+from backfeed.report.run_report import Words
+from backfeed.report.words import html, html_of, words
 
 PAGES_FOLDER: Final = "batteries"
 INDEX_FILE: Final = "index.html"
@@ -54,8 +55,8 @@ def batteries_section(fleet: FleetBattery | None) -> str:
     return section(html_of("bat_title"), _note(fleet), _spread_table(fleet) + link)
 
 
-def render_index(fleet: FleetBattery, title: str, timezone: str, report: str) -> str:
-    """Return the page of all cars; `report` is the way back to the run's report."""
+def render_index(fleet: FleetBattery, title: str, timezone: str, report: str, back: Words | None = None) -> str:
+    """Return the page of all cars; `report` is the way back to the run's report, `back` what else it is called."""
     rows = "".join(_row(car, fleet) for car in sorted(fleet.cars, key=lambda car: (-car.discharged_kwh, car.car)))
     sums = fleet.sums
     heads = [html_of("bat_car"), html_of("discharged_kwh"), html_of("bat_cycles")]
@@ -75,7 +76,7 @@ def render_index(fleet: FleetBattery, title: str, timezone: str, report: str) ->
     body = [
         header(
             f"{html_of('bat_title')} \u00b7 {escape(title)}",
-            f'{_note(fleet)}<br><a href="{report}">{html_of("bat_back")}</a>',
+            f'{_note(fleet)}<br><a href="{report}">{html(back or words("bat_back"))}</a>',
         ),
         section(html_of("bat_all_cars"), "", table),
         section(html_of("bat_spread"), "", _spread_table(fleet)),

@@ -13,6 +13,7 @@ from backfeed.report.battery_index import INDEX_FILE, PAGES_FOLDER, page_name, p
 from backfeed.report.chart import number, percent
 from backfeed.report.figure_battery import Stay, loss_figure, soc_figure
 from backfeed.report.frame import header, section, whole_page, write_text
+from backfeed.report.run_report import Words
 from backfeed.report.words import html, html_of, svg, words
 
 _WORLD_KEYS = {"unmanaged": "bat_at_once", "v1g": "bat_just_v1g"}
@@ -29,12 +30,13 @@ class CarHistory:
 
 @dataclass(frozen=True)
 class PagesHead:
-    """What all pages of a run share: its title, time zone, time axis, and the file name of its report."""
+    """What all pages of a run share: its title, time zone, time axis, the file name of its report, a note."""
 
     title: str
     timezone: str
     axis: TimeAxis
     report: str
+    note: Words | None = None
 
 
 def write_battery_pages(
@@ -58,11 +60,12 @@ def render_car(fleet: FleetBattery, car: CarBattery, history: CarHistory, head: 
         sessions=str(car.sessions),
         days=str(fleet.days),
     )
+    note = f"<br>{html(head.note)}" if head.note is not None else ""
     figure = soc_figure(
         car.car, history.stays, history.unmanaged, history.reserve_soc, head.axis, ZoneInfo(head.timezone)
     )
     body = [
-        header(html_of("bat_of", car=car.car), f'{told}<br><a href="{INDEX_FILE}">{html_of("bat_all_cars")}</a>'),
+        header(html_of("bat_of", car=car.car), f'{told}{note}<br><a href="{INDEX_FILE}">{html_of("bat_all_cars")}</a>'),
         _tiles(fleet, car),
         section(html_of("bat_history"), html_of("bat_history_note"), figure),
         _lost_section(fleet, car),
@@ -105,7 +108,7 @@ def _tiles(fleet: FleetBattery, car: CarBattery) -> str:
     )
     value = html_of("bat_budget_none") if left is None else f"{number(left)} kWh"
     tiles.append(_tile(value, html_of("bat_budget_tile"), note if left is not None else ""))
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+    return f'<div class="tiles five">{"".join(tiles)}</div>'
 
 
 def _tile(value: str, what: str, note: str) -> str:

@@ -10,7 +10,7 @@ const WORDS = {
     prices: "Prices of the coming day", buy: "charging", sell: "discharging", sites: "Connection points", links: "Links",
     ok: "running", degraded: "degraded", charging: "charging", feeding: "feeding back", waiting: "waiting", idle: "nobody charges or feeds back",
     known: "known", stated: "said by the driver", expected: "expected", noAnswer: "The service does not answer. This page tries again every few seconds.",
-    building: "building", carsWord: "cars", noLimit: "no limit", more: "more without a limit and without cars", takes: "taken from the grid", gives: "given to the grid", sellFor: "a discharged kWh earns", none: "none yet",
+    building: "building", carsWord: "cars", noLimit: "no limit", more: "more without a limit and without cars", itsBattery: "what this did to its battery", batteries: "Batteries", takes: "taken from the grid", gives: "given to the grid", sellFor: "a discharged kWh earns", none: "none yet",
   },
   zh: {
     fleet: "车队当前功率", cars: "已插枪车辆", stations: "充电桩", price: "当前电价",
@@ -21,7 +21,7 @@ const WORDS = {
     prices: "未来一天电价", buy: "充电", sell: "放电", sites: "接入点", links: "通信连接",
     ok: "运行正常", degraded: "功能受限", charging: "充电", feeding: "反向放电", waiting: "等待", idle: "无车辆充电或放电",
     known: "已登记", stated: "车主告知", expected: "预计", noAnswer: "服务无响应，页面将每隔几秒重试。",
-    building: "楼宇", carsWord: "车辆", noLimit: "不限", more: "个无限制且无车辆的接入点", takes: "从电网取电", gives: "向电网送电", sellFor: "每放电一度收入", none: "暂无",
+    building: "楼宇", carsWord: "车辆", noLimit: "不限", more: "个无限制且无车辆的接入点", itsBattery: "查看电池状况", batteries: "电池", takes: "从电网取电", gives: "向电网送电", sellFor: "每放电一度收入", none: "暂无",
   },
 };
 const PERIODS_ZH = { peak: "峰段", flat: "平段", valley: "谷段", critical: "尖峰", sharp: "尖峰", deep_valley: "深谷" };
@@ -97,7 +97,9 @@ function showSessions(sessions) {
     const row = body.insertRow();
     const station = element(row, "td", "", s.evse === 1 ? s.station : `${s.station} / ${s.evse}`);
     element(station, "div", "quiet small", s.site);
-    element(row, "td", "", s.owner);
+    const owner = element(element(row, "td"), "a", "", s.owner);
+    owner.href = s.battery_page;
+    owner.title = say("itsBattery");
     drawBattery(element(row, "td"), s);
     element(row, "td", `number ${way(s.power_kw)}`, kw(s.power_kw));
     element(row, "td", `number ${way(s.ordered_kw ?? 0)}`, kw(s.ordered_kw));
