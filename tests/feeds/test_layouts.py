@@ -81,7 +81,7 @@ def test_a_format_that_does_not_fit_says_what_is_missing() -> None:
         read_sessions(CASES / "dundee.csv", layout="acn")
 
 
-@pytest.mark.parametrize("text", ["{", "3", '{"_items": 3}', "[3]"])
+@pytest.mark.parametrize("text", ["{", "3", '{"_items": 3}', "[3]", "[" * 100_000])
 def test_json_that_holds_no_sessions_is_refused_or_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "sessions.json"
     path.write_text(text)
@@ -145,3 +145,48 @@ def test_sessions_check_counts_and_names_every_bad_row() -> None:
     told = json.loads(CliRunner().invoke(sessions_app, ["check", str(CASES / "dundee.csv"), "--json"]).stdout)
     assert (told["rows"], told["accepted"], told["rejected"]) == (3, 2, 1)
     assert {problem["field"] for problem in told["problems"]} == {"departure", "energy_kwh"}
+
+
+def test_an_item_of_an_unknown_zone_costs_its_own_row_alone(tmp_path: Path) -> None:
+    document = json.loads((CASES / "acn.json").read_text())
+    for item, zone in zip(document["_items"], ("Mars/One", 5, ""), strict=False):
+        item["timezone"] = zone
+    path = tmp_path / "acn.json"
+    path.write_text(json.dumps(document))
+    found = read_sessions(path)
+    told = {problem.row: problem.reason for problem in found.problems if problem.field == "row"}
+    assert told.keys() == {1, 2}
+    assert "'Mars/One'" in told[1]
+
+
+def test_a_pilots_zone_does_not_replace_that_of_the_layout(tmp_path: Path) -> None:
+    document = json.loads((CASES / "acn.json").read_text())
+    for item in document["_items"]:
+        del item["timezone"]
+    path = tmp_path / "acn.json"
+    path.write_text(json.dumps(document))
+    found = read_sessions(path, otherwise="Asia/Shanghai")
+    assert found.offsets.arrival[0] == read_sessions(CASES / "acn.json").offsets.arrival[0]
+
+
+def test_a_new_pilot_of_times_without_an_offset_is_read_on_its_own_clock(tmp_path: Path) -> None:
+    file, out = tmp_path / "local.csv", tmp_path / "pilot.toml"
+    file.write_text("arrival,departure,energy_kwh\n2026-07-06 17:00,2026-07-07 07:00,9\n")
+    assert pilot_app_says(file, out)["in_window"] == 1
+
+
+def test_a_new_pilot_never_overwrites_its_sessions(tmp_path: Path) -> None:
+    file = tmp_path / "local.csv"
+    file.write_text("arrival,departure,energy_kwh\n2026-07-06 17:00,2026-07-07 07:00,9\n")
+    answer = CliRunner().invoke(
+        pilot_app, ["new", "--sessions", str(file), "--out", f"{tmp_path}/../{tmp_path.name}/local.csv"]
+    )
+    assert isinstance(answer.exception, InputError)
+    assert file.read_text().startswith("arrival")
+
+
+def pilot_app_says(file: Path, out: Path) -> dict[str, int]:
+    answer = CliRunner().invoke(pilot_app, ["new", "--sessions", str(file), "--out", str(out), "--json"])
+    assert answer.exit_code == 0, answer.output
+    document: dict[str, int] = json.loads(answer.output)
+    return document

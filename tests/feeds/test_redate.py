@@ -123,3 +123,37 @@ def test_the_shipped_sessions_move_without_a_loss() -> None:
     start, end = (parse_instant(f"2026-07-{day:02d}T00:00:00+08:00") for day in (6, 20))
     inside = (moved.table.arrival_ms >= start) & (moved.table.arrival_ms < end)
     assert inside.sum() == 589
+
+
+def test_a_row_that_the_shift_moves_out_of_the_years_is_rejected_and_the_others_are_moved() -> None:
+    file = judged(
+        ("2020-01-06T17:00:00+01:00", "2020-01-06T18:00:00+01:00"),
+        ("2199-01-06T17:00:00+01:00", "2199-01-06T18:00:00+01:00"),
+        ("2020-01-07T17:00:00+01:00", "2020-01-07T17:00:00+01:00"),
+        ("2199-01-07T17:00:00+01:00", "2199-01-07T17:00:00+01:00"),
+    )
+    moved = redate(file, 339, "Asia/Shanghai")
+    assert list(moved.table.row) == [2]
+    assert [each.row for each in moved.rejected] == [3, 4, 5]
+    assert [each.arrival_ms is None for each in moved.rejected] == [True, False, True]
+    assert [(p.row, p.field) for p in moved.problems if "years" in p.reason] == [(3, "arrival")]
+    assert moved.total == len(moved.table) + len(moved.rejected)
+
+
+def test_a_stay_over_the_hour_that_its_own_zone_repeats_is_told_what_is_wrong() -> None:
+    file = judged(("2026-10-25T02:40:00+02:00", "2026-10-25T02:10:00+01:00"))
+    moved = redate(file, 0, "Asia/Shanghai")
+    assert [(p.field, p.severity) for p in moved.problems] == [("departure", "rejected")]
+    assert "a clock changes" in moved.problems[0].reason
+
+
+def test_a_statement_that_can_not_move_along_is_treated_as_not_made() -> None:
+    columns = {
+        "arrival": ["2020-01-06T17:00:00+01:00"],
+        "departure": ["2020-01-06T18:00:00+01:00"],
+        "departure_stated": ["2199-01-06T18:00:00+01:00"],
+        "energy_kwh": ["1"],
+    }
+    moved = redate(judge(RawSessions([2], columns)), 339, "Asia/Shanghai")
+    assert np.isnan(moved.table.departure_stated_ms[0])
+    assert [(p.field, p.severity) for p in moved.problems] == [("departure_stated", "warning")]

@@ -285,3 +285,71 @@ def test_altering_a_later_row_changes_nothing_before_it(
     for name, values in vars(tables[0]).items():
         same = getattr(tables[1], name)
         assert values == same if isinstance(values, tuple) else np.array_equal(values, same, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        '2,"A,u,2026-07-06T18:00+08:00,2026-07-07T07:00+08:00,1',
+        '2,A,"u,2026-07-06T18:00+08:00,2026-07-07T07:00+08:00,1',
+        '2,A,u,2026-07-06T18:00+08:00,2026-07-07T07:00+08:00,"1',
+    ],
+)
+@pytest.mark.parametrize("others", [1, 2, 9_000])
+def test_a_quotation_mark_that_nobody_closes_costs_its_own_row_alone(tmp_path: Path, stray: str, others: int) -> None:
+    rest = [f"more-{n},A,,2026-07-08T17:00+08:00,2026-07-09T07:00+08:00,1" for n in range(others)]
+    found = read_rows(tmp_path, GOOD, stray, *rest, GOOD.replace("1,A", "last,A"))
+    assert found.total == others + 3
+    assert [each.row for each in found.rejected] == [3]
+    assert "quotation mark" in found.problems[0].reason
+    assert {"1", "last"} <= set(found.table.session_id)
+
+
+def test_two_rows_that_each_open_a_quotation_mark_are_both_rejected_and_not_made_one(tmp_path: Path) -> None:
+    row = '{},"A,u,2026-07-06T18:00+08:00,2026-07-07T07:00+08:00,1'
+    found = read_rows(tmp_path, row.format(2), row.format(3), GOOD)
+    assert [each.row for each in found.rejected] == [2, 3]
+    assert list(found.table.session_id) == ["1"]
+
+
+def test_a_cell_of_several_lines_is_one_row_as_in_a_spreadsheet(tmp_path: Path) -> None:
+    found = read_rows(tmp_path, GOOD.replace("A", '"A, first floor\nleft"'), "2,A,u,then,later,lots")
+    assert found.table.location == ("A, first floor\nleft",)
+    assert [each.row for each in found.rejected] == [3]
+
+
+@pytest.mark.parametrize(
+    ("arrival", "departure", "read"),
+    [
+        ("2026/7/6 17:00", "2026/7/7 7:00", "2026-07-06T17:00+08:00"),
+        ("2026-7-6 17:00:30", "2026-7-7 7:00", "2026-07-06T17:00:30+08:00"),
+        ("6.7.2026 17:00", "13.7.2026 7:00", "2026-07-06T17:00+08:00"),
+        ("7/6/2026 5:00 PM", "7/13/2026 7:00 AM", "2026-07-06T17:00+08:00"),
+        ("6/7/2026 17:00\t", "13/7/2026 07:00\t", "2026-07-06T17:00+08:00"),
+        ("2026-07-06 17:00:00+00", "2026-07-06T19:00:00Z", "2026-07-06T17:00Z"),
+    ],
+)
+def test_times_as_spreadsheets_write_them_are_read(tmp_path: Path, arrival: str, departure: str, read: str) -> None:
+    found = read_rows(tmp_path, f"1,A,u,{arrival},{departure},1", timezone="Asia/Shanghai")
+    assert found.problems == ()
+    assert found.table.arrival_ms[0] == parse_instant(read)
+
+
+def test_times_of_which_nobody_can_tell_day_and_month_are_rejected(tmp_path: Path) -> None:
+    found = read_rows(tmp_path, "1,A,u,6/7/2026 17:00,7/7/2026 07:00,1", timezone="Asia/Shanghai")
+    assert [(p.field, p.severity) for p in found.problems] == [("arrival", "rejected"), ("departure", "rejected")]
+    assert "6/7/2026 17:00" in found.problems[0].reason
+
+
+def test_a_long_cell_is_cut_in_the_reason(tmp_path: Path) -> None:
+    found = read_rows(tmp_path, f"1,A,u,{'x' * 9_000},2026-07-07T07:00+08:00,1_000")
+    assert [p.field for p in found.problems] == ["arrival", "energy_kwh"]
+    assert all(len(p.reason) < 200 for p in found.problems)
+
+
+def test_times_without_an_offset_take_the_last_resort_where_nothing_else_names_a_zone(tmp_path: Path) -> None:
+    path = written(tmp_path, f"{HEADER}\n1,A,u,2026-07-06T17:00,2026-07-07T07:00,1")
+    assert len(read_sessions(path).table) == 0
+    assert read_sessions(path, otherwise="Asia/Shanghai").table.arrival_ms[0] == parse_instant("2026-07-06T17:00+08:00")
+    both = read_sessions(path, "Europe/Oslo", otherwise="Asia/Shanghai")
+    assert both.table.arrival_ms[0] == parse_instant("2026-07-06T17:00+02:00")

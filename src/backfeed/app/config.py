@@ -19,6 +19,7 @@ from backfeed.app.config_demand import DemandResponseTable, demand_response_faul
 from backfeed.app.config_prompts import PromptsTable, prompt_problems
 from backfeed.core.instant import local_midnight_ms, to_ms
 from backfeed.core.problem import InputError, Problem
+from backfeed.feeds.pilot_draft import DAYS_MAX
 
 METER_INTERVAL_MIN_S = 4
 CONTROL_INTERVAL_MIN_S = 4
@@ -330,7 +331,7 @@ def _check(pilot: Pilot) -> list[Problem]:
         ZoneInfo(p.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         expect(False, "pilot", "timezone", "an IANA time zone such as Asia/Shanghai", p.timezone)  # noqa: FBT003
-    expect(1 <= p.days <= 400, "pilot", "days", "1 to 400", p.days)  # noqa: PLR2004
+    expect(1 <= p.days <= DAYS_MAX, "pilot", "days", f"1 to {DAYS_MAX}", p.days)
     expect(len(p.currency) == 3 and p.currency.isupper(), "pilot", "currency", "an ISO 4217 code", p.currency)  # noqa: PLR2004
     expect(bool(math.isfinite(c.power_kw) and 0 < c.power_kw <= 1000), "chargers", "power_kw", "0 to 1000", c.power_kw)  # noqa: PLR2004
     expect(

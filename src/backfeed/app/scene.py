@@ -129,7 +129,7 @@ def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
         If a file is missing or unusable, or no session lies in the window.
     """
     file = redate(
-        read_sessions(pilot.resolve(pilot.sessions.file), pilot.pilot.timezone),
+        read_sessions(pilot.resolve(pilot.sessions.file), otherwise=pilot.pilot.timezone),
         pilot.sessions.shift_weeks,
         pilot.pilot.timezone,
     )

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.battery.law import Floats
+from backfeed.core.columns import Columns
 
 LEAST_SOC_CHANGE = 0.2
 """Sessions that move less of the charge say too little."""
@@ -51,7 +52,7 @@ NARROWED = 0.75
 
 
 @dataclass(frozen=True)
-class CarRecords:
+class CarRecords(Columns):
     """Sessions of one car as columns, shape `(session,)`, in any order.
 
     Parameters
@@ -70,10 +71,6 @@ class CarRecords:
     energy_kwh: Floats
     soc_change: Floats
     hours: Floats
-
-    def select(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "CarRecords":
-        """Return the sessions picked by a mask or an order."""
-        return CarRecords(self.at_ms[keep], self.energy_kwh[keep], self.soc_change[keep], self.hours[keep])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from backfeed.cli.outcome import write_result
-from backfeed.core.problem import EnvironmentProblemError
+from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 from backfeed.feeds.pilot_draft import TARIFF_TIMEZONE, draft_pilot, pilot_toml
 from backfeed.feeds.session_writer import sessions_csv
 from backfeed.feeds.sessions import LAYOUT_NAMES, OWN_LAYOUT, read_sessions
@@ -27,7 +27,10 @@ def new(
     out: Annotated[Path, typer.Option(help="The pilot file to write (TOML).")],
     timezone: Annotated[
         str | None,
-        typer.Option(help=f"The pilot's IANA zone; {TARIFF_TIMEZONE}, where the tariff is from, by default."),
+        typer.Option(
+            help=f"The pilot's IANA zone; {TARIFF_TIMEZONE}, where the tariff is from, by default. Times that name "
+            "neither offset nor zone are read on its clock."
+        ),
     ] = None,
     days: Annotated[int, typer.Option(help="Days to run; fewer if the file is shorter.")] = 14,
     layout: Annotated[
@@ -41,8 +44,10 @@ def new(
     sessions that can be served are written beside the pilot in Backfeed's schema.
     """
     zone = zone_named(timezone or TARIFF_TIMEZONE, "--timezone").key
-    found = read_sessions(sessions, timezone, layout)
-    draft = draft_pilot(found, sessions.stem, zone, days)
+    if out.resolve() == sessions.resolve():
+        raise InputError([Problem("--out", f"expected another file than --sessions, found {out}")])
+    found = read_sessions(sessions, layout=layout, otherwise=zone)
+    draft = draft_pilot(found, sessions.stem, zone, days, str(sessions))
     named = sessions
     if layout not in (None, OWN_LAYOUT):
         named = out.with_name(f"{out.stem}-sessions.csv")

@@ -43,12 +43,12 @@ def read_acn(path: Path, zone: ZoneInfo | None) -> RawSessions:
     """
     try:
         document = json.loads(decode(read_bytes(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError([Problem(str(path), f"expected JSON, found: {error}")]) from error
     items = document.get("_items") if isinstance(document, dict) else document
     if not isinstance(items, list):
         raise InputError([Problem(str(path), 'expected {"_items": [...]} or a list of sessions')])
-    clocks = _Clocks(zone or ZoneInfo(TIMEZONE), str(path))
+    clocks = _Clocks(zone or ZoneInfo(TIMEZONE))
     columns: dict[str, list[str]] = {
         name: [] for name in ("arrival", "departure", *_TEXTS, "departure_stated", "energy_requested_kwh")
     }
@@ -56,6 +56,8 @@ def read_acn(path: Path, zone: ZoneInfo | None) -> RawSessions:
     for number, item in enumerate(items, start=1):
         if not isinstance(item, dict):
             unreadable[number] = f"expected a session, found {type(item).__name__}"
+        elif clocks.of(item) is None:
+            unreadable[number] = f"expected an IANA time zone in timezone, found {item.get('timezone')!r}"
         for name, text in _row(item if isinstance(item, dict) else {}, clocks).items():
             columns[name].append(text)
     return RawSessions(list(range(1, len(items) + 1)), columns, unreadable, clocks.default, NAME)
@@ -64,28 +66,36 @@ def read_acn(path: Path, zone: ZoneInfo | None) -> RawSessions:
 class _Clocks:
     """The zones that items name."""
 
-    def __init__(self, default: ZoneInfo, where: str) -> None:
+    def __init__(self, default: ZoneInfo) -> None:
         self.default = default
-        self._where = where
-        self._known: dict[str, ZoneInfo] = {}
+        self._known: dict[str, ZoneInfo | None] = {}
 
-    def shown(self, text: object, zone: object) -> str:
-        """Return a time as ISO 8601 text with the offset of its zone, or the text itself if it is no time."""
+    def of(self, item: dict[str, Any]) -> ZoneInfo | None:
+        """Return the zone of an item, None if it names one that is none."""
+        name = item.get("timezone")
+        if name in (None, ""):
+            return self.default
+        if not isinstance(name, str):
+            return None
+        if name not in self._known:
+            try:
+                self._known[name] = zone_named(name, "timezone")
+            except InputError:
+                self._known[name] = None
+        return self._known[name]
+
+    @staticmethod
+    def shown(text: object, zone: ZoneInfo) -> str:
+        """Return a time as ISO 8601 text with the offset of its zone, or what stands there if it is no time."""
         if not isinstance(text, str):
-            return ""
+            return _text(text)
         moment = from_rfc_1123(text)
-        if moment is None:
-            return text
-        if not isinstance(zone, str) or not zone:
-            return moment.astimezone(self.default).isoformat()
-        if zone not in self._known:
-            self._known[zone] = zone_named(zone, f"{self._where}: timezone")
-        return moment.astimezone(self._known[zone]).isoformat()
+        return text if moment is None else moment.astimezone(zone).isoformat()
 
 
 def _row(item: dict[str, Any], clocks: _Clocks) -> dict[str, str]:
     """Return one item as texts in the session schema."""
-    zone = item.get("timezone")
+    zone = clocks.of(item) or clocks.default
     inputs = item.get("userInputs")
     said = inputs[0] if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict) else {}
     row = {name: _text(item.get(key)) for name, key in _TEXTS.items()}

@@ -4,10 +4,14 @@ A reader of real files meets byte order marks, Windows line ends, semicolons fro
 half the world, gb18030 from the other half, trailing blanks and tabs, and rows cut short. None of
 that is a reason to refuse a file, and none of it may shift a row number: rows are counted as an
 editor or a spreadsheet counts them, the header being row 1.
+
+A quotation mark that nobody closes would make one cell of all that follows it. It is taken for the
+fault of its own line alone: that line is a row which can not be read, and the next line is read anew.
 """
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +36,9 @@ class Delimited:
     cells
         The data rows, outer blanks removed from every cell; rows that are blank throughout are
         left out, short rows are filled with "".
-    overlong
-        Row numbers of rows that have more cells than the header.
+    unreadable
+        Row numbers of rows that can not be taken apart, with the reason: more cells than the header,
+        a quotation mark that nobody closes.
     delimiter
         What separated the cells.
     """
@@ -41,7 +46,7 @@ class Delimited:
     header: tuple[str, ...]
     row: list[int]
     cells: list[list[str]]
-    overlong: frozenset[int]
+    unreadable: dict[int, str]
     delimiter: str
 
 
@@ -55,8 +60,8 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # a ValueError where the name is none
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError([Problem(str(path), f"expected a readable file, found: {reason}")]) from error
 
 
@@ -91,30 +96,81 @@ def read_delimited(path: Path) -> Delimited:
         )
     text = decode(raw).replace("\0", "")
     delimiter = _delimiter_of(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     header: tuple[str, ...] = ()
     rows: list[int] = []
     cells: list[list[str]] = []
-    overlong: set[int] = set()
-    try:
-        for number, found in enumerate(reader, start=1):
-            record = [cell.strip(_BLANKS) for cell in found]
-            if not any(record):
-                continue
-            if not header:
-                header = _without_trailing_blanks(record)
-                first = number
-                continue
-            if len(record) > len(header) and any(record[len(header) :]):
-                overlong.add(number - first + 1)
-            rows.append(number - first + 1)
-            cells.append(record[: len(header)] + [""] * (len(header) - len(record)))
-    except csv.Error as error:
-        problem = Problem(f"{path}: row {len(rows) + 2}", f"expected delimited text, found: {error}")
-        raise InputError([problem]) from error
+    unreadable: dict[int, str] = {}
+    first = 0
+    for number, (record, is_whole) in enumerate(_records(text, delimiter), start=1):
+        if not any(record):
+            continue
+        if not header:
+            header = _without_trailing_blanks(record)
+            first = number
+            continue
+        row = number - first + 1
+        if not is_whole:
+            unreadable[row] = "expected every quotation mark to be closed in its row, found one that is not"
+        elif _is_overlong(record, len(header)):
+            unreadable[row] = f"expected {len(header)} cells as in the header, found more"
+        rows.append(row)
+        cells.append(record[: len(header)] + [""] * (len(header) - len(record)))
     if not header:
         raise InputError([Problem(str(path), "expected a header row, found an empty file")])
-    return Delimited(header, rows, cells, frozenset(overlong), delimiter)
+    return Delimited(header, rows, cells, unreadable, delimiter)
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield the cells of every record without their outer blanks, and whether the record could be taken apart.
+
+    A record over several lines is one only if its quotation marks are closed as RFC 4180 wants it and it has no
+    more cells than the header. Otherwise its first line stands alone, and the next is read anew.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    begin = width = 0
+    while begin < len(lines):
+        for record, end in _parsed(lines, begin, delimiter):
+            if record is None or (end - begin > 1 and not _is_closed(lines[begin:end], delimiter, width)):
+                alone = next(csv.reader([lines[begin].replace('"', "")], delimiter=delimiter))
+                yield _stripped(alone), False
+                begin += 1
+                break
+            cells = _stripped(record)
+            width = width or len(_without_trailing_blanks(cells))
+            yield cells, True
+            begin = end
+
+
+def _parsed(lines: Sequence[str], begin: int, delimiter: str) -> Iterator[tuple[list[str] | None, int]]:
+    """Yield records from a line on and the line behind each; None at the end for one that is beyond all measure."""
+    rest = (lines[number] for number in range(begin, len(lines)))
+    reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True)
+    while True:
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None, begin + reader.line_num
+            return
+        yield record, begin + reader.line_num
+
+
+def _is_closed(lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Say whether lines are one whole record that is no wider than the header."""
+    try:
+        records = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return False
+    return not width or not _is_overlong(_stripped(records[0]), width)
+
+
+def _is_overlong(cells: Sequence[str], width: int) -> bool:
+    return any(cells[width:])
+
+
+def _stripped(record: Sequence[str]) -> list[str]:
+    return [cell.strip(_BLANKS) for cell in record]
 
 
 def _delimiter_of(text: str) -> str:

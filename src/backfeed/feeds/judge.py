@@ -51,6 +51,7 @@ POWER_TOLERANCE = 1.1
 YEARS = range(1970, 2201)
 """Outside of these a year is a placeholder or a slip."""
 
+_SHOWN_CHARS = 80
 _ABSENT = frozenset({"", "na", "n/a", "nan", "nat", "null", "none", "-"})
 
 
@@ -154,16 +155,16 @@ class _RowReader:
         try:
             written = datetime.fromisoformat(text)
         except ValueError:
-            return f"expected an ISO 8601 date and time, found {text!r}"
+            return f"expected an ISO 8601 date and time, found {_shown(text)}"
         if len(text) <= len("2026-07-06"):
-            return f"expected a date and a time of day, found {text!r}"
+            return f"expected a date and a time of day, found {_shown(text)}"
         if written.year not in YEARS:
-            return f"expected a year from {YEARS[0]} to {YEARS[-1]}, found {text!r}"
+            return f"expected a year from {YEARS[0]} to {YEARS[-1]}, found {_shown(text)}"
         if written.tzinfo is not None:
             return _Moment(to_ms(written), math.nan if text.endswith(("Z", "z")) else offset_ms(written))
         zone = self._raw.timezone
         if zone is None:
-            return f"expected an offset such as +08:00, or the file's time zone by name, found {text!r}"
+            return f"expected an offset such as +08:00, or the file's time zone by --timezone, found {_shown(text)}"
         at_ms, offset, reading = resolve(written, zone)
         if reading is not Reading.PLAIN:
             draft.warn(name, local_time_note(written, zone, reading))
@@ -172,7 +173,7 @@ class _RowReader:
     def _read_energy(self, draft: _Draft, text: str) -> None:
         energy = self._number(text)
         if math.isnan(energy):
-            draft.reject("energy_kwh", f"expected a number of kWh, found {text!r}")
+            draft.reject("energy_kwh", f"expected a number of kWh, found {_shown(text)}")
         elif energy < 0:
             draft.reject("energy_kwh", f"expected at least 0 kWh, found {energy:g}")
         elif energy > ENERGY_MAX_KWH:
@@ -197,7 +198,9 @@ class _RowReader:
             draft.warn("departure_stated", f"{moment}; treated as not stated")
             return None
         if draft.arrival is not None and moment.at_ms <= draft.arrival.at_ms:
-            draft.warn("departure_stated", f"expected a time after the arrival, found {text!r}; treated as not stated")
+            draft.warn(
+                "departure_stated", f"expected a time after the arrival, found {_shown(text)}; treated as not stated"
+            )
             return None
         return moment
 
@@ -216,15 +219,22 @@ class _RowReader:
         number = self._number(text[name])
         if at_least <= number <= at_most and math.isfinite(number):
             return number
-        draft.warn(name, f"expected {expected}, found {text[name]!r}; treated as absent")
+        draft.warn(name, f"expected {expected}, found {_shown(text[name])}; treated as absent")
         return math.nan
 
     def _number(self, text: str) -> float:
         """Return a number, NaN where the text is none."""
+        if "_" in text:  # Python's own way to write a thousand
+            return math.nan
         try:
             return float(text.replace(",", ".") if self._raw.decimal_comma else text)
         except ValueError:
             return math.nan
+
+
+def _shown(text: str) -> str:
+    """Return a cell as a reason shows it: what a quotation mark swallowed may be a whole page."""
+    return repr(text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}...")
 
 
 def _judge_stay(draft: _Draft, stay_ms: int) -> None:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from backfeed.feeds.delimited import Delimited
 from backfeed.feeds.session_file import RawSessions
-from backfeed.feeds.written_time import day_comes_first, iso_text, with_abbreviation
+from backfeed.feeds.written_time import iso_columns, with_abbreviation
 
 _NO_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
 
@@ -154,14 +154,11 @@ def in_schema(found: Delimited, layout: Layout, zone: ZoneInfo | None) -> RawSes
                 return [" ".join(cells[place] for place in places).strip() for cells in found.cells]
         return None
 
-    columns: dict[str, list[str]] = {}
-    for name, alternatives, abbreviation in (
-        ("arrival", layout.arrival, layout.abbreviations[0]),
-        ("departure", layout.departure, layout.abbreviations[1]),
-    ):
-        written = column(alternatives) or [""] * len(found.cells)
-        day_first = day_comes_first(written, habit=layout.day_first)
-        columns[name] = [iso_text(text, day_first=day_first) for text in written]
+    blank = [""] * len(found.cells)
+    written = [column(layout.arrival) or blank, column(layout.departure) or blank]
+    names = ("arrival", "departure")
+    columns = dict(zip(names, iso_columns(written, habit=layout.day_first), strict=True))
+    for name, abbreviation in zip(names, layout.abbreviations, strict=True):
         zones = column(((abbreviation,),)) if abbreviation else None
         if zones is not None:
             columns[name] = [with_abbreviation(*pair) for pair in zip(columns[name], zones, strict=True)]
@@ -169,6 +166,5 @@ def in_schema(found: Delimited, layout: Layout, zone: ZoneInfo | None) -> RawSes
         texts = column(alternatives)
         if texts is not None:
             columns[name] = texts
-    unreadable = {row: f"expected {len(found.header)} cells as in the header, found more" for row in found.overlong}
     zone = zone or ZoneInfo(layout.timezone)
-    return RawSessions(found.row, columns, unreadable, zone, layout.name, decimal_comma=found.delimiter != ",")
+    return RawSessions(found.row, columns, found.unreadable, zone, layout.name, decimal_comma=found.delimiter != ",")

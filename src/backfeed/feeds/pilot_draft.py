@@ -1,7 +1,7 @@
 """A pilot for a session file that nobody prepared: which weeks, moved to when, at what power.
 
 The draft takes whole weeks from a Monday on, the busiest ones that leave a fifth of the file before them
-as history; a file that is too short for that is taken from its first day on. The weeks are moved to the
+as history; a file that is too short for that is taken where it is busiest. The weeks are moved to the
 same season of the year in which the preset tariff holds. The power of the chargers is the least usual
 size that the file's own powers fit under: recorded ones, or the mean powers of stays, and then 7.4 kW at least.
 """
@@ -26,6 +26,9 @@ TARIFF_CURRENCY = "CNY"
 TARIFF_END = date(2026, 12, 31)
 """The preset of the draft, and the last day on which it holds."""
 
+DAYS_MAX = 400
+"""The longest window of a pilot: a year, and what it takes to see it whole."""
+
 HISTORY_SHARE = 0.2
 POWERS_KW = (3.7, 7.4, 11.0, 22.0, 50.0, 75.0, 100.0, 150.0, 250.0, 350.0)
 COMMON_POWER_KW = 7.4
@@ -49,7 +52,7 @@ class PilotDraft:
     sessions: int
 
 
-def draft_pilot(file: SessionFile, name: str, timezone: str, days: int) -> PilotDraft:
+def draft_pilot(file: SessionFile, name: str, timezone: str, days: int, where: str) -> PilotDraft:
     """Return a pilot that runs on a file.
 
     Parameters
@@ -62,21 +65,23 @@ def draft_pilot(file: SessionFile, name: str, timezone: str, days: int) -> Pilot
         IANA zone of the pilot.
     days
         The length that is wished for; a shorter file gets less.
+    where
+        What a problem calls the file.
 
     Raises
     ------
     InputError
-        If no session of the file can be served, or `days` is below 1.
+        If no session of the file can be served, or `days` is not 1 to `DAYS_MAX`.
     """
-    if days < 1:
-        raise InputError([Problem("--days", f"expected 1 or more, found {days}")])
-    if len(file.table) == 0:
-        what = f"expected sessions that can be served, found none in {file.total} rows"
-        raise InputError(
-            [Problem(name, what), *(Problem(f"row {p.row}, {p.field}", p.reason) for p in file.problems[:5])]
-        )
+    if not 1 <= days <= DAYS_MAX:
+        raise InputError([Problem("--days", f"expected 1 to {DAYS_MAX}, found {days}")])
     zone = ZoneInfo(timezone)
-    table = redate(file, 0, timezone).table
+    moved = redate(file, 0, timezone)
+    table = moved.table
+    if len(table) == 0:
+        what = f"expected sessions that can be served, found none in {file.total} rows"
+        told = (Problem(f"row {p.row}, {p.field}", p.reason) for p in moved.problems[:5])
+        raise InputError([Problem(where, what), *told])
     arrivals = np.array([local_datetime(int(at), zone).date().toordinal() for at in table.arrival_ms], dtype=np.int64)
     first, length = _busiest_weeks(np.sort(arrivals), days)
     inside = (arrivals >= first) & (arrivals < first + length)
@@ -124,14 +129,23 @@ preset = "{TARIFF}"
 
 def _busiest_weeks(arrivals: NDArray[np.int64], days: int) -> tuple[int, int]:
     """Return the first day (ordinal) and the length of the window; `arrivals` are sorted days."""
+
+    def busiest(starts: NDArray[np.int64]) -> tuple[int, int]:
+        """Return the first of the starts behind which most arrivals lie, and how many."""
+        counts = np.searchsorted(arrivals, starts + days) - np.searchsorted(arrivals, starts)
+        return int(starts[np.argmax(counts)]), int(counts.max())
+
     first, last = int(arrivals[0]), int(arrivals[-1])
     after_history = max(first + 1, int(arrivals[int(HISTORY_SHARE * len(arrivals))]))
     mondays = np.unique(arrivals - (arrivals - 1) % _WEEK_DAYS)
     mondays = mondays[(mondays >= after_history) & (mondays + days <= last + 1)]
-    if len(mondays) == 0:
-        return first, min(days, last - first + 1)
-    counts = np.searchsorted(arrivals, mondays + days) - np.searchsorted(arrivals, mondays)
-    return int(mondays[np.argmax(counts)]), days
+    if len(mondays):
+        monday, count = busiest(mondays)
+        if count:
+            return monday, days
+    start, count = busiest(np.unique(arrivals))
+    end = int(arrivals[np.searchsorted(arrivals, start) + count - 1])
+    return start, end - start + 1
 
 
 def _weeks_into_tariff(start: date, days: int) -> int:

@@ -6,12 +6,13 @@ Only arrival, departure and energy are indispensable.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.core.columns import Columns
 from backfeed.fleet.session import SessionTable
 
 REQUIRED = ("arrival", "departure", "energy_kwh")
@@ -63,7 +64,7 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
-class WrittenOffsets:
+class WrittenOffsets(Columns):
     """The UTC offsets in which the times of a `SessionTable` were written, row by row [ms].
 
     The instant plus the offset is what the clock on the wall showed; re-dating keeps that. NaN where
@@ -73,10 +74,6 @@ class WrittenOffsets:
     arrival: NDArray[np.float64]
     departure: NDArray[np.float64]
     stated: NDArray[np.float64]
-
-    def select(self, rows: NDArray[np.intp]) -> "WrittenOffsets":
-        """Return the offsets of some rows, in the order given."""
-        return WrittenOffsets(self.arrival[rows], self.departure[rows], self.stated[rows])
 
 
 @dataclass(frozen=True)
@@ -122,11 +119,7 @@ class SessionFile:
         table = self.table
         keys = [(int(table.arrival_ms[i]), table.session_id[i], int(table.row[i])) for i in range(len(table))]
         order = np.array(sorted(range(len(table)), key=keys.__getitem__), dtype=np.intp)
-        columns: dict[str, Any] = {
-            name: tuple(value[i] for i in order) if isinstance(value, tuple) else value[order]
-            for name, value in vars(table).items()
-        }
-        return replace(self, table=SessionTable(**columns), offsets=self.offsets.select(order))
+        return replace(self, table=table.select(order), offsets=self.offsets.select(order))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Times as files of the world write them, rewritten to ISO 8601.
 
 `3/14/2019 5:09 PM`, `14-03-2019 17:09`, `2019/3/14 17:09:00` and `Thu, 14 Mar 2019 17:09:00 GMT` are one
-time. Whether the day or the month comes first is asked of the whole column: one value above 12 settles
+time. Whether the day or the month comes first is asked of all times of a file: one value above 12 settles
 it; where none does, the layout's own habit holds. Text that fits no form is returned as it is, so that
-the judgement of its row can show it.
+the judgement of its row can show it; likewise a text of which nobody can tell what comes first.
 """
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 _FORM = re.compile(
@@ -39,8 +39,33 @@ ABBREVIATED_OFFSETS_H = {
 """Offsets of the abbreviations that North American files use."""
 
 
-def day_comes_first(texts: Iterable[str], *, habit: bool) -> bool:
-    """Say whether the day comes before the month in a column of times; `habit` where no value tells."""
+def iso_columns(columns: Sequence[Sequence[str]], *, habit: bool | None) -> list[list[str]]:
+    """Return columns of times by one hand in ISO 8601, each time as `iso_text` does.
+
+    Parameters
+    ----------
+    columns
+        The times of a file.
+    habit
+        Whether the day comes before the month where no value tells; None if nothing is known of that.
+    """
+    other = [[text for text in column if not _is_iso(text)] for column in columns]
+    if not any(other):
+        return [list(column) for column in columns]
+    day_first = day_comes_first((text for column in other for text in column), habit=habit)
+    return [[text if _is_iso(text) else iso_text(text, day_first=day_first) for text in column] for column in columns]
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def day_comes_first(texts: Iterable[str], *, habit: bool | None = None) -> bool | None:
+    """Say whether the day comes before the month in times of one hand; `habit` where no value tells."""
     for text in texts:
         found = _FORM.match(text)
         if found is None or len(found["a"]) == _YEAR_DIGITS:
@@ -52,8 +77,15 @@ def day_comes_first(texts: Iterable[str], *, habit: bool) -> bool:
     return habit
 
 
-def iso_text(text: str, *, day_first: bool) -> str:
-    """Return a written time in ISO 8601, or the text itself if it fits no form.
+def iso_text(text: str, *, day_first: bool | None) -> str:
+    """Return a written time in ISO 8601, or the text itself if it fits no form or names no time.
+
+    Parameters
+    ----------
+    text
+        As it is written.
+    day_first
+        Whether the day comes before the month; None where nobody can tell.
 
     >>> iso_text("3/14/2019 5:09 PM", day_first=False)
     '2019-03-14T17:09:00'
@@ -64,14 +96,20 @@ def iso_text(text: str, *, day_first: bool) -> str:
     first, second, third = found["a"], found["b"], found["c"]
     if len(first) == _YEAR_DIGITS:
         year, month, day = first, second, third
+    elif day_first is None:
+        return text
     else:
         day, month = (first, second) if day_first else (second, first)
         year = third if len(third) == _YEAR_DIGITS else str(_CENTURY + int(third))
     hour = int(found["hour"])
     if found["half"]:
         hour = hour % _HALF_DAY_H + (_HALF_DAY_H if found["half"].lower() == "pm" else 0)
-    clock = f"{hour:02d}:{found['minute']}:{found['second'] or '00'}"
-    return f"{int(year):04d}-{int(month):02d}-{int(day):02d}T{clock}{found['offset'] or ''}"
+    try:
+        clock = time(hour, int(found["minute"]), int(found["second"] or 0))
+        local = datetime.combine(date(int(year), int(month), int(day)), clock)
+    except ValueError:
+        return text
+    return f"{local.isoformat()}{found['offset'] or ''}"
 
 
 def with_abbreviation(text: str, abbreviation: str) -> str:

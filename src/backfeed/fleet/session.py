@@ -1,14 +1,15 @@
 """Sessions: what a session file says, as columns. One row is one stay at a charger."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.core.columns import Columns
+
 
 @dataclass(frozen=True)
-class SessionTable:
+class SessionTable(Columns):
     """Sessions as equal-length columns, row = session, sorted by arrival and then id.
 
     Parameters
@@ -42,15 +43,6 @@ class SessionTable:
     def __len__(self) -> int:
         """Return the number of sessions."""
         return len(self.session_id)
-
-    def select(self, keep: NDArray[np.bool_]) -> "SessionTable":
-        """Return the rows where `keep` is true, in the same order."""
-        rows = np.flatnonzero(keep)
-        columns: dict[str, Any] = {
-            name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
-            for name, value in vars(self).items()
-        }
-        return SessionTable(**columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Columns of the world: the visits that a session file records, and the sessions drawn from them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.battery.chemistry import Chemistry
+from backfeed.core.columns import Columns
 from backfeed.sim.vehicle import Car, CarColumns, FloatColumn, taper_h
 
 IntColumn = NDArray[np.int64]
@@ -14,7 +14,7 @@ BoolColumn = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Visits:
+class Visits(Columns):
     """Recorded stays as equal-length columns, row = visit.
 
     Parameters
@@ -48,15 +48,6 @@ class Visits:
     def __len__(self) -> int:
         """Return the number of visits."""
         return len(self.session_id)
-
-    def select(self, keep: BoolColumn) -> "Visits":
-        """Return the rows where `keep` is true, in the same order."""
-        rows = np.flatnonzero(keep)
-        columns: dict[str, Any] = {
-            name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
-            for name, value in vars(self).items()
-        }
-        return Visits(**columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +126,7 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
-class WorldSessions:
+class WorldSessions(Columns):
     """The sessions that the world serves, as columns of shape `(session,)`, sorted by arrival and then id.
 
     Parameters
@@ -228,12 +219,3 @@ class WorldSessions:
     def car(self, index: int) -> Car:
         """Return the physics of one session's car."""
         return self.cars().car(index)
-
-    def select(self, keep: BoolColumn) -> "WorldSessions":
-        """Return the rows where `keep` is true, in the same order."""
-        rows = np.flatnonzero(keep)
-        columns: dict[str, Any] = {
-            name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
-            for name, value in vars(self).items()
-        }
-        return WorldSessions(**columns)

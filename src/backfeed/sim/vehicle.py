@@ -26,6 +26,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.core.columns import Columns
+
 FloatColumn = NDArray[np.float64]
 
 
@@ -61,7 +63,7 @@ class Car:
 
 
 @dataclass(frozen=True)
-class CarColumns:
+class CarColumns(Columns):
     """The fields of `Car` as columns of shape `(session,)`."""
 
     capacity_kwh: FloatColumn
@@ -81,10 +83,6 @@ class CarColumns:
     def car(self, index: int) -> Car:
         """Return one row."""
         return Car(**{field.name: float(getattr(self, field.name)[index]) for field in fields(Car)})
-
-    def select(self, rows: NDArray[np.intp]) -> "CarColumns":
-        """Return some rows, in the order given."""
-        return CarColumns(**{field.name: getattr(self, field.name)[rows] for field in fields(Car)})
 
 
 def taper_h(
