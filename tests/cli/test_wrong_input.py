@@ -116,7 +116,7 @@ def newer(path, application):
             4,
             "empty/p.toml: can not be written",
         ),
-        ("pilot new --sessions sessions.csv --out p.toml --days 0", 2, "--days: expected 1 or more, found 0"),
+        ("pilot new --sessions sessions.csv --out p.toml --days 0", 2, "--days: expected 1 to 400, found 0"),
         ("plan none --out o", 2, "none: is not a folder"),
         ("plan . --out o", 2, "axis.json: the file is missing"),
         ("tariff show mars --day 2026-07-20", 2, "guangdong-v2g.*found 'mars'"),
