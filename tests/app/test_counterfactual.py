@@ -47,6 +47,20 @@ def test_a_world_that_is_not_invited_is_the_same_until_the_invitation(worlds, un
     assert len(before[0]) > 100
 
 
+def test_it_ends_when_the_hours_around_the_last_event_are_over_and_is_whole_until_then(
+    small_pilot, uninvited, tmp_path
+):
+    early = small_pilot.with_text("2026-07-14T10:00", "2026-07-13T10:00")
+    early = early.with_text("2026-07-14T20:00", "2026-07-13T20:00").with_text("2026-07-14T21:00", "2026-07-13T21:00")
+    spec = WorldSpec(early.write(tmp_path), None, Policy.V1G, "memory", tmp_path / "run", invited=False)
+    cut, whole = run_world(spec, lambda _share: None).truth.segments, uninvited.truth.segments
+    end_ms = parse_instant("2026-07-14T01:00:00+08:00")
+    assert cut.until_ms.max() == end_ms < whole.until_ms.max()
+    before = whole.until_ms <= end_ms
+    assert cut.session.tolist() == whole.session[before].tolist()
+    assert cut.energy_kwh.tolist() == whole.energy_kwh[before].tolist()
+
+
 def test_a_delivery_is_also_counted_against_steered_charging_without_it(judged, uninvited):
     (event,) = judged.summary.worlds["v2g"].dr
     assert event.baseline_kwh - event.metered_kwh == pytest.approx(event.delivered_kwh)

@@ -9,7 +9,7 @@ import resource
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,7 @@ from backfeed.gateway.server import Gateway
 from backfeed.gateway.socket import serve
 from backfeed.meter.gaming import Finding
 from backfeed.meter.interval import Quarantined
+from backfeed.report.summary import AROUND_H
 from backfeed.sim.city import City
 from backfeed.sim.driver import Drivers
 from backfeed.sim.operator import SimulatedOperator
@@ -54,7 +55,11 @@ PROGRESS_EVERY_MS = 3 * MS_PER_H
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """Which world to run; small enough to hand to another process. One that is not invited knows of no event."""
+    """Which world to run; small enough to hand to another process.
+
+    One that is not invited knows of no event, and ends when the hours after the last one are over: it is there to
+    show what would have been taken around events, and nobody looks further.
+    """
 
     pilot: Path
     seed: int | None
@@ -145,7 +150,9 @@ async def _play(
     async with assemble(scene, spec.policy, spec.folder, clock, workers) as parts:
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
             connect = await _joined(group, stack, spec.link, parts.gateway, traffic)
-            city = City(scene.sessions, scene.world, clock, connect, streams=Streams(scene.pilot.pilot.seed))
+            until_ms = _end_ms(scene, spec)
+            world = replace(scene.world, end_ms=until_ms)
+            city = City(scene.sessions, world, clock, connect, streams=Streams(scene.pilot.pilot.seed))
             app = App(parts.log, clock, Drivers(scene.sessions, scene.world), group)
             parts.log.subscribe(app.on_committed)
             operator = _operator(scene, spec, parts, clock)
@@ -155,7 +162,7 @@ async def _play(
                     operator.run() if operator is not None else parts.invite(scene.invitations if spec.invited else ())
                 ),
                 group.create_task(parts.close_days()),
-                group.create_task(_tell(scene, clock, progress)),
+                group.create_task(_tell(scene.pilot.start_ms, until_ms, clock, progress)),
             ]
             await city.run()
             # What the last frames committed is written within a moment of virtual time.
@@ -169,6 +176,13 @@ async def _play(
             await clock.sleep_until(clock.now_ms() + MS_PER_S)
         parts.finish()
         return parts, city.truth(), parts.ledger.hash()
+
+
+def _end_ms(scene: Scene, spec: WorldSpec) -> int:
+    """Return when a world ends."""
+    if spec.invited or not scene.invitations:
+        return scene.pilot.end_ms
+    return min(scene.pilot.end_ms, max(each.end_ms for each in scene.invitations) + AROUND_H * MS_PER_H)
 
 
 def _operator(scene: Scene, spec: WorldSpec, parts: Parts, clock: Clock) -> SimulatedOperator | None:
@@ -201,9 +215,8 @@ async def _joined(
     return connect_by_socket
 
 
-async def _tell(scene: Scene, clock: Clock, progress: Callable[[float], None]) -> None:
-    """Report the share of the window that has passed, every few hours."""
-    begin_ms, end_ms = scene.pilot.start_ms, scene.pilot.end_ms
+async def _tell(begin_ms: int, end_ms: int, clock: Clock, progress: Callable[[float], None]) -> None:
+    """Report the share of a world's time that has passed, every few hours."""
     while True:
         progress(max(0.0, (clock.now_ms() - begin_ms) / (end_ms - begin_ms)))
         await clock.sleep_until(clock.now_ms() + PROGRESS_EVERY_MS)
