@@ -99,6 +99,24 @@ def test_what_was_taken_before_a_stop_but_read_after_it_is_no_energy_above_the_l
     assert high == pytest.approx(51.0)
 
 
+def test_a_car_that_tells_whole_percents_tells_more_by_ending_at_its_limit():
+    shown = plugged(soc=0.85, soc_ms=0, power_kw=6.0)
+    told = Told(Mode.CHARGING_ONLY, 6.0)
+    charging = revise(prior_belief(plugged(), OWNER, 5, 40), shown, OWNER, told)
+    assert charging.high_kwh - charging.low_kwh == pytest.approx(0.6)
+    ended = revise(charging, shown, OWNER, told, stopped_ms=300_000)
+    read = plugged(soc=0.85, soc_ms=400_000, metered_ms=400_000, import_wh=1_400)
+    assert energy_now(revise(ended, read, OWNER, STOOD), read, OWNER) == pytest.approx((51.0, 51.0))
+
+
+@pytest.mark.parametrize(("soc", "mode"), [(0.6, Mode.CHARGING_ONLY), (0.95, Mode.CHARGING_ONLY), (0.85, Mode.SETPOINT)])
+def test_a_car_that_ends_elsewhere_is_where_it_says(soc, mode):
+    shown = plugged(soc=soc, soc_ms=0)
+    told = Told(mode, 6.0)
+    ended = revise(prior_belief(plugged(), OWNER, 5, 40), shown, OWNER, told, stopped_ms=0)
+    assert energy_now(ended, shown, OWNER) == pytest.approx((60 * soc - 0.3, 60 * soc + 0.3))
+
+
 def test_a_car_that_was_told_to_stand_says_nothing_by_standing():
     prior = prior_belief(plugged(), OWNER, 5, 40)
     assert revise(prior, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 0.0), stopped_ms=0) == prior

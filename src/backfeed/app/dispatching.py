@@ -215,10 +215,11 @@ class Dispatching:
     def _wish(self, now_ms: int, car: Car, power_kw: float, bound_by: str) -> Wish:
         power_kw = 0.0 if abs(power_kw) < POWER_MIN_KW else power_kw
         steers_both_ways = self.policy is Policy.V2G and car.discharge_max_kw > 0
-        # A car that hides its state of charge shows it by stopping at its driver's limit, which it does only while
-        # it merely charges; once it stands there it may be charged beyond.
-        shows_energy = car.plug.soc_ms >= 0 or car.is_at_limit
-        by_setpoint = steers_both_ways and (power_kw < 0 or shows_energy)
+        # A car ends at its driver's limit, to the watt-hour, while it merely charges. One that hides its state of
+        # charge shows by that where it stands, and once there it may be charged beyond.
+        planned = self.planning.planned(car)
+        tells_and_passes = car.plug.soc_ms >= 0 and (planned is None or planned.passes_target)
+        by_setpoint = steers_both_ways and (power_kw < 0 or car.is_at_limit or tells_and_passes)
         wish = Wish(
             *car.key,
             car.site_id,

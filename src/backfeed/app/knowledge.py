@@ -105,7 +105,9 @@ class Car:
     @property
     def is_at_limit(self) -> bool:
         """Whether it is known to stand where its driver has set it to end, or above."""
-        return self.is_energy_known and self.energy_low_kwh >= self.target_kwh - LIMIT_WITHIN_KWH
+        said_kwh = self.plug.target_soc * self.owner.vehicle.capacity_kwh
+        limit_kwh = self.target_kwh if np.isnan(said_kwh) else min(self.target_kwh, said_kwh)
+        return self.is_energy_known and self.energy_low_kwh >= limit_kwh - LIMIT_WITHIN_KWH
 
 
 @dataclass
@@ -171,7 +173,8 @@ class Knowledge:
             return False
         just_stopped = plug.charging_state == SUSPENDED_BY_CAR != was
         self._revise(plug, event.at_ms, event.measured_ms if just_stopped else None)
-        return event.phase == "started" or just_stopped
+        # Of a car that tells its state of charge a stop says nothing that calls for another plan.
+        return event.phase == "started" or (just_stopped and plug.soc_ms < 0)
 
     def _meter(self, event: TransactionChanged) -> None:
         """Hand the registers to the meter; a charger without an export register exports nothing."""

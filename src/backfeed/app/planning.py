@@ -8,6 +8,7 @@ solver, and a plan that breaks a limit is never adopted.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from backfeed.app.budget import TRIES, within_budgets
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
-from backfeed.app.knowledge import Car
+from backfeed.app.knowledge import LIMIT_WITHIN_KWH, Car
 from backfeed.app.plan_path import FleetPlan
 from backfeed.app.plan_wear import PlanWear
 from backfeed.app.workers import WorkerLostError, Workers
@@ -62,17 +63,26 @@ FULL_SOC = 0.99
 """The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
 target is promised: what is missing of it is not sold, and that is all."""
 
+SHOWS_SHARE = 0.008
+"""What it is worth that a car which hides its state of charge stands an hour longer with a kWh that it takes anyway, as
+a share of the mean price of energy. So of hours at one price it is charged in the first: it ends at its driver's limit,
+and what it holds is known for the hours that follow."""
+
 SITE_MARGIN = 0.015
 """Kept free below every limit for the error of chargers and meters; dispatch keeps the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPower:
-    """What a plan wants of one car: its power at every step of the plan's axis, charging positive [kW]."""
+    """What a plan wants of one car: its power at every step of the plan's axis, charging positive [kW].
+
+    `passes_target` says whether it is to hold more than its driver wants at any time.
+    """
 
     axis: TimeAxis
     power_kw: NDArray[np.float64]
     energy_kwh: NDArray[np.float64]
+    passes_target: bool
 
     def at(self, now_ms: int) -> float | None:
         """Return the planned power now, None where the plan does not reach."""
@@ -184,10 +194,9 @@ class Planning:
         _, schedule, plan = best
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
-            self._planned[car.key] = (
-                car.plug.transaction,
-                PlannedPower(plan.axis, plan.power_kw[k], plan.energy_kwh[k]),
-            )
+            power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
+            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + LIMIT_WITHIN_KWH
+            self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
     async def _plan_within_budgets(
@@ -260,10 +269,11 @@ class Planning:
         """Return a car's numbers: the pessimistic edge of its energy, with the margin for a larger need."""
         vehicle, owner = car.owner.vehicle, car.owner
         energy = car.energy_low_kwh
-        target = car.target_kwh + NEED_MARGIN * max(car.target_kwh - energy, 0.0)
+        target = _needed_kwh(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear = self.wear.prices(car)
+        shows_per_kwh_h = 0.0 if car.is_energy_known else SHOWS_SHARE * self._usual_per_kwh
         return (
             energy,
             owner.reserve_soc * vehicle.capacity_kwh,
@@ -274,8 +284,12 @@ class Planning:
             vehicle.charge_efficiency,
             vehicle.discharge_efficiency,
             wear.wear_per_kwh,
-            wear.hold_per_kwh_h,
+            wear.hold_per_kwh_h - shows_per_kwh_h,
         )
+
+    @cached_property
+    def _usual_per_kwh(self) -> float:
+        return float(np.abs(self.prices.buy_per_kwh).mean())
 
     def _limits(self, axis: TimeAxis, names: list[str], beside: Sequence[Car]) -> SiteLimits:
         """Return the sites' limits, less what cars beside are planned to take or give: each may go at any time."""
@@ -299,6 +313,11 @@ class Planning:
     def forget(self, station: str, evse: int) -> None:
         """Drop the plan of an EVSE whose car is gone."""
         self._planned.pop((station, evse), None)
+
+
+def _needed_kwh(car: Car) -> float:
+    """Return what a car is planned to reach: its target, with the margin for a larger need [kWh in the battery]."""
+    return car.target_kwh + NEED_MARGIN * max(car.target_kwh - car.energy_low_kwh, 0.0)
 
 
 def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:

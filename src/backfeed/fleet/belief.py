@@ -12,7 +12,7 @@ Discharging is judged at the band's lower edge, so a wrong guess costs money and
 Energies are on the scale of the enrolled nominal capacity.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -120,13 +120,16 @@ def revise(
         show: what was taken since, at most, is no energy above the limit.
     """
     import_wh, export_wh = max(plug.import_wh, belief.import_wh), max(plug.export_wh, belief.export_wh)
-    capacity_kwh = owner.vehicle.capacity_kwh
-    if plug.soc_ms >= plug.metered_ms and not np.isnan(plug.soc):
-        low, high = _reported_kwh(belief, plug, owner)
-        return EnergyBelief(low, high, import_wh, export_wh, is_shown=True)
+    if not np.isnan(plug.soc):
+        fresh = plug.soc_ms >= plug.metered_ms
+        low, high = _reported_kwh(belief, plug, owner) if fresh else energy_now(belief, plug, owner)
+        reached = EnergyBelief(low, high, import_wh, export_wh, belief.stopped_kwh, belief.is_shown or fresh)
+        merely_charged = told.mode is Mode.CHARGING_ONLY and told.power_kw > 0
+        return reached if stopped_ms is None or not merely_charged else _ended(reached, plug, owner, told, stopped_ms)
     low, high = energy_now(belief, plug, owner)
     stopped_kwh, is_shown = belief.stopped_kwh, belief.is_shown
-    if np.isnan(plug.soc) and told.power_kw > 0:
+    if told.power_kw > 0:
+        capacity_kwh = owner.vehicle.capacity_kwh
         target_kwh = owner.target_soc * capacity_kwh
         merely_charges = told.mode is Mode.CHARGING_ONLY
         if stopped_ms is not None:
@@ -140,6 +143,20 @@ def revise(
             low = min(low, max(target_kwh - STILL_CHARGING_SOC * capacity_kwh, 0.0))
             high = max(low, min(high, target_kwh))
     return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown)
+
+
+def _ended(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, stopped_ms: int) -> EnergyBelief:
+    """Return the belief about a car that tells its state of charge and has just ended charging by itself.
+
+    If what it tells allows that it stands at its driver's limit, there it stands, to more than a percent.
+    """
+    unread_wh = _unread_wh(plug, told, stopped_ms)
+    limit_kwh = promised_kwh(belief, plug, owner)
+    may_differ_kwh = SOC_RESOLUTION * owner.vehicle.capacity_kwh
+    high_kwh = belief.high_kwh + unread_wh * owner.vehicle.charge_efficiency / WH_PER_KWH
+    if not belief.low_kwh - may_differ_kwh <= limit_kwh <= high_kwh + may_differ_kwh:
+        return belief
+    return replace(belief, low_kwh=limit_kwh, high_kwh=limit_kwh, import_wh=belief.import_wh + unread_wh)
 
 
 def _reported_kwh(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, float]:
