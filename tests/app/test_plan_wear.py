@@ -121,6 +121,28 @@ def test_a_negative_price_is_no_reason_to_turn_in_circles(chemistry):
         assert charged * 0.9 == pytest.approx(0.99 * 60 - 30, abs=0.1), "but it fills up"
 
 
+def first_hour_of_charging(planning, car):
+    planned(planning, car)
+    return float(np.flatnonzero(np.nan_to_num(planning.planned(car).power_kw) > 1.0)[0] / 4)
+
+
+@cells
+def test_of_cheap_hours_a_car_that_hides_its_state_of_charge_gets_the_first_and_one_that_tells_the_last(chemistry):
+    price_at = spread(0.5, 2.0)
+    tells = a_car(chemistry, energy=20.0)
+    hides = replace(tells, energy_high_kwh=40.0)
+    assert first_hour_of_charging(planning_of(price_at), hides) == pytest.approx(3.0)
+    assert first_hour_of_charging(planning_of(price_at), tells) > 4.0
+
+
+def test_a_plan_says_whether_a_car_is_to_hold_more_than_its_driver_wants():
+    for second_peak, passes in ((0.8, True), (0.2, False)):
+        planning = planning_of(lambda hour, dear=second_peak: dear if hour < 2 or 10 <= hour < 13 else 0.2)
+        car = a_car(energy=40.0)
+        planned(planning, car)
+        assert planning.planned(car).passes_target is passes
+
+
 def test_room_is_made_for_energy_that_is_paid_for():
     planning = planning_of(lambda hour: -0.8 if 4 <= hour < 10 else 0.1)
     assert planned(planning, a_car())[0, 1] > 5

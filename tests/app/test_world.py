@@ -147,12 +147,30 @@ def test_every_payout_is_covered_by_what_was_received_before_it(v2g):
     assert balance == 0
 
 
-def test_a_mismatch_of_the_cars_breaks_no_promise_when_drivers_say_exactly_when_they_leave(small_pilot, play, tmp_path):
-    exact = "[drivers]\nstatement_share = 1.0\nstatement_sd_min = 0.0\nstatement_wrong_share = 0.0\n\n[tariff]"
-    path = small_pilot.with_text("[tariff]", exact).write(tmp_path)
-    run = play(path, tmp_path)
-    scene = load_scene(path)
+@pytest.fixture(scope="module")
+def exact(small_pilot, play, tmp_path_factory):
+    """Drivers who say exactly when they leave."""
+    folder = tmp_path_factory.mktemp("exact")
+    words = "[drivers]\nstatement_share = 1.0\nstatement_sd_min = 0.0\nstatement_wrong_share = 0.0\n\n[tariff]"
+    path = small_pilot.with_text("[tariff]", words).write(folder)
+    return load_scene(path), play(path, folder)
+
+
+def test_a_mismatch_of_the_cars_breaks_no_promise_when_drivers_say_exactly_when_they_leave(exact):
+    scene, run = exact
     assert scene.world.capacity_spread == 0.05
     departures = judge_run(scene, {Policy.V2G: run}, foresight=False).summary.worlds["v2g"].departures
     assert departures.feasible > 15
     assert departures.short == 0
+
+
+def test_a_car_that_tells_its_state_of_charge_and_is_to_hold_no_more_ends_at_what_its_driver_wants(day_run):
+    truth = day_run.truth
+    sessions, segments = truth.sessions, truth.segments
+    highest_kwh = np.zeros(len(sessions))
+    np.maximum.at(highest_kwh, segments.session, segments.energy_end_kwh)
+    above_kwh = highest_kwh - sessions.energy_required_kwh
+    ends = sessions.reports_soc & (np.abs(above_kwh) < 1.0)
+    assert ends.sum() >= 3
+    assert np.count_nonzero(above_kwh[ends] < 1e-6) >= ends.sum() / 2
+    assert above_kwh[ends].max() < 0.3, "half a percent of a battery, which is all that its reports leave open"

@@ -109,7 +109,9 @@ def test_a_car_that_tells_whole_percents_tells_more_by_ending_at_its_limit():
     assert energy_now(revise(ended, read, OWNER, STOOD), read, OWNER) == pytest.approx((51.0, 51.0))
 
 
-@pytest.mark.parametrize(("soc", "mode"), [(0.6, Mode.CHARGING_ONLY), (0.95, Mode.CHARGING_ONLY), (0.85, Mode.SETPOINT)])
+@pytest.mark.parametrize(
+    ("soc", "mode"), [(0.6, Mode.CHARGING_ONLY), (0.95, Mode.CHARGING_ONLY), (0.85, Mode.SETPOINT)]
+)
 def test_a_car_that_ends_elsewhere_is_where_it_says(soc, mode):
     shown = plugged(soc=soc, soc_ms=0)
     told = Told(mode, 6.0)
