@@ -5,7 +5,7 @@ import pytest
 
 from backfeed.core.rng import Streams
 from backfeed.plan.check import check, proposal_of
-from backfeed.plan.dense import factor, pack_upper, solve_half, solve_vector
+from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.layout import NotStructuredError, lay_out
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
@@ -54,7 +54,7 @@ def test_dense_systems_are_solved(size):
     root = rng.standard_normal((size, size))
     whole = root @ root.T + 0.1 * np.eye(size)
     right = rng.standard_normal((size, size))
-    upper, packed = whole.copy(), np.empty(size * (size + 1) // 2)
+    upper, packed = whole.copy(), np.empty(packed_size(size))
     factor(upper)
     pack_upper(upper, packed)
     many, one = right.copy(), right[0].copy()

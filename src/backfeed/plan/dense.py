@@ -1,38 +1,90 @@
-"""Dense symmetric systems of one node: Cholesky and triangular solves in blocks of four rows.
+"""Dense symmetric systems of one node: Cholesky and triangular solves in blocks of eight rows.
 
 Matrices are row-major with a size that is a multiple of eight; A = R' R with R upper triangular, whose
-diagonal holds reciprocals. What is kept is packed, row after row without the other half. All work is done by one
-kernel: four rows less four combinations of four rows.
+diagonal holds reciprocals. Eight rows of one vector of columns stand in registers while everything that is known is
+subtracted from them: row i of the right side less `R[k, i]` times row k, for every k before (or after) the block.
+
+What is kept is packed: each row from its block's first column on, with zeros up to and on the diagonal, and then
+the diagonal's reciprocals.
 """
 
 import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.problem import Floats
-
-BLOCK = 4
-VECTOR = 8
-"""Rows are taken from a whole vector on; what that touches beside the upper half is not looked at."""
+from backfeed.plan.vectors import LANES, fused, load, lowered, scaled, spread, spread_from, store, total
 
 PIVOT_MIN = 1e-13
 """A pivot that elimination has reduced by more than this is rounding and is held there."""
 
 
 @compiled
-def _subtract(y: Floats, i: int, x: Floats, k: int, c: Floats, start: int, stop: int) -> None:
-    """Subtract: `y[i+r, start:stop] -= sum_s c[s, r] x[k+s, start:stop]` for r, s in 0..3."""
-    y0, y1, y2, y3 = y[i, start:stop], y[i + 1, start:stop], y[i + 2, start:stop], y[i + 3, start:stop]
-    x0, x1, x2, x3 = x[k, start:stop], x[k + 1, start:stop], x[k + 2, start:stop], x[k + 3, start:stop]
-    c00, c10, c20, c30 = c[0, 0], c[1, 0], c[2, 0], c[3, 0]
-    c01, c11, c21, c31 = c[0, 1], c[1, 1], c[2, 1], c[3, 1]
-    c02, c12, c22, c32 = c[0, 2], c[1, 2], c[2, 2], c[3, 2]
-    c03, c13, c23, c33 = c[0, 3], c[1, 3], c[2, 3], c[3, 3]
-    for j in range(stop - start):
-        a, b, d, e = x0[j], x1[j], x2[j], x3[j]
-        y0[j] -= c00 * a + c10 * b + c20 * d + c30 * e
-        y1[j] -= c01 * a + c11 * b + c21 * d + c31 * e
-        y2[j] -= c02 * a + c12 * b + c22 * d + c32 * e
-        y3[j] -= c03 * a + c13 * b + c23 * d + c33 * e
+def packed_size(n: int) -> int:
+    """Return how many places a packed factor of n rows takes."""
+    return n * (n + LANES) // 2 + n
+
+
+@compiled
+def _subtract_above(r: Floats, x: Floats, i: int, j: int) -> None:
+    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[k, i+q] x[k, j:]` for k < i."""
+    x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
+    x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
+    for k in range(i):
+        c, b = r[k], load(x[k], j)
+        x0, x1 = lowered(spread_from(c, i), b, x0), lowered(spread_from(c, i + 1), b, x1)
+        x2, x3 = lowered(spread_from(c, i + 2), b, x2), lowered(spread_from(c, i + 3), b, x3)
+        x4, x5 = lowered(spread_from(c, i + 4), b, x4), lowered(spread_from(c, i + 5), b, x5)
+        x6, x7 = lowered(spread_from(c, i + 6), b, x6), lowered(spread_from(c, i + 7), b, x7)
+    store(x[i], j, x0)
+    store(x[i + 1], j, x1)
+    store(x[i + 2], j, x2)
+    store(x[i + 3], j, x3)
+    store(x[i + 4], j, x4)
+    store(x[i + 5], j, x5)
+    store(x[i + 6], j, x6)
+    store(x[i + 7], j, x7)
+
+
+@compiled
+def _subtract_below(r: Floats, x: Floats, i: int, j: int) -> None:
+    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[i+q, k] x[k, j:]` for k >= i + 8."""
+    x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
+    x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
+    r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
+    for k in range(i + LANES, r.shape[0]):
+        b = load(x[k], j)
+        x0, x1 = lowered(spread_from(r0, k), b, x0), lowered(spread_from(r1, k), b, x1)
+        x2, x3 = lowered(spread_from(r2, k), b, x2), lowered(spread_from(r3, k), b, x3)
+        x4, x5 = lowered(spread_from(r4, k), b, x4), lowered(spread_from(r5, k), b, x5)
+        x6, x7 = lowered(spread_from(r6, k), b, x6), lowered(spread_from(r7, k), b, x7)
+    store(x[i], j, x0)
+    store(x[i + 1], j, x1)
+    store(x[i + 2], j, x2)
+    store(x[i + 3], j, x3)
+    store(x[i + 4], j, x4)
+    store(x[i + 5], j, x5)
+    store(x[i + 6], j, x6)
+    store(x[i + 7], j, x7)
+
+
+@compiled
+def _forward_block(r: Floats, x: Floats, i: int, j: int) -> None:
+    """Solve the block's own triangle, forwards: `x[q] = (x[q] - sum_p r[p, q] x[p]) r[q, q]`."""
+    for q in range(i, i + LANES):
+        row = load(x[q], j)
+        for p in range(i, q):
+            row = lowered(spread_from(r[p], q), load(x[p], j), row)
+        store(x[q], j, scaled(spread_from(r[q], q), row))
+
+
+@compiled
+def _backward_block(r: Floats, x: Floats, i: int, j: int) -> None:
+    """Solve the block's own triangle, backwards: `x[q] = (x[q] - sum_p r[q, p] x[p]) r[q, q]`."""
+    for q in range(i + LANES - 1, i - 1, -1):
+        row = load(x[q], j)
+        for p in range(q + 1, i + LANES):
+            row = lowered(spread_from(r[q], p), load(x[p], j), row)
+        store(x[q], j, scaled(spread_from(r[q], q), row))
 
 
 @compiled
@@ -42,22 +94,22 @@ def factor(a: Floats) -> None:
     A pivot that rounding has made too small is raised, which damps the step along that direction.
     """
     n = a.shape[0]
-    c = np.empty((BLOCK, BLOCK))
-    for i in range(0, n, BLOCK):
-        start = i // VECTOR * VECTOR
-        d0, d1, d2, d3 = a[i, i], a[i + 1, i + 1], a[i + 2, i + 2], a[i + 3, i + 3]
-        for k in range(0, i, BLOCK):
-            c[:, :] = a[k : k + BLOCK, i : i + BLOCK]
-            _subtract(a, i, a, k, c, start, n)
-        for r in range(BLOCK):
-            q = i + r
+    whole = np.empty(LANES)
+    for i in range(0, n, LANES):
+        for q in range(LANES):
+            whole[q] = a[i + q, i + q]
+        _subtract_above(a, a, i, i)
+        for q in range(i, i + LANES):
+            row = load(a[q], i)
             for p in range(i, q):
-                _subtract_row(a, q, p, a[p, q], start, n)
-            whole = d0 if r == 0 else (d1 if r == 1 else (d2 if r == 2 else d3))  # noqa: PLR2004
-            pivot = max(a[q, q], whole * PIVOT_MIN + 1e-300)
-            scale = 1.0 / np.sqrt(pivot)
-            _scale_row(a, q, scale, start, n)
+                row = lowered(spread_from(a[p], q), load(a[p], i), row)
+            store(a[q], i, row)
+            scale = 1.0 / np.sqrt(max(a[q, q], whole[q - i] * PIVOT_MIN + 1e-300))
+            store(a[q], i, scaled(spread(scale), row))
             a[q, q] = scale
+        for j in range(i + LANES, n, LANES):
+            _subtract_above(a, a, i, j)
+            _forward_block(a, a, i, j)
 
 
 @compiled
@@ -67,70 +119,48 @@ def solve_half(r: Floats, x: Floats) -> None:
     Going back, column j is needed from row j on only: a third of the work of the whole.
     """
     n = r.shape[0]
-    c = np.empty((BLOCK, BLOCK))
-    for i in range(0, n, BLOCK):
-        for k in range(0, i, BLOCK):
-            c[:, :] = r[k : k + BLOCK, i : i + BLOCK]
-            _subtract(x, i, x, k, c, 0, n)
-        for q in range(i, i + BLOCK):
-            for p in range(i, q):
-                _subtract_row(x, q, p, r[p, q], 0, n)
-            _scale_row(x, q, r[q, q], 0, n)
-    for i in range(n - BLOCK, -1, -BLOCK):
-        stop = (i + VECTOR) // VECTOR * VECTOR
-        for k in range(i + BLOCK, n, BLOCK):
-            c[:, :] = r[i : i + BLOCK, k : k + BLOCK].T
-            _subtract(x, i, x, k, c, 0, stop)
-        for q in range(i + BLOCK - 1, i - 1, -1):
-            for p in range(q + 1, i + BLOCK):
-                _subtract_row(x, q, p, r[q, p], 0, stop)
-            _scale_row(x, q, r[q, q], 0, stop)
-
-
-@compiled
-def _subtract_row(x: Floats, q: int, p: int, f: float, start: int, stop: int) -> None:
-    """Subtract `f` times row p from row q."""
-    target, source = x[q, start:stop], x[p, start:stop]
-    for j in range(stop - start):
-        target[j] -= f * source[j]
-
-
-@compiled
-def _scale_row(x: Floats, q: int, f: float, start: int, stop: int) -> None:
-    """Multiply row q by `f`."""
-    target = x[q, start:stop]
-    for j in range(stop - start):
-        target[j] *= f
+    for j in range(0, n, LANES):
+        for i in range(0, n, LANES):
+            _subtract_above(r, x, i, j)
+            _forward_block(r, x, i, j)
+        for i in range(n - LANES, j - LANES, -LANES):
+            _subtract_below(r, x, i, j)
+            _backward_block(r, x, i, j)
 
 
 @compiled
 def pack_upper(a: Floats, packed: Floats) -> None:
-    """Write the upper half's rows one after the other."""
+    """Write the upper half's rows one after the other, and then the diagonal."""
     n = a.shape[0]
     at = 0
     for i in range(n):
-        packed[at : at + n - i] = a[i, i:]
-        at += n - i
+        start = i // LANES * LANES
+        for j in range(start, n, LANES):
+            store(packed, at + j - start, load(a[i], j))
+        for j in range(start, i + 1):
+            packed[at + j - start] = 0.0
+        at += n - start
+    for i in range(n):
+        packed[at + i] = a[i, i]
 
 
 @compiled
 def solve_vector(packed: Floats, v: Floats) -> None:
     """Overwrite `v` with the solution of `R' R z = v`, R packed."""
     n = v.shape[0]
+    diagonal = packed[packed_size(n) - n :]
     at = 0
     for i in range(n):
-        row = packed[at : at + n - i]
-        value = v[i] * row[0]
-        rest = v[i:]
-        for j in range(1, n - i):
-            rest[j] -= row[j] * value
-        v[i] = value
-        at += n - i
+        start = i // LANES * LANES
+        v[i] *= diagonal[i]
+        factor = spread(v[i])
+        for j in range(start, n, LANES):
+            store(v, j, lowered(factor, load(packed, at + j - start), load(v, j)))
+        at += n - start
     for i in range(n - 1, -1, -1):
-        at -= n - i
-        row = packed[at : at + n - i]
-        rest = v[i:]
-        total = 0.0
-        for j in range(1, n - i):
-            total += row[j] * rest[j]
-        v[i] = (v[i] - total) * row[0]
+        start = i // LANES * LANES
+        at -= n - start
+        sums = spread(0.0)
+        for j in range(start, n, LANES):
+            sums = fused(load(packed, at + j - start), load(v, j), sums)
+        v[i] = (v[i] - total(sums)) * diagonal[i]

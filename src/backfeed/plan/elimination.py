@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.dense import factor, pack_upper, solve_half, solve_vector
+from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.node import (
     INVERSE,
     NET,
@@ -36,7 +36,7 @@ from backfeed.plan.node import (
     step_node,
 )
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.rows import ENTRY, LANES, Fleet
+from backfeed.plan.rows import ENTRY, Fleet
 from backfeed.plan.unit import (
     State,
     Unit,
@@ -49,6 +49,7 @@ from backfeed.plan.unit import (
     store_corrected,
     store_predicted,
 )
+from backfeed.plan.vectors import LANES
 from backfeed.plan.vehicle import (
     add_compliance,
     add_power_step,
@@ -64,7 +65,7 @@ from backfeed.plan.vehicle import (
 class Work(NamedTuple):
     """What the elimination keeps between its passes, steps padded to a whole number of vectors.
 
-    `root` is R, its upper half packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
+    `root` is R, packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
     parent's step of 0); `price_step` and `power_step` are the steps of prices and of the vehicles' powers; `hd`, `th`,
     `coef`, `own` (r_k), `spread` and `pull` (curtailment's, of M's diagonal and of b_k) are the node's terms;
     `residual` is what enters a node beyond its net power, `power` what its vehicles take.
@@ -109,10 +110,10 @@ class Room(NamedTuple):
 
 @compiled
 def _new_room(size: int, count: int) -> Room:
-    """Return room for nodes of so many steps; the matrix is wider, for units that end in padding."""
+    """Return room for nodes of so many steps; the matrix is greater, for units that end in padding."""
     return Room(
         new_unit(),
-        np.zeros((size, size + 2 * LANES)),
+        np.zeros((size + LANES, size + 2 * LANES)),
         np.empty((size, size)),
         np.empty((size, size)),
         np.empty(size),
@@ -359,10 +360,9 @@ def new_work(nodes: int, count: int) -> Work:
         name: np.zeros((nodes, size))
         for name in ("gamma", "free", "price_step", "power_step", "th", "own", "spread", "pull", "residual", "power")
     }
-    half = size * (size + 1) // 2
     return Work(
-        root=np.zeros((nodes, half)),
-        upward=np.zeros((nodes, half)),
+        root=np.zeros((nodes, packed_size(size))),
+        upward=np.zeros((nodes, size * (size + 1) // 2)),
         hd=np.ones((nodes, size)),
         coef=np.zeros(nodes),
         **vectors,

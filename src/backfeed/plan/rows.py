@@ -5,12 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.problem import Floats, Ints, PlanProblem
+from backfeed.plan.vectors import LANES
 
 ENTRIES_MAX = 1024
 """The most entries of a unit: twice the longest horizon, for as many departures as steps."""
-
-LANES = 8
-"""Entries of a unit are padded to whole vectors of so many."""
 
 ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE) = tuple(range(4))
 ROW_FIGURE = (

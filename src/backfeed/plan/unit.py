@@ -18,7 +18,6 @@ from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import (
     ARRIVE,
     ENTRIES_MAX,
-    LANES,
     LENGTH,
     ROW_CAPACITY,
     ROW_CHARGE,
@@ -39,6 +38,9 @@ from backfeed.plan.rows import (
     ZONE,
     Fleet,
 )
+from backfeed.plan.vectors import LANES, spread
+from backfeed.plan.vectors import load as load_eight
+from backfeed.plan.vectors import store as store_eight
 
 WIDTH_MIN_KWH = 1e-9
 """A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
@@ -57,7 +59,8 @@ STRIDE = ENTRIES_MAX + LANES
 (INV_UL, INV_UU, CUL, CUU, IU, GU, INV_DL, INV_DU, CDL, CDU, ID, GD) = (k * STRIDE for k in range(51, 63))
 # The tridiagonal system, the node's view of it, and room to work in.
 (V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(63, 78))
-PLACES = 78
+(S1, S2, S3) = (k * STRIDE for k in range(78, 81))
+PLACES = 81
 
 VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
 """Quantities in each of the arrays of `State`."""
@@ -130,23 +133,49 @@ def expand(fleet: Fleet, price: Floats, first: int, stop: int, unit: Unit) -> in
 
 @compiled
 def _expand_row(figure: Floats, step_h: float, reserve_per_kwh_h: float, length: int, v: Floats) -> None:
-    """Write what the steps of a row have in common, and its departure: the target's curve, and no power."""
+    """Write what the steps of a row have in common, and its departure: the target's curve, and no power.
+
+    Whole vectors are written: what is beyond the row is the next row's, or padding, and is written after.
+    """
     charge, discharge = figure[ROW_CHARGE], figure[ROW_DISCHARGE]
-    gain, loss = figure[ROW_GAIN] * charge, figure[ROW_LOSS] * discharge
     floor, capacity, empty = figure[ROW_FLOOR], figure[ROW_CAPACITY], figure[ROW_EMPTY]
     hold, reserve = figure[ROW_HOLD] * step_h, reserve_per_kwh_h * step_h
-    for k in range(length):
-        v[CHARGE + k], v[DISCHARGE + k], v[POWERED + k], v[JUMP + k] = charge, discharge, 1.0, 0.0
-        v[GAIN + k], v[LOSS + k] = gain, loss
-        v[REFERENCE + k], v[UP_WIDTH + k], v[DOWN_WIDTH + k] = floor, capacity - floor, floor - empty
-        v[UP_COST + k], v[DOWN_COST + k] = hold, reserve - hold
+    _fill_two(v, CHARGE, charge, DISCHARGE, discharge, length)
+    _fill_two(v, GAIN, figure[ROW_GAIN] * charge, LOSS, figure[ROW_LOSS] * discharge, length)
+    _fill_two(v, POWERED, 1.0, JUMP, 0.0, length)
+    _fill_two(v, UP_COST, hold, DOWN_COST, reserve - hold, length)
+    _fill_two(v, REFERENCE, floor, UP_WIDTH, _width(capacity - floor), length)
+    _fill_two(v, UP_THERE, _there(capacity - floor), DOWN_THERE, _there(floor - empty), length)
+    _fill_two(v, DOWN_WIDTH, _width(floor - empty), DOWN_WIDTH, _width(floor - empty), length)
     v[JUMP] = figure[ROW_START]
     for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP):
         v[place + length] = 0.0
     target = figure[ROW_TARGET]
     v[REFERENCE + length] = target
-    v[UP_WIDTH + length], v[DOWN_WIDTH + length] = capacity - target, target - empty
+    v[UP_WIDTH + length], v[DOWN_WIDTH + length] = _width(capacity - target), _width(target - empty)
+    v[UP_THERE + length], v[DOWN_THERE + length] = _there(capacity - target), _there(target - empty)
     v[UP_COST + length], v[DOWN_COST + length] = -figure[ROW_VALUE], figure[ROW_MISSING]
+
+
+@compiled
+def _fill_two(v: Floats, place: int, value: float, other: int, second: float, n: int) -> None:
+    """Write two quantities that are the same for n entries."""
+    eight, more = spread(value), spread(second)
+    for t in range(0, n, LANES):
+        store_eight(v, place + t, eight)
+        store_eight(v, other + t, more)
+
+
+@compiled
+def _there(width: float) -> float:
+    """Return 1 for a piece that is wide enough to count, else 0."""
+    return 1.0 if width >= WIDTH_MIN_KWH else 0.0
+
+
+@compiled
+def _width(width: float) -> float:
+    """Return a piece's width, 1 where it does not count."""
+    return width if width >= WIDTH_MIN_KWH else 1.0
 
 
 @compiled
@@ -159,19 +188,13 @@ def _shorten(u: Floats, q: int, share: float) -> None:
 
 @compiled
 def _close(u: Floats, step: Ints, p: int) -> None:
-    """Pad a unit of p entries to whole vectors, and tell which pieces are wide enough to count."""
+    """Pad a unit of p entries to whole vectors."""
     for q in range(p, padded(p)):
         for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, POWERED, PRICE, JUMP, REFERENCE):
             u[place + q] = 0.0
-        for place in (UP_WIDTH, UP_COST, DOWN_WIDTH, DOWN_COST):
-            u[place + q] = 0.0
+        u[UP_COST + q] = u[DOWN_COST + q] = u[UP_THERE + q] = u[DOWN_THERE + q] = 0.0
+        u[UP_WIDTH + q] = u[DOWN_WIDTH + q] = 1.0
         step[q] = -1
-    for q in range(padded(p)):
-        up, down = u[UP_WIDTH + q], u[DOWN_WIDTH + q]
-        u[UP_THERE + q] = 1.0 if up >= WIDTH_MIN_KWH else 0.0
-        u[DOWN_THERE + q] = 1.0 if down >= WIDTH_MIN_KWH else 0.0
-        u[UP_WIDTH + q] = up if up >= WIDTH_MIN_KWH else 1.0
-        u[DOWN_WIDTH + q] = down if down >= WIDTH_MIN_KWH else 1.0
 
 
 @compiled
@@ -217,16 +240,14 @@ def store_corrected(unit: Unit, n: int, s: State, o: int) -> None:
 @compiled
 def _take(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
     """Copy quantities that follow each other into the buffer."""
-    source = values[many * o : many * (o + n)]
     for q in range(many):
-        for t in range(n):
-            u[place + q * STRIDE + t] = source[q * n + t]
+        for t in range(0, n, LANES):
+            store_eight(u, place + q * STRIDE + t, load_eight(values, many * o + q * n + t))
 
 
 @compiled
 def _give(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
     """Copy quantities that follow each other out of the buffer."""
-    target = values[many * o : many * (o + n)]
     for q in range(many):
-        for t in range(n):
-            target[q * n + t] = u[place + q * STRIDE + t]
+        for t in range(0, n, LANES):
+            store_eight(values, many * o + q * n + t, load_eight(u, place + q * STRIDE + t))

@@ -27,7 +27,6 @@ above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recu
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.problem import Floats
-from backfeed.plan.rows import LANES
 from backfeed.plan.unit import (
     CA,
     CB,
@@ -87,6 +86,9 @@ from backfeed.plan.unit import (
     RB,
     REFERENCE,
     ROW,
+    S1,
+    S2,
+    S3,
     UP,
     UP_COST,
     UP_THERE,
@@ -109,6 +111,20 @@ from backfeed.plan.unit import (
     W,
     Y,
     padded,
+)
+from backfeed.plan.vectors import (
+    LANES,
+    added,
+    greater,
+    greatest,
+    load,
+    lowered,
+    placed,
+    scaled,
+    spread,
+    spread_from,
+    store,
+    total,
 )
 
 
@@ -246,42 +262,62 @@ def add_response(unit: Unit, n: int, response: Floats) -> None:
 def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     """Add `diag(v) - W K^-1 W`, upper half, to the node's matrix.
 
-    Row t of K^-1 W above the diagonal is row t + 1 times m[t + 1]; the buffer's ROW holds it, times w.
+    Row t of K^-1 W above the diagonal is row t + 1 times m[t + 1]; the buffer's ROW holds it, times w. Where steps
+    follow each other, eight rows are taken at a time: what stands right of a block passes through it in registers.
     """
     u, step = unit.u, unit.step
-    straight = step[n - 2] == step[0] + n - 2
-    whole = padded(n)
-    for q in range(whole):
-        u[ROW + q] = 0.0
-    k = m = 0.0
-    for t in range(n - 1, -1, -1):
-        k = u[INVERSE + t] + m * m * k
-        w = u[W + t]
-        if straight and step[t] >= 0:
-            target = matrix[step[t], step[0] :]
-            for block in range(t // LANES * LANES, whole, LANES):
-                for lane in range(LANES):
-                    r = u[ROW + block + lane] * m
-                    u[ROW + block + lane] = r
-                    target[block + lane] -= w * r
-        else:
-            _scatter_row(unit, n, matrix, t, m)
-        u[ROW + t] = w * k
-        if step[t] >= 0:
-            matrix[step[t], step[t]] += u[V + t] - w * w * k
-        m = u[M + t]
+    if step[n - 2] != step[0] + n - 2:
+        _scatter_rows(unit, n, matrix)
+        return
+    whole, k = padded(n), 0.0
+    for t in range(whole - LANES, -1, -LANES):
+        for q in range(t + LANES, whole, LANES):
+            _pass_block(u, t, q, matrix[step[0] + t :], step[0] + q)
+        k = _start_block(u, t, k, matrix[step[0] + t :], step[0] + t)
 
 
 @compiled
-def _scatter_row(unit: Unit, n: int, matrix: Floats, t: int, m: float) -> None:
-    """Scale ROW and subtract it from the matrix at steps that do not follow each other."""
+def _pass_block(u: Floats, t: int, q: int, target: Floats, at: int) -> None:
+    """Take columns q to q + 7 of ROW from row t + 8 to row t, and subtract them from eight rows on the way."""
+    row = load(u, ROW + q)
+    for lane in range(LANES - 1, -1, -1):
+        row = scaled(spread_from(u, M + t + lane + 1), row)
+        less = lowered(spread_from(u, W + t + lane), row, load(target[lane], at))
+        store(target[lane], at, less)
+    store(u, ROW + q, row)
+
+
+@compiled
+def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
+    """Add rows t to t + 7 at their own eight columns; `k` is the diagonal of K^-1 at t + 8, that at t is returned."""
+    row, none = spread(0.0), spread(0.0)
+    for lane in range(LANES - 1, -1, -1):
+        p = t + lane
+        m, w = u[M + p + 1], u[W + p]
+        k = u[INVERSE + p] + m * m * k
+        row = placed(scaled(spread(m), row), lane, w * k)
+        more = added(load(target[lane], at), placed(none, lane, u[V + p]))
+        store(target[lane], at, lowered(spread(w), row, more))
+    store(u, ROW + t, row)
+    return k
+
+
+@compiled
+def _scatter_rows(unit: Unit, n: int, matrix: Floats) -> None:
+    """Add a unit's compliance at steps that do not follow each other."""
     u, step = unit.u, unit.step
-    for q in range(t, n):
-        u[ROW + q] *= m
-    if step[t] >= 0:
+    k = m = 0.0
+    for t in range(n - 1, -1, -1):
+        k = u[INVERSE + t] + m * m * k
         for q in range(t + 1, n):
-            if step[q] >= 0:
-                matrix[step[t], step[q]] -= u[W + t] * u[ROW + q]
+            u[ROW + q] *= m
+        u[ROW + t] = u[W + t] * k
+        if step[t] >= 0:
+            matrix[step[t], step[t]] += u[V + t]
+            for q in range(t, n):
+                if step[q] >= 0:
+                    matrix[step[t], step[q]] -= u[W + t] * u[ROW + q]
+        m = u[M + t]
 
 
 @compiled
@@ -294,11 +330,9 @@ def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     """
     u = unit.u
     n = padded(n)
-    s1, s2, s3 = _step_powers(u, n)
-    primal, dual = _greatest(u, MOST, n), _greatest(u, LEAST, n)
-    t1, t2, t3 = _step_pieces(u, n)
-    primal, dual = max(primal, _greatest(u, MOST, n)), max(dual, _greatest(u, LEAST, n))
-    return primal, dual, s1 + t1, s2 + t2, s3 + t3
+    _step_powers(u, n)
+    _step_pieces(u, n)
+    return _greatest(u, MOST, n), _greatest(u, LEAST, n), _sum(u, S1, n), _sum(u, S2, n), _sum(u, S3, n)
 
 
 @compiled
@@ -311,9 +345,8 @@ def add_power_step(unit: Unit, n: int, power_step: Floats) -> None:
 
 
 @compiled
-def _step_powers(u: Floats, n: int) -> tuple[float, float, float]:
-    """Find the steps of a and b; leave the inverse greatest steps of every entry in MOST and LEAST."""
-    s1 = s2 = s3 = 0.0
+def _step_powers(u: Floats, n: int) -> None:
+    """Find the steps of a and b; leave every entry's inverse greatest steps in MOST and LEAST, its sums in S1 to S3."""
     for t in range(n):
         ra = u[RA + t] + u[CHARGE + t] * u[DP + t] - u[GAIN + t] * u[DY + t]
         rb = u[RB + t] - u[DISCHARGE + t] * u[DP + t] + u[LOSS + t] * u[DY + t]
@@ -326,17 +359,15 @@ def _step_powers(u: Floats, n: int) -> tuple[float, float, float]:
         dzj = there * (u[CJ + t] - zj * (1.0 + xj * dj))
         u[MOST + t] = max(-da * xa, -db * xb, -dj * xj)
         u[LEAST + t] = max(-dza * u[IA + t] * xa, -dzb * u[IB + t] * xb, -dzj * u[IJ + t] * xj)
-        s1 += za * da + zb * db + zj * dj
-        s2 += u[A + t] * dza + u[B + t] * dzb + (1.0 - u[A + t] - u[B + t]) * dzj
-        s3 += da * dza + db * dzb + dj * dzj
+        u[S1 + t] = za * da + zb * db + zj * dj
+        u[S2 + t] = u[A + t] * dza + u[B + t] * dzb + (1.0 - u[A + t] - u[B + t]) * dzj
+        u[S3 + t] = da * dza + db * dzb + dj * dzj
         u[DA + t], u[DB + t] = da, db
-    return s1, s2, s3
 
 
 @compiled
-def _step_pieces(u: Floats, n: int) -> tuple[float, float, float]:
-    """Find the steps of both pieces of energy; leave the inverse greatest steps in MOST and LEAST."""
-    s1 = s2 = s3 = 0.0
+def _step_pieces(u: Floats, n: int) -> None:
+    """Find the steps of both pieces of energy, and join what they say to MOST, LEAST and S1 to S3."""
     for t in range(n):
         slope = u[DY + t] - u[DY + t + 1]
         d = -u[IU + t] * (u[GU + t] + slope)
@@ -345,34 +376,37 @@ def _step_pieces(u: Floats, n: int) -> tuple[float, float, float]:
         du = u[UP_THERE + t] * (u[CUU + t] - zu * (1.0 - xu * d))
         r = 1.0 / (zl * zu)
         most, least = max(-d * xl, d * xu), max(-dl * zu * r, -du * zl * r)
-        s1 += d * (zl - zu)
-        s2 += x * dl + (u[UP_WIDTH + t] - x) * du
-        s3 += d * (dl - du)
+        s1, s2, s3 = d * (zl - zu), x * dl + (u[UP_WIDTH + t] - x) * du, d * (dl - du)
         u[DU + t] = d
         d = -u[ID + t] * (u[GD + t] - slope)
         x, zl, zu, xl, xu = u[DOWN + t], u[ZDL + t], u[ZDU + t], u[INV_DL + t], u[INV_DU + t]
         dl = u[DOWN_THERE + t] * (u[CDL + t] - zl * (1.0 + xl * d))
         du = u[DOWN_THERE + t] * (u[CDU + t] - zu * (1.0 - xu * d))
         r = 1.0 / (zl * zu)
-        u[MOST + t] = max(most, -d * xl, d * xu)
-        u[LEAST + t] = max(least, -dl * zu * r, -du * zl * r)
-        s1 += d * (zl - zu)
-        s2 += x * dl + (u[DOWN_WIDTH + t] - x) * du
-        s3 += d * (dl - du)
+        u[MOST + t] = max(u[MOST + t], most, -d * xl, d * xu)
+        u[LEAST + t] = max(u[LEAST + t], least, -dl * zu * r, -du * zl * r)
+        u[S1 + t] += s1 + d * (zl - zu)
+        u[S2 + t] += s2 + (x * dl + (u[DOWN_WIDTH + t] - x) * du)
+        u[S3 + t] += s3 + d * (dl - du)
         u[DD + t] = d
-    return s1, s2, s3
 
 
 @compiled
 def _greatest(u: Floats, place: int, n: int) -> float:
-    """Return the greatest of a quantity over all entries, at least 0; by lanes, for there is no vector reduction."""
-    for t in range(LANES, n, LANES):
-        for lane in range(LANES):
-            u[place + lane] = max(u[place + lane], u[place + t + lane])
-    greatest = 0.0
-    for lane in range(LANES):
-        greatest = max(greatest, u[place + lane])
-    return greatest
+    """Return the greatest of a quantity over all entries, at least 0."""
+    most = spread(0.0)
+    for t in range(0, n, LANES):
+        most = greater(load(u, place + t), most)
+    return float(greatest(most))
+
+
+@compiled
+def _sum(u: Floats, place: int, n: int) -> float:
+    """Return the sum of a quantity over all entries, taken in eight parts."""
+    sums = spread(0.0)
+    for t in range(0, n, LANES):
+        sums = added(sums, load(u, place + t))
+    return float(total(sums))
 
 
 @compiled
@@ -417,22 +451,24 @@ def _dual_step(inverse: float, z: float, aim: tuple[float, float], p: float, d: 
 def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float]:
     """Add a loaded unit's power to its node's; return its complementarity, its cost and its worst broken dynamics."""
     u, step = unit.u, unit.step
-    products = cost = 0.0
-    for t in range(padded(n)):
+    whole = padded(n)
+    for t in range(whole):
         a, b = u[A + t], u[B + t]
         up, down = u[UP + t], u[DOWN + t]
-        products += u[POWERED + t] * (a * u[ZA + t] + b * u[ZB + t] + (1.0 - a - b) * u[ZJ + t])
-        products += u[UP_THERE + t] * (up * u[ZUL + t] + (u[UP_WIDTH + t] - up) * u[ZUU + t])
-        products += u[DOWN_THERE + t] * (down * u[ZDL + t] + (u[DOWN_WIDTH + t] - down) * u[ZDU + t])
+        powers = u[POWERED + t] * (a * u[ZA + t] + b * u[ZB + t] + (1.0 - a - b) * u[ZJ + t])
+        above = u[UP_THERE + t] * (up * u[ZUL + t] + (u[UP_WIDTH + t] - up) * u[ZUU + t])
+        below = u[DOWN_THERE + t] * (down * u[ZDL + t] + (u[DOWN_WIDTH + t] - down) * u[ZDU + t])
         up, down = u[UP_THERE + t] * up, u[DOWN_THERE + t] * down
-        cost += u[COST_A + t] * a + u[COST_B + t] * b + u[UP_COST + t] * up + u[DOWN_COST + t] * down
+        u[S1 + t] = powers + above + below
+        u[S2 + t] = u[COST_A + t] * a + u[COST_B + t] * b + u[UP_COST + t] * up + u[DOWN_COST + t] * down
         u[ENERGY + t] = u[REFERENCE + t] + up - down
         u[H + t] = u[GAIN + t] * a - u[LOSS + t] * b
         u[PULL + t] = u[CHARGE + t] * a - u[DISCHARGE + t] * b
-    worst = abs(u[ENERGY] - u[JUMP] - u[H])
+    u[MOST] = abs(u[ENERGY] - u[JUMP] - u[H])
+    for t in range(1, whole):
+        broken = abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t])
+        u[MOST + t] = broken if t < n else 0.0
     for t in range(n):
-        if t > 0:
-            worst = max(worst, abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t]))
         if step[t] >= 0:
             power[step[t]] += u[PULL + t]
-    return products, cost, worst
+    return _sum(u, S1, whole), _sum(u, S2, whole), _greatest(u, MOST, whole)

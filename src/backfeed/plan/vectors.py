@@ -1,0 +1,223 @@
+"""Eight doubles at a time, said explicitly.
+
+A compiler that finds vectors on its own has to prove or to check at run time that columns lie apart, and leaves what
+is over to scalar code. Here a kernel says which eight numbers it means. Every operation is IEEE 754's on each of the
+eight; `fused` multiplies and adds with one rounding, because the kernel says so and not because a compiler may. A
+processor without vectors of this width takes several steps for one, with the same bits.
+
+    x = load(column, at)        column[at : at + 8]
+    store(column, at, x)
+    spread(a)                   eight times a
+    spread_from(column, at)     eight times column[at]
+    fused(x, y, z)              x y + z
+    lowered(x, y, z)            z - x y
+    scaled(x, y)                x y
+    added(x, y)                 x + y
+    greater(x, y)               the greater one of every pair
+    placed(x, lane, a)          x with a in one of its places
+    total(x), greatest(x)       the sum, by halves, and the greatest of the eight
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import llvmlite.ir
+from numba.core import cgutils, types
+from numba.core.extending import intrinsic, models, register_model
+
+LANES = 8
+"""Numbers in a vector."""
+
+_DOUBLES = llvmlite.ir.VectorType(llvmlite.ir.DoubleType(), LANES)
+_SINGLES = llvmlite.ir.VectorType(llvmlite.ir.FloatType(), LANES)
+
+
+class _VectorType(types.Type):
+    """Numba's type of eight doubles."""
+
+
+_VECTOR: Any = cast("Any", _VectorType)("EightDoubles")
+
+
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):
+    """They stand in one register."""
+
+    def __init__(self, manager: Any, kind: Any) -> None:  # noqa: ANN401 numba's own
+        cast("Any", super()).__init__(manager, kind, _DOUBLES)
+
+
+def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that numba asks for types and code one of its intrinsics."""
+    return cast("Callable[..., Any]", intrinsic(function))
+
+
+def _place(context: Any, builder: Any, kind: Any, column: Any, at: Any, vector: Any) -> Any:  # noqa: ANN401
+    """Return the address of eight numbers of a column."""
+    data = context.make_array(kind)(context, builder, column).data
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+
+
+def _multiply_and_add(builder: Any, x: Any, y: Any, z: Any) -> Any:  # noqa: ANN401
+    """Return the code of `x y + z`."""
+    kind = llvmlite.ir.FunctionType(_DOUBLES, [_DOUBLES] * 3)
+    return builder.call(_function(builder, kind, "llvm.fma.v8f64"), (x, y, z))
+
+
+def _function(builder: Any, kind: Any, name: str) -> Any:  # noqa: ANN401
+    """Return LLVM's function of that name, declared."""
+    return cast("Any", cgutils).get_or_insert_function(builder.module, kind, name)
+
+
+@_intrinsic
+def load(_context: Any, column: Any, _at: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `column[at : at + 8]`; the column is contiguous, single or double."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        kind = signature.args[0]
+        if kind.dtype == types.float32:
+            eight = builder.load(_place(context, builder, kind, values[0], values[1], _SINGLES), align=4)
+            return builder.fpext(eight, _DOUBLES)
+        return builder.load(_place(context, builder, kind, values[0], values[1], _DOUBLES), align=8)
+
+    return _VECTOR(column, types.intp), generate
+
+
+@_intrinsic
+def store(_context: Any, column: Any, _at: Any, _vector: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Write a vector to `column[at : at + 8]`; the column is contiguous, single (each is rounded) or double."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        kind, (column, at, eight) = signature.args[0], values
+        if kind.dtype == types.float32:
+            place = _place(context, builder, kind, column, at, _SINGLES)
+            builder.store(builder.fptrunc(eight, _SINGLES), place, align=4)
+        else:
+            builder.store(eight, _place(context, builder, kind, column, at, _DOUBLES), align=8)
+        return context.get_dummy_value()
+
+    return types.void(column, types.intp, _VECTOR), generate
+
+
+def _spread(builder: Any, number: Any) -> Any:  # noqa: ANN401
+    """Return the code of eight times the same number."""
+    index = llvmlite.ir.IntType(32)
+    one = builder.insert_element(llvmlite.ir.Constant(_DOUBLES, llvmlite.ir.Undefined), number, index(0))
+    mask = llvmlite.ir.Constant(llvmlite.ir.VectorType(index, LANES), [0] * LANES)
+    return builder.shuffle_vector(one, one, mask)
+
+
+@_intrinsic
+def spread(_context: Any, _number: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return a vector of eight times the same number."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _spread(builder, values[0])
+
+    return _VECTOR(types.float64), generate
+
+
+@_intrinsic
+def spread_from(_context: Any, column: Any, _at: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return a vector of eight times `column[at]`; the column is contiguous, and `at` not negative."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return _spread(builder, builder.load(builder.gep(data, [values[1]])))
+
+    return _VECTOR(column, types.intp), generate
+
+
+@_intrinsic
+def fused(_context: Any, _x: Any, _y: Any, _z: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `x y + z`, rounded once."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _multiply_and_add(builder, *values)
+
+    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), generate
+
+
+@_intrinsic
+def lowered(_context: Any, _x: Any, _y: Any, _z: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `z - x y`, rounded once."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _multiply_and_add(builder, builder.fneg(values[0]), values[1], values[2])
+
+    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), generate
+
+
+@_intrinsic
+def scaled(_context: Any, _x: Any, _y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `x y`."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return builder.fmul(*values)
+
+    return _VECTOR(_VECTOR, _VECTOR), generate
+
+
+@_intrinsic
+def added(_context: Any, _x: Any, _y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `x + y`."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return builder.fadd(*values)
+
+    return _VECTOR(_VECTOR, _VECTOR), generate
+
+
+def _greater(builder: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return the code of the greater one of two numbers, or of every pair of two vectors."""
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
+@_intrinsic
+def greater(_context: Any, _x: Any, _y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return the greater one of every pair."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _greater(builder, *values)
+
+    return _VECTOR(_VECTOR, _VECTOR), generate
+
+
+@_intrinsic
+def placed(_context: Any, _x: Any, _lane: Any, _number: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return a vector with a number in one of its places."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return builder.insert_element(values[0], values[2], values[1])
+
+    return _VECTOR(_VECTOR, types.intp, types.float64), generate
+
+
+def _folded(builder: Any, vector: Any, join: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401
+    """Return the code that joins a vector's halves, then those of what is left."""
+    index = llvmlite.ir.IntType(32)
+    parts = [builder.extract_element(vector, index(k)) for k in range(LANES)]
+    while len(parts) > 1:
+        half = len(parts) // 2
+        parts = [join(parts[k], parts[k + half]) for k in range(half)]
+    return parts[0]
+
+
+@_intrinsic
+def total(_context: Any, _x: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return the sum of a vector's numbers, taken by halves."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _folded(builder, values[0], builder.fadd)
+
+    return types.float64(_VECTOR), generate
+
+
+@_intrinsic
+def greatest(_context: Any, _x: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return the greatest of a vector's numbers."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return _folded(builder, values[0], lambda x, y: _greater(builder, x, y))
+
+    return types.float64(_VECTOR), generate
