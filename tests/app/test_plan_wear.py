@@ -18,6 +18,7 @@ from backfeed.app.knowledge import Car
 from backfeed.app.plan_path import FleetPlan
 from backfeed.app.plan_wear import PASSES, PlanWear, WearMode, plain_prices
 from backfeed.app.planning import Planning
+from backfeed.app.subsidy_cap import SubsidyPurse
 from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.law import WEAR_LAWS
 from backfeed.battery.pricing import path_costs
@@ -76,9 +77,10 @@ def planning_of(price_at, mode=WearMode.TRUE, temperature=None, constant=0.08):
         ZoneInfo("UTC"),
         temperature=temperature or CellTemperature(),
     )
+    prices = prices_of(price_at)
     return Planning(
         enrolment,
-        prices_of(price_at),
+        prices,
         Inline(),
         CountingIds("plan"),
         step_ms=QUARTER_MS,
@@ -87,6 +89,7 @@ def planning_of(price_at, mode=WearMode.TRUE, temperature=None, constant=0.08):
         terms=Terms(3.0, 0.2),
         wear=PlanWear(BatteryBook(enrolment, 20_000 * MS_PER_DAY), mode, constant),
         end_ms=NOW_MS + 48 * MS_PER_H,
+        purse=SubsidyPurse(prices, ZoneInfo("UTC")),
     )
 
 
@@ -141,6 +144,18 @@ def test_a_plan_says_whether_a_car_is_to_hold_more_than_its_driver_wants():
         car = a_car(energy=40.0)
         planned(planning, car)
         assert planning.planned(car).passes_target is passes
+
+
+def test_where_selling_pays_more_than_buying_a_plan_goes_to_and_fro_in_turns():
+    planning = planning_of(lambda _: 0.5)
+    planning.prices = replace(planning.prices, sell_per_kwh=planning.prices.sell_per_kwh + 2.0)
+    car = a_car()
+    charged, discharged = planned(planning, car)[0]
+    # All 14 hours busy: 6.3 kW into the battery or 7.8 out of it, and 18 kWh more at the end: 4.99 h of discharging.
+    assert 0.9 * 34.9 < discharged < 35.0
+    assert charged * 0.9 - discharged / 0.9 == pytest.approx(48 - 30, abs=2.0)
+    way = np.sign(np.round(np.nan_to_num(planning.planned(car).power_kw[:48]), 6))
+    assert (way[1:] != way[:-1]).sum() > 8
 
 
 def test_room_is_made_for_energy_that_is_paid_for():

@@ -21,6 +21,7 @@ from backfeed.app.prompting import Prompting, PromptTerms
 from backfeed.app.scene import Scene
 from backfeed.app.settling import Settling
 from backfeed.app.steering import Steering
+from backfeed.app.subsidy_cap import SubsidyPurse
 from backfeed.app.workers import Workers
 from backfeed.core.clock import Clock
 from backfeed.core.ids import CountingIds
@@ -70,6 +71,11 @@ class Parts:
     days: int
     _closed: int = 0
 
+    @property
+    def first_open(self) -> date:
+        """The first local day that is not settled yet."""
+        return self.first_day + timedelta(days=self._closed)
+
     async def invite(self, invitations: Sequence[Invitation]) -> None:
         """Hand every invitation to the platform when its time has come."""
         for invitation in invitations:
@@ -94,7 +100,7 @@ class Parts:
         self.settling.close_period(self.first_day + timedelta(days=self.days - 1))
 
     def _close_next(self) -> None:
-        self.settling.close_day(self.first_day + timedelta(days=self._closed))
+        self.settling.close_day(self.first_open)
         self._closed += 1
 
 
@@ -189,6 +195,8 @@ async def assemble(
         pilot.pilot.start,
         pilot.pilot.days,
     )
+    planning.purse.left_before = settling.subsidies_left
+    planning.purse.first_open = lambda: parts.first_open
     _recall(parts)
     try:
         yield parts
@@ -225,6 +233,7 @@ def _planning(scene: Scene, policy: Policy, knowledge: Knowledge, workers: Worke
         ),
         wear=PlanWear(knowledge.batteries, WearMode(pilot.plan.wear), pilot.plan.wear_per_kwh),
         end_ms=pilot.end_ms,
+        purse=SubsidyPurse(scene.prices, scene.enrolment.zone),
     )
 
 

@@ -8,11 +8,16 @@ value differs from the judge's is the price of its approximations.
 
 An invitation is delivered on if that is worth more than leaving it: the program is solved without and with all
 accepted invitations and, if all together do not gain, with one more at a time.
+
+It is held to what the platform is held to: cars whose owners, or whose sites, have said no are not discharged, and a
+capped subsidy pays no more than its cap. Where the program would draw more, it is solved again with the subsidy at a
+part of its worth, by which its last kilowatt-hours go; of all these the one that is worth most is taken.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -30,7 +35,9 @@ from backfeed.app.foresight_solve import (
 )
 from backfeed.app.judge_account import JudgeTerms, owed_kwh
 from backfeed.app.judge_site import base_load_kw, sites_of
+from backfeed.app.subsidy_cap import WORTH_TRIES, as_paid, with_worth
 from backfeed.battery.limits import discharge_allowed
+from backfeed.core.instant import local_datetime
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
@@ -41,6 +48,7 @@ from backfeed.sim.truth import Truth
 __all__ = ["Foresight", "ForesightEvent", "foresee", "held_back"]
 
 Floats = NDArray[np.float64]
+Consents = Callable[[str, str, date], bool]
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Foresight:
         The invitations it delivers on.
     components
         Into how many independent programs it fell.
+    worth
+        The part of their price at which it counts capped subsidies.
     """
 
     truth: Truth
@@ -66,6 +76,7 @@ class Foresight:
     value: float
     events: tuple[ForesightEvent, ...]
     components: int
+    worth: float = 1.0
 
 
 def foresee(
@@ -77,6 +88,7 @@ def foresee(
     config: WorldConfig,
     terms: JudgeTerms | None = None,
     events: Sequence[ForesightEvent] = (),
+    consents: Consents | None = None,
 ) -> Foresight:
     """Plan with perfect foresight and replay the plan.
 
@@ -94,13 +106,39 @@ def foresee(
         How the judge values things.
     events
         Invitations that the platform had accepted, baselines frozen from the V2G world.
+    consents
+        Whether an owner's car may be discharged at a site on a local day; always by default.
     """
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    best = _Planner(sessions, grid, prices, limits, config, terms or JudgeTerms()).best(events)
+    agreed = _agreed(sessions, grid, sites, zone, consents)
+
+    def best_at(worth: float) -> tuple[_Plan, float, bool]:
+        planner = _Planner(sessions, grid, with_worth(prices, worth), limits, config, terms or JudgeTerms(), agreed)
+        plan = planner.best(events)
+        sold_kwh = planner.sold_kwh(plan)
+        paid = as_paid(prices, sold_kwh, zone).subsidy_per_kwh @ sold_kwh
+        counted = with_worth(prices, worth).subsidy_per_kwh @ sold_kwh
+        granted = prices.subsidy_per_kwh @ sold_kwh
+        return replace(plan, value=plan.value + float(paid - counted)), worth, bool(granted > paid)
+
+    best, worth = _most_worth(best_at)
     power_kw = powers_of(sessions, grid, best.energy_kwh, limits)
     truth = replay(sessions, prices.axis, power_kw, config, exact_chargers=True)
-    return Foresight(truth, power_kw, best.value, best.events, best.components)
+    return Foresight(truth, power_kw, best.value, best.events, best.components, worth)
+
+
+def _most_worth(best_at: Callable[[float], "tuple[_Plan, float, bool]"]) -> "tuple[_Plan, float]":
+    """Return the plan that is worth most, and at what part of their price it counts capped subsidies."""
+    plan, worth, overdrawn = best_at(1.0)
+    if not overdrawn:
+        return plan, worth
+    tried, low, high = [(plan, worth), best_at(0.0)[:2]], 0.0, 1.0
+    for _ in range(WORTH_TRIES):
+        plan, worth, overdrawn = best_at((low + high) / 2)
+        tried.append((plan, worth))
+        low, high = (low, worth) if overdrawn else (worth, high)
+    return max(tried, key=lambda each: each[0].value)
 
 
 def held_back(
@@ -111,6 +149,7 @@ def held_back(
     zone: ZoneInfo,
     config: WorldConfig,
     terms: JudgeTerms | None = None,
+    consents: Consents | None = None,
 ) -> dict[GapCause, float]:
     """Return what perfect foresight would gain without reserves, limits, the promise at departure [currency].
 
@@ -120,16 +159,22 @@ def held_back(
     sessions, valued = foresight.truth.sessions, terms or JudgeTerms()
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    without_reserve = _Planner(sessions, grid, prices, limits, replace(config, reserve_soc=0.0), valued)
-    without_limits = _Planner(sessions, grid, prices, (), config, valued)
+    agreed, counted = _agreed(sessions, grid, sites, zone, consents), with_worth(prices, foresight.worth)
+
+    def gain(shared: Sequence[SharedLimit], world: WorldConfig, values: JudgeTerms) -> float:
+        planner = _Planner(sessions, grid, counted, shared, world, values, agreed)
+        plan = planner.plan(foresight.events)
+        sold_kwh = planner.sold_kwh(plan)
+        paid = as_paid(prices, sold_kwh, zone).subsidy_per_kwh - counted.subsidy_per_kwh
+        return max(plan.value + float(paid @ sold_kwh) - foresight.value, 0.0)
+
     # Whoever leaves short then charges elsewhere, at the window's dearest price, with the worst of the cars.
     elsewhere = float(prices.buy_per_kwh.max()) / float(sessions.charge_efficiency.min(initial=1.0))
     free = replace(valued, shortfall_per_kwh=min(valued.shortfall_per_kwh, elsewhere))
-    without_rules = _Planner(sessions, grid, prices, limits, config, free)
     return {
-        "reserves": max(without_reserve.plan(foresight.events).value - foresight.value, 0.0),
-        "limits": max(without_limits.plan(foresight.events).value - foresight.value, 0.0),
-        "rules": max(without_rules.plan(foresight.events).value - foresight.value, 0.0),
+        "reserves": gain(limits, replace(config, reserve_soc=0.0), valued),
+        "limits": gain((), config, valued),
+        "rules": gain(limits, config, free),
     }
 
 
@@ -152,10 +197,11 @@ class _Planner:
         limits: Sequence[SharedLimit],
         config: WorldConfig,
         terms: JudgeTerms,
+        agreed: NDArray[np.bool_],
     ) -> None:
         """Keep what does not depend on events."""
         self._sessions, self._grid, self._limits = sessions, grid, limits
-        self._stays = _stay_terms(sessions, grid, prices, config, terms)
+        self._stays = _stay_terms(sessions, grid, prices, config, terms, agreed)
         self._prices = prices.buy_per_kwh, prices.sell_per_kwh + prices.subsidy_per_kwh
         self._wear = WearTerms(terms, prices.axis.start_ms)
         self._first_prices = first_wear_prices(sessions, self._wear)
@@ -189,6 +235,15 @@ class _Planner:
             count += 1
         return _Plan(energy_kwh, value, events, count)
 
+    def sold_kwh(self, plan: _Plan) -> Floats:
+        """Return what a plan discharges in every step of the prices [kWh], shape `(step,)`."""
+        who = self._grid.session
+        before = np.where(
+            self._grid.first, self._sessions.energy_arrival_kwh[who], np.append(0.0, plan.energy_kwh[:-1])
+        )
+        given = np.maximum(before - plan.energy_kwh, 0.0) * self._sessions.discharge_efficiency[who]
+        return np.bincount(self._grid.step, weights=given, minlength=self._grid.axis.count).astype(np.float64)
+
     def _tried(self, events: tuple[ForesightEvent, ...]) -> _Plan | None:
         with contextlib.suppress(InfeasibleProgramError):
             return self.plan(events)
@@ -219,8 +274,28 @@ def _limits(sessions: WorldSessions, grid: StayGrid, sites: Sequence[Site], zone
     )
 
 
+def _agreed(
+    sessions: WorldSessions, grid: StayGrid, sites: Sequence[Site], zone: ZoneInfo, consents: Consents | None
+) -> NDArray[np.bool_]:
+    """Return whether each entry's car may be discharged as far as owner and site have agreed, shape `(entry,)`."""
+    if consents is None:
+        return np.ones(len(grid), dtype=np.bool_)
+    names = [sites[index].site_id for index in sites_of(sessions, sites)]
+    days = [local_datetime(at_ms, zone).date() for at_ms in grid.axis]
+    asked = {(session, days[step]) for session, step in zip(grid.session.tolist(), grid.step.tolist(), strict=True)}
+    said = {(session, day): consents(sessions.token[session], names[session], day) for session, day in asked}
+    return np.array(
+        [said[i, days[k]] for i, k in zip(grid.session.tolist(), grid.step.tolist(), strict=True)], np.bool_
+    )
+
+
 def _stay_terms(
-    sessions: WorldSessions, grid: StayGrid, prices: PriceSeries, config: WorldConfig, terms: JudgeTerms
+    sessions: WorldSessions,
+    grid: StayGrid,
+    prices: PriceSeries,
+    config: WorldConfig,
+    terms: JudgeTerms,
+    agreed: NDArray[np.bool_],
 ) -> StayTerms:
     departs = sessions.departure_ms <= prices.axis.end_ms
     owed = np.where(departs, owed_kwh(sessions), sessions.energy_required_kwh)
@@ -230,5 +305,5 @@ def _stay_terms(
         owed_kwh=owed,
         missing_per_kwh=np.where(departs, terms.shortfall_per_kwh, float(prices.buy_per_kwh.max())),
         surplus_per_kwh=np.full(len(sessions), float(prices.buy_per_kwh.min())),
-        warm=discharge_allowed(terms.temperature.over(grid.from_ms)),
+        discharges=discharge_allowed(terms.temperature.over(grid.from_ms)) & agreed,
     )

@@ -97,15 +97,15 @@ class StayTerms:
         From where missing and surplus energy are counted at the end.
     missing_per_kwh, surplus_per_kwh
         Price of the first, credit for the second [currency/kWh in the battery].
-    warm
-        Whether the cells are warm enough to discharge, shape `(entry,)`.
+    discharges
+        Whether a car may discharge: its cells are warm enough and nobody has said no, shape `(entry,)`.
     """
 
     floor_kwh: Floats
     owed_kwh: Floats
     missing_per_kwh: Floats
     surplus_per_kwh: Floats
-    warm: NDArray[np.bool_]
+    discharges: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def build_components(
     cost[s0:a0], cost[a0:y0] = terms.missing_per_kwh, -terms.surplus_per_kwh
     cost[y0:q0] = [-event.price_per_kwh for event in events]
     upper[:x0] = sessions.charge_max_kw[grid.session]
-    upper[x0:e0] = np.where(terms.warm, sessions.discharge_max_kw[grid.session], 0.0)
+    upper[x0:e0] = np.where(terms.discharges, sessions.discharge_max_kw[grid.session], 0.0)
     lower[e0:s0] = terms.floor_kwh[grid.session]
     upper[e0:s0] = sessions.energy_full_kwh[grid.session]
     upper[y0:q0] = [event.curve[-1][1] * event.promised_kwh for event in events]

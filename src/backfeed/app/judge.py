@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backfeed.app.judge_account import JudgeTerms, SessionAccounts, account_sessions
+from backfeed.app.judge_account import JudgeTerms, SessionAccounts, account_sessions, steps_of
 from backfeed.app.judge_captured import JudgedWorld, captured, statement_masks
 from backfeed.app.judge_site import discharge_power_max_kw, judge_sites
+from backfeed.app.subsidy_cap import as_paid
+from backfeed.core.axis import TimeAxis
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
 from backfeed.report.summary import DemandResponseResult, Departures, OffpeakShare, SessionCounts, WorldResult
@@ -90,7 +93,7 @@ def judge_world(
     """
     served = len(truth.sessions)
     assert served + rows.rejected == rows.total, f"{served} served + {rows.rejected} rejected != {rows.total} rows"
-    accounts = account_sessions(truth, prices, terms or JudgeTerms())
+    accounts = account_sessions(truth, as_paid(prices, _sold_kwh(truth, prices.axis), zone), terms or JudgeTerms())
     dr_revenue = float(sum(outcome.paid for outcome in demand_response))
     result = WorldResult(
         sessions=SessionCounts(total=rows.total, served=served, rejected=rows.rejected),
@@ -113,6 +116,13 @@ def judge_world(
         net_value_without_subsidy=float((accounts.net_value - accounts.subsidy).sum()) + dr_revenue,
     )
     return JudgedWorld(result, accounts)
+
+
+def _sold_kwh(truth: Truth, axis: TimeAxis) -> NDArray[np.float64]:
+    """Return what all cars together discharged in every step [kWh], shape `(step,)`."""
+    given_kwh = np.maximum(-truth.segments.energy_kwh, 0.0)
+    steps = steps_of(axis, truth.segments.from_ms)
+    return np.bincount(steps, weights=given_kwh, minlength=axis.count).astype(np.float64)
 
 
 def _departures(accounts: SessionAccounts) -> Departures:

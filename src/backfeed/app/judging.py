@@ -137,6 +137,7 @@ def held_back_value(scene: Scene, judgement: Judgement) -> dict[GapCause, float]
         zone=scene.enrolment.zone,
         config=scene.world,
         terms=judge_terms(scene),
+        consents=scene.enrolment.consents,
     )
     return {**relaxed, "wear": judgement.worlds["foresight"].result.wear_cost}
 
@@ -202,6 +203,7 @@ def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]
         config=scene.world,
         terms=judge_terms(scene),
         events=events,
+        consents=scene.enrolment.consents,
     )
 
 

@@ -19,6 +19,7 @@ from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import LIMIT_WITHIN_KWH, Car
 from backfeed.app.plan_path import FleetPlan
 from backfeed.app.plan_wear import PlanWear
+from backfeed.app.subsidy_cap import WORTH_TRIES, SubsidyPurse
 from backfeed.app.workers import WorkerLostError, Workers
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
@@ -116,6 +117,8 @@ class Planning:
         What wear costs.
     end_ms
         When the pilot ends: every car is planned to have what its owner wants by then, as if it left.
+    purse
+        What capped subsidies can still pay.
     """
 
     enrolment: Enrolment
@@ -128,6 +131,7 @@ class Planning:
     terms: Terms
     wear: PlanWear
     end_ms: int
+    purse: SubsidyPurse
     plans: int = 0
     fallbacks: int = 0
     gap_max: float = 0.0
@@ -182,7 +186,7 @@ class Planning:
         best: tuple[float, Schedule, FleetPlan] | None = None
         passes = self.wear.passes(now_ms, cars)
         for _ in range(passes):
-            schedule, plan = await self._plan_within_budgets(now_ms, cars, commitments, beside)
+            schedule, plan = await self._plan_within_subsidies(now_ms, cars, commitments, beside)
             cost, again = self.wear.take(now_ms, plan) if passes > 1 else (0.0, False)
             if best is None or cost < best[0]:
                 best = cost, schedule, plan
@@ -199,12 +203,46 @@ class Planning:
             self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
-    async def _plan_within_budgets(
+    async def _plan_within_subsidies(
         self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car]
+    ) -> tuple[Schedule, FleetPlan]:
+        """Plan cars together so that nobody counts on more than is left of a capped subsidy, standing plans included.
+
+        Where the plan at its full price draws more, its last kWh are worth less: as much less as makes it fit.
+        """
+        found = await self._plan_within_budgets(now_ms, cars, commitments, beside)
+        if not self.purse.left(now_ms):
+            return found
+        mine = {car.key for car in cars}
+        others = [(held.axis, _given_kw(held.power_kw)) for key, (_, held) in self._planned.items() if key not in mine]
+
+        def fits(plan: FleetPlan) -> bool:
+            given = (plan.axis, _given_kw(plan.power_kw).sum(axis=0))
+            return not self.purse.is_overdrawn(now_ms, [*others, given])
+
+        if fits(found[1]):
+            return found
+        low, high, kept = 0.0, 1.0, None
+        for _ in range(WORTH_TRIES):
+            worth = (low + high) / 2
+            found = await self._plan_within_budgets(now_ms, cars, commitments, beside, worth)
+            if fits(found[1]):
+                low, kept = worth, found
+            else:
+                high = worth
+        return kept or await self._plan_within_budgets(now_ms, cars, commitments, beside, 0.0)
+
+    async def _plan_within_budgets(
+        self,
+        now_ms: int,
+        cars: list[Car],
+        commitments: Sequence[Commitment],
+        beside: Sequence[Car],
+        worth: float = 1.0,
     ) -> tuple[Schedule, FleetPlan]:
         """Plan cars together so that none discharges more than its warranty allows."""
         for left in range(TRIES, -1, -1):
-            problem = self._problem(now_ms, cars, commitments, beside)
+            problem = self._problem(now_ms, cars, commitments, beside, worth)
             schedule = await self._solved(problem)
             plan = _of_cars(cars, problem, schedule)
             fewer = within_budgets(now_ms, plan, for_certain=left <= 1)
@@ -225,7 +263,12 @@ class Planning:
         return (await self._solved(self._problem(now_ms, [car], (), ()))).objective
 
     def _problem(
-        self, now_ms: int, cars: list[Car], commitments: Sequence[Commitment], beside: Sequence[Car]
+        self,
+        now_ms: int,
+        cars: list[Car],
+        commitments: Sequence[Commitment],
+        beside: Sequence[Car],
+        worth: float = 1.0,
     ) -> PlanProblem:
         fleet = self._fleet(now_ms, cars)
         axis = rolling_axis(now_ms, fleet.left_by_ms, now_ms + self.horizon_ms, self.step_ms)
@@ -239,7 +282,7 @@ class Planning:
             fleet,
             self._limits(axis, sorted({car.site_id for car in cars}), beside),
             self.prices.buy_per_kwh[step],
-            without_burning(self.prices.sell_per_kwh[step] + self.prices.subsidy_per_kwh[step], fleet),
+            without_burning(self.prices.sell_per_kwh[step] + self.purse.per_kwh(now_ms, step, worth), fleet),
             self.terms,
             tuple(promise for promise in promises if promise is not None),
         )
@@ -329,6 +372,12 @@ def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:
     """
     round_trip = float((fleet.charge_efficiency * fleet.discharge_efficiency).min())
     return np.where(sell_per_kwh < 0, sell_per_kwh * (2 / round_trip - 1), sell_per_kwh)
+
+
+def _given_kw(power_kw: Floats) -> Floats:
+    """Return planned discharging as magnitudes; nothing where a plan does not reach."""
+    given: Floats = np.nan_to_num(np.maximum(-power_kw, 0.0))
+    return given
 
 
 _SOLVER = HighsSolver()

@@ -79,6 +79,7 @@ class Platform:
         """Learn an event that is safely on disk; called in log order."""
         if self.knowledge.learn(event):
             self._note_change(event)
+        self.planning.purse.learn(event)
         if self.prompting is not None:
             self.prompting.learn(event)
         if isinstance(event, TransactionChanged) and event.phase == "ended":

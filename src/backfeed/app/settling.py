@@ -177,7 +177,7 @@ class Settling:
             wear_micro=self._by_holder({key: 0 if key in doubts.stays else cost for key, cost in wear.items()}),
             events=tuple(event for event in events if event.award.invitation.id not in doubts.events),
             plugged_h=self._plugged_h(intervals, from_ms, until_ms),
-            subsidies_left_micro=self._subsidies_left(day),
+            subsidies_left_micro=self.subsidies_left(day),
             evidence=evidence,
         )
         settlement = settle_day(believed, parties)
@@ -276,7 +276,7 @@ class Settling:
             given[holder] = given.get(holder, 0) + energy_wh
         return given
 
-    def _subsidies_left(self, day: date) -> dict[str, int]:
+    def subsidies_left(self, day: date) -> dict[str, int]:
         """Return what every capped subsidy may still pay in the day's year, whatever the day itself was paid before."""
         capped = {each.name: each.cap_per_year for each in self.prices.subsidies if each.cap_per_year is not None}
         left = {name: int(cap * MICRO) for name, cap in capped.items()}

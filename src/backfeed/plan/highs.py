@@ -3,7 +3,9 @@
 One direction per row and step is not linear. Its convex hull is `c / c_max + x / x_max <= 1`. These
 rows are added only where an answer breaks them, which is nowhere unless energy is worth burning
 (prices below about -0.46 per kWh) or selling pays more than buying. For small problems the same
-pairs get a binary instead.
+pairs get a binary instead, which may take seconds to hours. A solve that has to end takes the relaxed
+answer step by step instead and lets each go the way that keeps the sum of the shares so far (sum-up
+rounding, Sager et al., Math. Program. 133 (2012) 1), then solves once more with these ways fixed.
 """
 
 from dataclasses import dataclass
@@ -24,9 +26,8 @@ BOTH_WAYS_KW = 1e-6
 HULL_TOLERANCE = 1e-7
 """HiGHS's own tolerance on rows."""
 
-BINARY_NODES_MAX = 200
-"""How many nodes the search over directions may take in a solve that has to end: near the optimum it is soon, proving
-that may take hours."""
+ROUNDS_MAX = 3
+"""How often ways are fixed: what then still runs both ways is taken as the difference of the two."""
 
 PRESOLVE_FROM_COLUMNS = 10_000
 """Below this the simplex is done before presolve would be."""
@@ -84,8 +85,8 @@ class HighsSolver:
         gap
             Relative gap asked of the binaries, where there are any.
         time_limit_s, iteration_limit
-            Where to stop; a stop without an answer is a failure. With a limit on iterations the search over
-            directions is limited as well.
+            Where to stop; a stop without an answer is a failure. With a limit on iterations directions are rounded
+            instead of searched for.
         mip_pairs_max
             Up to how many (row, step) pairs that run both ways get a binary.
 
@@ -106,8 +107,9 @@ class HighsSolver:
         bound = float(self._highs.getInfo().objective_function_value)
         iterations = int(self._highs.getInfo().simplex_iteration_count)
         dual = np.asarray(self._highs.getSolution().row_dual)
-        both = _pairs_both_ways(program, solution)
-        if both.any() and len(program.pair_first) <= mip_pairs_max:
+        if iteration_limit is not None:
+            solution = self._rounded(program, solution)
+        elif _pairs_both_ways(program, solution).any() and len(program.pair_first) <= mip_pairs_max:
             solution = self._one_direction(program, solution)
         return _answer(lowered, program, solution, dual, (bound, iterations))
 
@@ -117,7 +119,6 @@ class HighsSolver:
         highs.setOptionValue("time_limit", float("inf") if time_limit_s is None else float(time_limit_s))
         highs.setOptionValue("simplex_iteration_limit", 2**31 - 1 if iteration_limit is None else iteration_limit)
         highs.setOptionValue("mip_rel_gap", gap)
-        highs.setOptionValue("mip_max_nodes", 2**31 - 1 if iteration_limit is None else BINARY_NODES_MAX)
 
     def _pass(self, program: LinearProgram) -> None:
         """Hand the program over."""
@@ -177,6 +178,22 @@ class HighsSolver:
             value,
         )
 
+    def _rounded(self, program: LinearProgram, relaxed: Floats) -> Floats:
+        """Fix the way of every pair that runs both ways and solve again; the answer before stands if that fails."""
+        solution = relaxed
+        for _ in range(ROUNDS_MAX):
+            both = np.flatnonzero(_pairs_both_ways(program, solution))
+            if not len(both):
+                break
+            is_first = _rounded_shares(program, solution, both)
+            shut = np.where(is_first, program.pair_second[both], program.pair_first[both]).astype(np.int32)
+            self._highs.changeColsBounds(len(shut), shut, program.column_lower[shut], np.zeros(len(shut)))
+            try:
+                solution = self._run_any_way(program)
+            except SolverFailedError:
+                break
+        return solution
+
     def _one_direction(self, program: LinearProgram, relaxed: Floats) -> Floats:
         """Give every pair a binary and solve; the relaxed answer stands if that fails."""
         highs, count = self._highs, len(program.pair_first)
@@ -208,6 +225,15 @@ class HighsSolver:
 def _pairs_both_ways(program: LinearProgram, solution: Floats) -> Bools:
     """Return the pairs of which both are above rounding."""
     return np.minimum(solution[program.pair_first], solution[program.pair_second]) > BOTH_WAYS_KW
+
+
+def _rounded_shares(program: LinearProgram, solution: Floats, pairs: Ints) -> Bools:
+    """Return which pairs go the first way so that the sum of the shares so far is kept to within a half."""
+    wide = np.maximum(program.column_upper, 1e-12)
+    first = solution[program.pair_first[pairs]] / wide[program.pair_first[pairs]]
+    second = solution[program.pair_second[pairs]] / wide[program.pair_second[pairs]]
+    until = np.cumsum(first / (first + second))
+    return np.diff(np.floor(until + 0.5), prepend=0.0) > 0
 
 
 def _pairs_outside_hull(program: LinearProgram, solution: Floats) -> Bools:

@@ -204,6 +204,23 @@ def test_the_promise_at_departure_holds_value_back_only_where_energy_sells_above
     assert found["dear"] > 5.0
 
 
+def test_a_car_whose_owner_has_said_no_is_not_discharged_from_that_day_on(city):
+    prices = city.prices([0.2] * 48 + [0.9] * 48 + [0.2] * 48 + [0.9] * 48)
+    sessions = city.sessions(*({"departure_h": 48.0, "recorded_kwh": 0.1}, {"departure_h": 48.0, "recorded_kwh": 0.1}))
+
+    def consents(owner, site, day):
+        assert site == "garage"
+        return owner != "user-1" or day.day == 6
+
+    found = best(city, sessions, prices, [city.site()], terms=NO_WEAR, consents=consents)
+    segments = found.truth.segments
+    given = np.maximum(-segments.energy_kwh, 0)
+    first = segments.from_ms < city.start_ms + 24 * MS_PER_H
+    for session, day, least in ((0, first, 10.0), (0, ~first, 10.0), (1, first, 10.0)):
+        assert given[(segments.session == session) & day].sum() > least
+    assert given[(segments.session == 1) & ~first].sum() == 0.0
+
+
 def test_without_sessions_there_is_nothing_to_foresee(city):
     prices = city.prices([0.5] * 12)
     found = best(city, city.sessions(), prices, [city.site()])
