@@ -107,8 +107,8 @@ def test_an_empty_purse_adds_nothing_until_the_new_year():
 
 def test_a_plan_overdraws_with_what_is_still_to_come_this_year():
     held, axis = purse(), TimeAxis(START_MS + MS_PER_DAY, QUARTER_MS, 192)
-    given = np.zeros(192)
-    given[:8] = 7.4  # 14.8 kWh, two yuan each
+    given = np.full(192, np.nan)
+    given[:8] = -7.4  # 14.8 kWh, two yuan each
     assert not held.is_overdrawn(axis.start_ms, [(axis, given)])
     assert held.is_overdrawn(axis.start_ms, [(axis, given), (axis, given)])
     assert not held.is_overdrawn(axis.start_ms + MS_PER_H, [(axis, given), (axis, given)]), "half of it is over"

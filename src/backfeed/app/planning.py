@@ -214,11 +214,10 @@ class Planning:
         if not self.purse.left(now_ms):
             return found
         mine = {car.key for car in cars}
-        others = [(held.axis, _given_kw(held.power_kw)) for key, (_, held) in self._planned.items() if key not in mine]
+        others = [(held.axis, held.power_kw) for key, (_, held) in self._planned.items() if key not in mine]
 
         def fits(plan: FleetPlan) -> bool:
-            given = (plan.axis, _given_kw(plan.power_kw).sum(axis=0))
-            return not self.purse.is_overdrawn(now_ms, [*others, given])
+            return not self.purse.is_overdrawn(now_ms, [*others, *((plan.axis, power) for power in plan.power_kw)])
 
         if fits(found[1]):
             return found
@@ -372,12 +371,6 @@ def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:
     """
     round_trip = float((fleet.charge_efficiency * fleet.discharge_efficiency).min())
     return np.where(sell_per_kwh < 0, sell_per_kwh * (2 / round_trip - 1), sell_per_kwh)
-
-
-def _given_kw(power_kw: Floats) -> Floats:
-    """Return planned discharging as magnitudes; nothing where a plan does not reach."""
-    given: Floats = np.nan_to_num(np.maximum(-power_kw, 0.0))
-    return given
 
 
 _SOLVER = HighsSolver()

@@ -156,7 +156,7 @@ class SubsidyPurse:
             total -= np.where(this_year, lost, 0.0) * granted[steps]
         return total
 
-    def is_overdrawn(self, now_ms: int, given: Sequence[tuple[TimeAxis, Floats]]) -> bool:
+    def is_overdrawn(self, now_ms: int, plans: Sequence[tuple[TimeAxis, Floats]]) -> bool:
         """Return whether planned discharging would draw more from a subsidy than is left of it.
 
         What is spent already can not be overdrawn: nobody counts on it any more.
@@ -165,13 +165,14 @@ class SubsidyPurse:
         ----------
         now_ms
             The present; what lies before it is over.
-        given
-            Axes of plans with the discharging power planned on them, magnitudes [kW], shape `(step,)`.
+        plans
+            Axes of plans with the power planned on them, charging positive [kW], NaN where there is none, shape
+            `(step,)`.
         """
         left = {name: amount for name, amount in self.left(now_ms).items() if amount > 0}
         drawn = dict.fromkeys(left, 0.0)
-        for axis, given_kw in given if left else ():
-            starts_ms = axis.starts_ms
+        for axis, power_kw in plans if left else ():
+            starts_ms, given_kw = axis.starts_ms, np.nan_to_num(np.maximum(-power_kw, 0.0))
             hours = np.maximum(starts_ms + axis.step_ms - np.maximum(starts_ms, now_ms), 0) / MS_PER_H
             hours[starts_ms >= self._year_end_ms(now_ms)] = 0.0
             steps = np.clip(
