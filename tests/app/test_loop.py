@@ -1,6 +1,7 @@
 """Virtual time: it jumps to the next timer, obeys every library timeout, and never overtakes a frame."""
 
 import asyncio
+import gc
 import socket
 import time
 
@@ -94,3 +95,19 @@ def test_a_thousand_sleepers_wake_the_same_way_every_time():
         return woken
 
     assert run_virtual(main()) == run_virtual(main())
+
+
+def test_what_a_world_returns_is_not_spelt_out_and_the_collector_is_as_before():
+    spelt, thresholds = [], gc.get_threshold()
+
+    class Large:
+        def __repr__(self):
+            spelt.append(self)
+            return "megabytes"
+
+    async def main():
+        return Large()
+
+    assert isinstance(run_virtual(main()), Large)
+    assert spelt == []
+    assert gc.get_threshold() == thresholds
