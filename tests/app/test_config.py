@@ -162,3 +162,42 @@ def test_a_file_that_is_no_toml_or_not_there_is_told(problems, tmp_path):
     assert "expected TOML" in problems("this is no pilot")[0]
     with pytest.raises(InputError, match="readable"):
         load_pilot(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("start = 2026-03-28", "start = 9999-12-30", "[pilot] start: expected a day of the years 1970 to 2200"),
+        ('name = "P"', 'name = " "', "[pilot] name: expected a name"),
+        (
+            "[sessions]",
+            "[drivers]\nstatement_sd_min = inf\n[sessions]",
+            "statement_sd_min: expected 0 to 10080, found inf",
+        ),
+        (
+            "[sessions]",
+            "[plan]\nshortfall_per_kwh = inf\n[sessions]",
+            "shortfall_per_kwh: expected 0 to 1000000, found inf",
+        ),
+        ("[tariff]", "[tariff]\nbase_price_per_kwh = 1e30", "base_price_per_kwh: expected 0 to 1000000, found 1e+30"),
+        ("[sessions]", "[prompts]\nbonus = 1e30\n[sessions]", "[prompts] bonus: expected 0 to 1000000, found 1e+30"),
+        ("[sessions]", f"{SITE}base_load_kw = nan\n[sessions]", "[[sites]] home base_load_kw: expected a number of kW"),
+        ("[sessions]", "[[sites]]\nid = ''\n[sessions]", "[[sites]] 1 id: expected a name, found none"),
+        (
+            "[sessions]",
+            f"{EVENT.replace('5.0', 'inf')}[sessions]",
+            "[[events]] e power_kw: expected above 0, found inf",
+        ),
+        ("[sessions]", f"{EVENT.replace('0.5', 'nan')}[sessions]", "price_per_kwh: expected 0 to 1000000, found nan"),
+        ("[sessions]", EVENT.replace('"e"', '""') + "[sessions]", "[[events]] 1 id: expected a name"),
+    ],
+)
+def test_numbers_that_nothing_can_carry_are_refused_where_they_stand(problems, old, new, told):
+    assert any(told in problem for problem in problems(GOOD.replace(old, new, 1)))
+
+
+def test_a_name_that_no_file_can_bear_is_bad_input(tmp_path):
+    path = tmp_path / "pilot.toml"
+    path.write_text(GOOD)
+    with pytest.raises(InputError, match="expected the name of a file"):
+        load_pilot(path).resolve("a\0b")

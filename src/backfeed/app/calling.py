@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from backfeed.app.config import EventTable, Pilot
+from backfeed.app.config import Pilot
+from backfeed.app.config_events import EventTable
 from backfeed.core.instant import to_ms
 from backfeed.core.problem import InputError, Problem
 from backfeed.core.rng import Streams

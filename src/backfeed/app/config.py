@@ -16,14 +16,19 @@ import msgspec
 
 from backfeed.app.battery_table import battery_problems
 from backfeed.app.config_demand import DemandResponseTable, demand_response_faults
+from backfeed.app.config_events import PRICE_MAX_PER_KWH, EventTable, event_problems
 from backfeed.app.config_prompts import PromptsTable, prompt_problems
-from backfeed.core.instant import local_midnight_ms, to_ms
+from backfeed.app.config_sites import SiteTable, site_problems
+from backfeed.core.instant import local_midnight_ms
 from backfeed.core.problem import InputError, Problem
+from backfeed.feeds.judge import YEARS
 from backfeed.feeds.pilot_draft import DAYS_MAX
 
 METER_INTERVAL_MIN_S = 4
 CONTROL_INTERVAL_MIN_S = 4
 QUARTER_HOUR_S = 900
+STATEMENT_SD_MAX_MIN = 10_080
+"""A week: whoever knows less than that knows nothing."""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,18 +100,6 @@ class BatteryTable(_Table, frozen=True):
         return {key: getattr(self, key) for key in ("temperature_c", "age_years", "odometer_km", "driving_km_per_year")}
 
 
-class SiteTable(_Table, frozen=True):
-    """`[[sites]]`: a connection point, the locations behind it and its limits."""
-
-    id: str
-    stations: tuple[str, ...] = ()
-    import_limit_kw: float = math.inf
-    export_limit_kw: float = math.inf
-    base_load_kw: float | None = None
-    base_load_file: str | None = None
-    private: bool = True
-
-
 class TariffTable(_Table, frozen=True):
     """`[tariff]`: a preset or a file of one's own, and what it needs to know of this pilot.
 
@@ -123,19 +116,6 @@ class TariffTable(_Table, frozen=True):
     zone: str = ""
     forecast_file: str | None = None
     spot_file: str | None = None
-
-
-class EventTable(_Table, frozen=True):
-    """`[[events]]`: an invitation of a demand-response programme."""
-
-    id: str
-    kind: Literal["peak_shave", "valley_fill"]
-    invited_at: dt.datetime
-    start: dt.datetime
-    end: dt.datetime
-    power_kw: float
-    price_per_kwh: float
-    baseline: str = "mean-5-workdays"
 
 
 class OffersTable(_Table, frozen=True):
@@ -202,8 +182,13 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
         return local_midnight_ms(self.pilot.start + dt.timedelta(days=self.pilot.days), self.zone)
 
     def resolve(self, name: str) -> Path:
-        """Return a path that the file names, relative to the file itself."""
-        return (self.path.parent / name).resolve()
+        """Return a path that the file names, relative to the file itself; an `InputError` if no file can bear it."""
+        try:
+            return (self.path.parent / name).resolve()
+        except ValueError as error:
+            raise InputError(
+                [Problem(str(self.path), f"expected the name of a file, found {name!r}: {error}")]
+            ) from error
 
 
 _SINGLE = {
@@ -331,6 +316,9 @@ def _check(pilot: Pilot) -> list[Problem]:
         ZoneInfo(p.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         expect(False, "pilot", "timezone", "an IANA time zone such as Asia/Shanghai", p.timezone)  # noqa: FBT003
+    expect(bool(p.name.strip()), "pilot", "name", "a name", p.name)
+    years = f"a day of the years {YEARS[0]} to {YEARS[-1]}"
+    expect(p.start.year in YEARS, "pilot", "start", years, p.start.isoformat())
     expect(1 <= p.days <= DAYS_MAX, "pilot", "days", f"1 to {DAYS_MAX}", p.days)
     expect(len(p.currency) == 3 and p.currency.isupper(), "pilot", "currency", "an ISO 4217 code", p.currency)  # noqa: PLR2004
     expect(bool(math.isfinite(c.power_kw) and 0 < c.power_kw <= 1000), "chargers", "power_kw", "0 to 1000", c.power_kw)  # noqa: PLR2004
@@ -356,17 +344,18 @@ def _check(pilot: Pilot) -> list[Problem]:
         ("owner_defaults", "target_soc", o.target_soc),
     ):
         expect(0 <= share <= 1, table, key, "a fraction between 0 and 1", share)
-    expect(d.statement_sd_min >= 0, "drivers", "statement_sd_min", "0 or more", d.statement_sd_min)
+    within = 0 <= d.statement_sd_min <= STATEMENT_SD_MAX_MIN
+    expect(within, "drivers", "statement_sd_min", f"0 to {STATEMENT_SD_MAX_MIN}", d.statement_sd_min)
     expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
     expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
     expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004
     for key, price in (("shortfall_per_kwh", n.shortfall_per_kwh), ("wear_per_kwh", n.wear_per_kwh)):
-        expect(price >= 0, "plan", key, "0 or more", price)
+        expect(0 <= price <= PRICE_MAX_PER_KWH, "plan", key, f"0 to {PRICE_MAX_PER_KWH}", price)
     expect(pilot.sessions.history_days >= 0, "sessions", "history_days", "0 or more", pilot.sessions.history_days)
     one = (pilot.tariff.preset is None) != (pilot.tariff.file is None)
     expect(one, "tariff", "preset | file", "exactly one of the two", (pilot.tariff.preset, pilot.tariff.file))
     found.extend(battery_problems(f"{pilot.path} [battery]", pilot.battery.numbers))
-    found.extend((*_check_sites(pilot), *_check_events(pilot)))
+    found.extend((*site_problems(pilot.path, pilot.sites), *event_problems(pilot.path, pilot.events)))
     found.extend(
         Problem(f"{pilot.path} [demand_response] {key}", f"expected {expected}, found {value!r}")
         for key, expected, value in demand_response_faults(pilot.demand_response)
@@ -378,8 +367,9 @@ def _check(pilot: Pilot) -> list[Problem]:
 
 def _check_grants(pilot: Pilot) -> list[Problem]:
     base, found = pilot.tariff.base_price_per_kwh, list[Problem]()
-    if base is not None and not 0 <= base < math.inf:
-        found.append(Problem(f"{pilot.path} [tariff] base_price_per_kwh", f"expected 0 or more, found {base!r}"))
+    if base is not None and not 0 <= base <= PRICE_MAX_PER_KWH:
+        what = f"expected 0 to {PRICE_MAX_PER_KWH}, found {base!r}"
+        found.append(Problem(f"{pilot.path} [tariff] base_price_per_kwh", what))
     found += [
         Problem(f"{pilot.path} [tariff] {key} {name}", f"expected 0 or more, found {value!r}")
         for key in ("grants", "grant_caps")
@@ -391,49 +381,4 @@ def _check_grants(pilot: Pilot) -> list[Problem]:
         for name in pilot.tariff.grant_caps
         if name not in pilot.tariff.grants
     )
-    return found
-
-
-def _check_sites(pilot: Pilot) -> list[Problem]:
-    found: list[Problem] = []
-    owner_of: dict[str, str] = {}
-    seen: set[str] = set()
-    for site in pilot.sites:
-        where = f"{pilot.path} [[sites]] {site.id}"
-        if site.id in seen:
-            found.append(Problem(where, "expected a site id once, found it twice"))
-        seen.add(site.id)
-        found.extend(
-            Problem(f"{where} {key}", f"expected 0 or more, found {getattr(site, key)!r}")
-            for key in ("import_limit_kw", "export_limit_kw")
-            if not getattr(site, key) >= 0
-        )
-        if site.base_load_kw is not None and site.base_load_file is not None:
-            found.append(Problem(where, "expected base_load_kw or base_load_file, found both"))
-        for location in site.stations:
-            if location in owner_of:
-                found.append(Problem(where, f"location {location} already belongs to site {owner_of[location]}"))
-            owner_of[location] = site.id
-    return found
-
-
-def _check_events(pilot: Pilot) -> list[Problem]:
-    found: list[Problem] = []
-    seen: set[str] = set()
-    for event in pilot.events:
-        where = f"{pilot.path} [[events]] {event.id}"
-        if event.id in seen:
-            found.append(Problem(where, "expected an event id once, found it twice"))
-        seen.add(event.id)
-        instants = {key: getattr(event, key) for key in ("invited_at", "start", "end")}
-        naive = [key for key, value in instants.items() if value.tzinfo is None]
-        if naive:
-            found.append(Problem(where, f"expected a time with an offset in {', '.join(naive)}"))
-            continue
-        if not instants["invited_at"] < instants["start"] < instants["end"]:
-            found.append(Problem(where, "expected invited_at < start < end"))
-        if any(to_ms(event_end) % (QUARTER_HOUR_S * 1000) for event_end in (event.start, event.end)):
-            found.append(Problem(where, "expected start and end on quarter-hours"))
-        if not event.power_kw > 0:
-            found.append(Problem(where, f"expected power_kw above 0, found {event.power_kw}"))
     return found

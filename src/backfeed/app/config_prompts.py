@@ -9,6 +9,8 @@ import msgspec
 from backfeed.core.problem import Problem
 
 DAY_MIN = 1440
+BONUS_MAX = 1_000_000
+"""More than anybody pays for an answer in any currency."""
 
 
 class PromptsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,7 +34,7 @@ def prompt_problems(path: Path, asked: PromptsTable | None) -> list[Problem]:
     curve, spread = asked.answer_curve, asked.answer_spread
     ascends = all(one[0] < other[0] and one[1] <= other[1] for one, other in pairwise(curve))
     checks = (
-        (math.isfinite(asked.bonus) and asked.bonus >= 0, "bonus", "0 or more", asked.bonus),
+        (0 <= asked.bonus <= BONUS_MAX, "bonus", f"0 to {BONUS_MAX}", asked.bonus),
         (asked.per_driver_week >= 1, "per_driver_week", "1 or more", asked.per_driver_week),
         (
             bool(curve) and ascends and all(bonus >= 0 and 0 <= share <= 1 for bonus, share in curve),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car
-from backfeed.app.planning import Planning, base_load_over
+from backfeed.app.planning import Planning
 from backfeed.app.steering import Steering, Wish
 from backfeed.core.axis import covering
 from backfeed.core.instant import MS_PER_H, MS_PER_S
@@ -175,7 +175,7 @@ class Dispatching:
         axis = covering(now_ms, now_ms + INTERVAL_MS, INTERVAL_MS)
         offset = self.enrolment.utc_offset_ms(axis)
         sites = [self.enrolment.sites[name] for name in names]
-        load_kw = np.array([base_load_over(site, axis, offset)[:2] for site in sites])
+        load_kw = np.array([site.base_load_over(axis, offset)[:2] for site in sites])
         now_kw = load_kw[:, 0]
         taken = np.stack([load_kw.max(axis=1) - now_kw, now_kw - load_kw.min(axis=1)])
         for key, site_id in self.steering.known_evses():

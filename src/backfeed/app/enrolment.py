@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from functools import lru_cache
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.warranty import WarrantyTable, load_warranties
-from backfeed.core.axis import TimeAxis
+from backfeed.core.axis import TimeAxis, utc_offset_ms
 from backfeed.core.instant import local_datetime
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.site import Site
@@ -62,7 +61,7 @@ class Enrolment:
 
     def utc_offset_ms(self, axis: TimeAxis) -> NDArray[np.int64]:
         """Return how far the sites' wall clock is ahead of UTC at the steps of an axis."""
-        return np.array([_utc_offset_ms(at_ms, self.zone) for at_ms in axis], dtype=np.int64)
+        return utc_offset_ms(axis, self.zone)
 
     def owner_of(self, token: str) -> Owner:
         """Return the owner behind a token; a stranger gets the default terms under his own token."""
@@ -77,9 +76,3 @@ class Enrolment:
         """Return the site of a station, None for a station that belongs nowhere."""
         site_id = self.registered(station) or self.site_of_location.get(station.rpartition("-")[0])
         return self.sites.get(site_id) if site_id is not None else None
-
-
-@lru_cache(maxsize=4096)
-def _utc_offset_ms(at_ms: int, zone: ZoneInfo) -> int:
-    """Return how far a zone's wall clock is ahead of UTC; the same instants are asked for plan after plan."""
-    return (local_datetime(at_ms, zone).utcoffset() or timedelta()) // timedelta(milliseconds=1)

@@ -34,9 +34,10 @@ from backfeed.app.foresight_solve import (
     plan_component,
 )
 from backfeed.app.judge_account import JudgeTerms, owed_kwh
-from backfeed.app.judge_site import base_load_kw, sites_of
+from backfeed.app.judge_site import sites_of
 from backfeed.app.subsidy_cap import WORTH_TRIES, as_paid, with_worth
 from backfeed.battery.limits import discharge_allowed
+from backfeed.core.axis import utc_offset_ms
 from backfeed.core.instant import local_datetime
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
@@ -261,7 +262,8 @@ class _Planner:
 
 def _limits(sessions: WorldSessions, grid: StayGrid, sites: Sequence[Site], zone: ZoneInfo) -> list[SharedLimit]:
     """Return the limits that could bind; where the building alone exceeds one, the cars have no room."""
-    base = np.array([base_load_kw(site, grid.axis, zone) for site in sites]).reshape(len(sites), grid.axis.count)
+    offset_ms = utc_offset_ms(grid.axis, zone)
+    base = np.array([site.base_load_over(grid.axis, offset_ms) for site in sites]).reshape(len(sites), grid.axis.count)
     import_limit = np.array([site.import_limit_kw for site in sites])[:, None]
     export_limit = np.array([site.export_limit_kw for site in sites])[:, None]
     return shared_limits(

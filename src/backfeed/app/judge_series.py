@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from backfeed.app.judge_account import SessionAccounts, owed_kwh, valley_steps
 from backfeed.app.judge_captured import JudgedWorld, statement_masks
-from backfeed.app.judge_site import base_load_kw, sites_of
-from backfeed.core.axis import TimeAxis
+from backfeed.app.judge_site import sites_of
+from backfeed.core.axis import TimeAxis, utc_offset_ms
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
@@ -62,9 +62,9 @@ def closest_site(
     """Return the power at the connection point that the last world loads closest to its limits."""
     if not sites:
         return None
-    found = []
+    found, offset_ms = [], utc_offset_ms(axis, zone)
     for index, site in enumerate(sites):
-        base = base_load_kw(site, axis, zone)
+        base = site.base_load_over(axis, offset_ms)
         power = {
             name: mean_power_kw(truth, axis, sites_of(truth.sessions, sites) == index) + base
             for name, truth in truths.items()

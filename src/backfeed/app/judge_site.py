@@ -18,8 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.core.axis import TimeAxis
-from backfeed.core.instant import local_datetime
+from backfeed.core.axis import TimeAxis, utc_offset_ms
 from backfeed.fleet.site import Site
 from backfeed.report.summary import SiteResult
 from backfeed.sim.columns import WorldSessions
@@ -29,7 +28,6 @@ Floats = NDArray[np.float64]
 
 LIMIT_TOLERANCE: Final = 1e-6
 """How far, relative to a limit, a power may exceed it: rounding, no more."""
-_QUARTERS_PER_DAY: Final = 96
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,6 @@ def sweep(segments: Segments, keep: NDArray[np.bool_], extra_ms: NDArray[np.int6
     return PowerSweep(at_ms, np.cumsum(change))
 
 
-def base_load_kw(site: Site, axis: TimeAxis, zone: ZoneInfo) -> Floats:
-    """Return the building's load at every step of an axis, read on the local clock [kW], shape `(step,)`."""
-    moments = [local_datetime(at_ms, zone) for at_ms in axis]
-    quarter = np.array([moment.hour * 4 + moment.minute // 15 for moment in moments], dtype=np.intp)
-    load = np.asarray(site.base_load_kw, dtype=np.float64)
-    assert load.shape == (_QUARTERS_PER_DAY,), f"{site.site_id} needs 96 values of base load, found {load.shape}"
-    return load[quarter]
-
-
 def sites_of(sessions: WorldSessions, sites: Sequence[Site]) -> NDArray[np.int64]:
     """Return the index of the site at which each session stands, shape `(session,)`."""
     site_of = {location: index for index, site in enumerate(sites) for location in site.locations}
@@ -80,8 +69,9 @@ def sites_of(sessions: WorldSessions, sites: Sequence[Site]) -> NDArray[np.int64
 def judge_sites(truth: Truth, sites: Sequence[Site], axis: TimeAxis, zone: ZoneInfo) -> dict[str, SiteResult]:
     """Find peaks and violations of every site over the window of `axis`."""
     where = sites_of(truth.sessions, sites)[truth.segments.session] if len(truth.segments) else np.empty(0, np.int64)
+    offset_ms = utc_offset_ms(axis, zone)
     return {
-        site.site_id: _judge_site(site, truth.segments, where == index, axis, base_load_kw(site, axis, zone))
+        site.site_id: _judge_site(site, truth.segments, where == index, axis, site.base_load_over(axis, offset_ms))
         for index, site in enumerate(sites)
     }
 

@@ -10,7 +10,6 @@ from backfeed.app.assembly import Parts
 from backfeed.app.battery_book import RECENT_MS
 from backfeed.app.knowledge import Car
 from backfeed.app.live_battery import SeenFleet, given_kwh, seen_cars
-from backfeed.app.planning import base_load_over
 from backfeed.app.scene import Scene
 from backfeed.app.view import Health, PriceStep, PriceView, SessionView, SiteView, StationView
 from backfeed.battery.fleet_wear import FleetBattery
@@ -79,7 +78,7 @@ class LiveView:
                 site=name,
                 cars=len(here),
                 cars_kw=sum(here),
-                building_kw=float(base_load_over(site, axis, offset_ms)[0]),
+                building_kw=float(site.base_load_over(axis, offset_ms)[0]),
                 import_limit_kw=_limit(site.import_limit_kw),
                 export_limit_kw=_limit(site.export_limit_kw),
             )

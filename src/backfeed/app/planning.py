@@ -25,9 +25,7 @@ from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
 from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.event import PlanMade
-from backfeed.fleet.site import Site
 from backfeed.market.price import PriceSeries
-from backfeed.meter.interval import INTERVAL_MS
 from backfeed.plan.check import cost_of
 from backfeed.plan.highs import HighsSolver
 from backfeed.plan.problem import PlanProblem
@@ -345,11 +343,12 @@ class Planning:
                 power_kw = np.array([planned.at(max(at_ms, planned.axis.start_ms)) or 0.0 for at_ms in axis])
                 took[names.index(car.site_id)] += np.maximum(power_kw, 0.0)
                 gave[names.index(car.site_id)] += np.maximum(-power_kw, 0.0)
+        offset_ms = self.enrolment.utc_offset_ms(axis)
         return SiteLimits(
             name=tuple(names),
             import_limit_kw=np.maximum(np.array([site.import_limit_kw * keep * ones for site in sites]) - took, 0.0),
             export_limit_kw=np.maximum(np.array([site.export_limit_kw * keep * ones for site in sites]) - gave, 0.0),
-            base_load_kw=np.array([base_load_over(site, axis, self.enrolment.utc_offset_ms(axis)) for site in sites]),
+            base_load_kw=np.array([site.base_load_over(axis, offset_ms) for site in sites]),
         )
 
     def forget(self, station: str, evse: int) -> None:
@@ -402,12 +401,6 @@ def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
     found = cost_of(problem, schedule.power_flat_kw, schedule.curtailed_kw)
     kept = max(found.max_violation_kw, found.max_violation_kwh) <= VIOLATION_MAX
     return kept and abs(found.objective - schedule.objective) <= CLAIM_TOLERANCE * max(1.0, abs(found.objective))
-
-
-def base_load_over(site: Site, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a site's base load at the steps of an axis, given the local time's offset at each of them."""
-    quarter = (axis.starts_ms + offset_ms) // INTERVAL_MS % len(site.base_load_kw)
-    return np.array([site.base_load_kw[k] for k in quarter.tolist()])
 
 
 def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:

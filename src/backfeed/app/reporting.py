@@ -88,7 +88,7 @@ def fill_report(scene: Scene, judgement: Judgement, out: Path) -> RunReport:
         assumptions=(*_assumptions(scene), *_wear_range(scene, truths[shown])),
         sources=_sources(scene),
         next_steps=next_steps(scene, out),
-        warnings=tuple(str(warning) for warning in scene.warnings),
+        warnings=tuple(str(warning) for warning in (*scene.warnings, *scene.remarks)),
         batteries=_batteries(scene, judgement, transfers),
     )
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from backfeed.app.calling import Calling, calling_of
-from backfeed.app.config import BatteryTable, Pilot, SiteTable, load_pilot
+from backfeed.app.config import BatteryTable, Pilot, load_pilot
+from backfeed.app.config_sites import SiteTable
 from backfeed.app.contracting import contracts_of
 from backfeed.app.enrolment import Enrolment
 from backfeed.battery.catalogue import CAR_MODELS
@@ -24,7 +25,7 @@ from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.temperature import CellTemperature
 from backfeed.battery.warranty import WarrantyTable, load_warranties, read_warranties
 from backfeed.core.axis import TimeAxis, covering
-from backfeed.core.instant import MS_PER_DAY, MS_PER_H
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H, to_ms
 from backfeed.core.problem import InputError, Problem
 from backfeed.core.rng import Streams
 from backfeed.feeds.base_load import read_base_load
@@ -81,6 +82,8 @@ class Scene:
         Its demand response: programme, invitations, who takes part.
     contracts
         What owners have agreed to.
+    remarks
+        What the pilot file names and the window never meets: locations without sessions, events of other days.
     """
 
     pilot: Pilot
@@ -95,6 +98,7 @@ class Scene:
     tariff: Tariff
     calling: Calling
     contracts: Contracts
+    remarks: tuple[Problem, ...] = ()
 
     @property
     def invitations(self) -> tuple[Invitation, ...]:
@@ -160,7 +164,27 @@ def set_scene(pilot: Pilot, *, needs_sessions: bool = True) -> Scene:
         tariff=tariff,
         calling=calling_of(pilot, tuple(sorted(enrolment.owners))),
         contracts=contracts,
+        remarks=_remarks(pilot, frozenset(file.table.location)),
     )
+
+
+def _remarks(pilot: Pilot, locations: frozenset[str]) -> tuple[Problem, ...]:
+    """Return what the pilot file names and the window never meets: a slip of the pen, or of no consequence."""
+    found = [
+        Problem(
+            f"{pilot.path} [[sites]] {site.id}",
+            f"{location} is no location of the session file; the site's limits hold for nothing there",
+        )
+        for site in pilot.sites
+        for location in site.stations
+        if location not in locations
+    ]
+    found += [
+        Problem(f"{pilot.path} [[events]] {event.id}", "lies outside the window; nothing is delivered on it")
+        for event in pilot.events
+        if to_ms(event.start) >= pilot.end_ms or to_ms(event.end) <= pilot.start_ms
+    ]
+    return tuple(found)
 
 
 def station_prefix(location: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backfeed.app.assembly import Parts
-from backfeed.app.judge_site import base_load_kw, sites_of, sweep
+from backfeed.app.judge_site import sites_of, sweep
 from backfeed.core.axis import covering
 from backfeed.core.instant import MS_PER_H, MS_PER_S, format_instant
 from backfeed.core.money import WH_PER_KWH
@@ -212,7 +212,7 @@ class Watch:
         """Look for stretches beyond a limit that nothing excuses."""
         axis = covering(parts.demand.start_ms, parts.settling.prices.axis.end_ms, INTERVAL_MS)
         fleet = sweep(truth.segments, at_site, axis.starts_ms, only_out=False)
-        base_kw = base_load_kw(site, axis, parts.knowledge.enrolment.zone)
+        base_kw = site.base_load_over(axis, parts.knowledge.enrolment.utc_offset_ms(axis))
         step = (fleet.at_ms - axis.start_ms) // axis.step_ms
         net_kw = fleet.power_kw + base_kw[np.clip(step, 0, axis.count - 1)]
         over = (net_kw > site.import_limit_kw + POWER_TOLERANCE_KW) & (fleet.power_kw > POWER_TOLERANCE_KW)

@@ -7,11 +7,14 @@ hours, depending on the clock change, so an axis is counted in UTC and never in 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.core.instant import MS_PER_H, format_instant
+from backfeed.core.instant import MS_PER_H, format_instant, local_datetime
 
 
 class AxisMismatchError(ValueError):
@@ -94,3 +97,14 @@ def covering(from_ms: int, until_ms: int, step_ms: int) -> TimeAxis:
     """
     start = from_ms // step_ms * step_ms
     return TimeAxis(start, step_ms, max(0, -(-(until_ms - start) // step_ms)))
+
+
+def utc_offset_ms(axis: TimeAxis, zone: ZoneInfo) -> NDArray[np.int64]:
+    """Return how far a zone's wall clock is ahead of UTC at the steps of an axis [ms], shape `(step,)`."""
+    return np.array([_offset_ms(at_ms, zone) for at_ms in axis], dtype=np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _offset_ms(at_ms: int, zone: ZoneInfo) -> int:
+    """Return the offset at an instant; the same instants are asked for plan after plan."""
+    return (local_datetime(at_ms, zone).utcoffset() or timedelta()) // timedelta(milliseconds=1)

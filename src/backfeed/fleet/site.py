@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import MS_PER_DAY
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -26,6 +32,15 @@ class Site:
     import_limit_kw: float
     export_limit_kw: float
     base_load_kw: tuple[float, ...]
+
+    def base_load_over(self, axis: TimeAxis, offset_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the building's load at the steps of an axis [kW], shape `(step,)`.
+
+        `offset_ms` says how far the local clock is ahead of UTC at each of them, see `core.axis.utc_offset_ms`.
+        """
+        quarter_ms = MS_PER_DAY // len(self.base_load_kw)
+        quarter = (axis.starts_ms + offset_ms) % MS_PER_DAY // quarter_ms
+        return np.array([self.base_load_kw[k] for k in quarter.tolist()])
 
 
 @dataclass(frozen=True, slots=True)

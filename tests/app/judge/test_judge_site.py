@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from backfeed.app.judge_site import base_load_kw, discharge_power_max_kw, judge_sites
-from backfeed.core.axis import TimeAxis
+from backfeed.app.judge_site import discharge_power_max_kw, judge_sites
+from backfeed.core.axis import TimeAxis, utc_offset_ms
 from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.site import Site
 from backfeed.sim.replay import replay
@@ -74,7 +74,8 @@ def test_the_building_load_follows_the_wall_clock_through_a_clock_change():
     zone = ZoneInfo("Europe/Oslo")
     site = Site("s", (), 1.0, 1.0, tuple(float(q) for q in range(96)))
     start = 1774738800000  # 2026-03-29T00:00:00+01:00, a day of 23 hours
-    load = base_load_kw(site, TimeAxis(start, 900_000, 92), zone)
+    axis = TimeAxis(start, 900_000, 92)
+    load = site.base_load_over(axis, utc_offset_ms(axis, zone))
     assert load[:8].tolist() == list(range(8))
     assert load[8] == 12.0  # 02:00 does not exist, 03:00 does
     assert load[-1] == 95.0
