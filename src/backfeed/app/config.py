@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import math
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -311,16 +312,8 @@ def _check(pilot: Pilot) -> list[Problem]:
         if not holds:
             found.append(Problem(f"{pilot.path} [{table}] {key}", f"expected {expected}, found {value!r}"))
 
-    p, c, d, o, n = pilot.pilot, pilot.chargers, pilot.drivers, pilot.owner_defaults, pilot.plan
-    try:
-        ZoneInfo(p.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        expect(False, "pilot", "timezone", "an IANA time zone such as Asia/Shanghai", p.timezone)  # noqa: FBT003
-    expect(bool(p.name.strip()), "pilot", "name", "a name", p.name)
-    years = f"a day of the years {YEARS[0]} to {YEARS[-1]}"
-    expect(p.start.year in YEARS, "pilot", "start", years, p.start.isoformat())
-    expect(1 <= p.days <= DAYS_MAX, "pilot", "days", f"1 to {DAYS_MAX}", p.days)
-    expect(len(p.currency) == 3 and p.currency.isupper(), "pilot", "currency", "an ISO 4217 code", p.currency)  # noqa: PLR2004
+    c, d, o, n = pilot.chargers, pilot.drivers, pilot.owner_defaults, pilot.plan
+    _check_pilot(pilot.pilot, expect)
     expect(bool(math.isfinite(c.power_kw) and 0 < c.power_kw <= 1000), "chargers", "power_kw", "0 to 1000", c.power_kw)  # noqa: PLR2004
     expect(
         c.evse_per_location is None or c.evse_per_location > 0,
@@ -363,6 +356,19 @@ def _check(pilot: Pilot) -> list[Problem]:
     found.extend(_check_grants(pilot))
     found.extend(prompt_problems(pilot.path, pilot.prompts))
     return found
+
+
+def _check_pilot(p: PilotTable, expect: Callable[[bool, str, str, str, object], None]) -> None:
+    """Check what the pilot is called, where and when it runs."""
+    try:
+        ZoneInfo(p.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        expect(False, "pilot", "timezone", "an IANA time zone such as Asia/Shanghai", p.timezone)  # noqa: FBT003
+    expect(bool(p.name.strip()), "pilot", "name", "a name", p.name)
+    years = f"a day of the years {YEARS[0]} to {YEARS[-1]}"
+    expect(p.start.year in YEARS, "pilot", "start", years, p.start.isoformat())
+    expect(1 <= p.days <= DAYS_MAX, "pilot", "days", f"1 to {DAYS_MAX}", p.days)
+    expect(len(p.currency) == 3 and p.currency.isupper(), "pilot", "currency", "an ISO 4217 code", p.currency)  # noqa: PLR2004
 
 
 def _check_grants(pilot: Pilot) -> list[Problem]:
