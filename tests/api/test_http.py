@@ -15,12 +15,25 @@ from backfeed.api.http import create_api
 from backfeed.app.battery_book import BatteryBook
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.live_battery import SeenFleet, given_kwh, seen_cars
-from backfeed.app.view import Health, PriceStep, PriceView, SessionView, SiteView, StationView
+from backfeed.app.view import (
+    Health,
+    PriceStep,
+    PriceView,
+    QuestionView,
+    Refusal,
+    SessionView,
+    SiteView,
+    StationView,
+)
 from backfeed.battery.chemistry import Chemistry
+from backfeed.core.problem import EnvironmentProblemError
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
 NOW = "2026-07-06T09:00:00.000Z"
+TOKEN = "5ec4e7"
+AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
+ANSWER = {"station": "A-1", "transaction": "t", "departure": "2026-07-06T19:00:00+08:00"}
 
 
 class View:
@@ -105,22 +118,43 @@ def view():
     return View()
 
 
+class Desk:
+    """A driver's desk with one question."""
+
+    def __init__(self):
+        self.given = []
+        self.refusal = None
+
+    def admits(self, token):
+        return token == TOKEN
+
+    def questions(self):
+        asked = {"station": "A-1", "evse": 1, "transaction": "t", "token": "card", "asked_at": NOW, "bonus": 0.5}
+        return (QuestionView(**asked),)
+
+    async def answer(self, given):
+        self.given.append(given)
+        if isinstance(self.refusal, Exception):
+            raise self.refusal
+        return self.refusal
+
+
 class Client:
     """Asks the application in this process."""
 
-    def __init__(self, view):
-        self._app = create_api(view)
+    def __init__(self, view, desk=None):
+        self._app = create_api(view, desk or Desk())
 
-    def request(self, method, path):
+    def request(self, method, path, **options):
         async def ask():
             transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-                return await client.request(method, path)
+                return await client.request(method, path, **options)
 
         return asyncio.run(ask())
 
-    def get(self, path):
-        return self.request("GET", path)
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
 
 
 @pytest.fixture
@@ -146,7 +180,8 @@ def test_every_answer_is_as_the_openapi_document_describes_it(client):
     for path, item in document["paths"].items():
         described = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         schema = {**described, "components": document["components"]}
-        jsonschema_rs.validator_for(schema, validate_formats=True).validate(client.get(path).json())
+        answer = client.get(path, headers=AUTHORISED)
+        jsonschema_rs.validator_for(schema, validate_formats=True).validate(answer.json())
 
 
 def test_a_service_that_can_not_write_says_503_and_why(client, view):
@@ -168,6 +203,62 @@ def test_a_failure_inside_is_a_problem_document_too(view):
     view.stations = lambda: json.loads("{")
     answer = Client(view).get("/api/v1/stations")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
+def test_whoever_shows_no_token_of_a_drivers_app_learns_nothing_and_changes_nothing(view, headers):
+    desk = Desk()
+    client = Client(view, desk)
+    for answer in (
+        client.get("/api/v1/questions", headers=headers),
+        client.request("POST", "/api/v1/questions", headers=headers, json=ANSWER),
+    ):
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "A-1" not in answer.text
+    assert desk.given == []
+
+
+def test_an_answer_that_counts_has_no_content(view):
+    desk = Desk()
+    answer = Client(view, desk).request("POST", "/api/v1/questions", headers=AUTHORISED, json=ANSWER)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [each.departure for each in desk.given] == [ANSWER["departure"]]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [(Refusal.NOT_ASKED, 409), (Refusal.NO_DEPARTURE, 422), (EnvironmentProblemError("disk full"), 503)],
+)
+def test_an_answer_that_does_not_count_is_told_why(view, refusal, status):
+    desk = Desk()
+    desk.refusal = refusal
+    answer = Client(view, desk).request("POST", "/api/v1/questions", headers=AUTHORISED, json=ANSWER)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.json()["detail"] == str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 422), (b"[]", 422), (b'{"station": "A-1"}', 422), (b'{"station": 1, "more": 2}', 422), (b" " * 9_000, 413)],
+)
+def test_a_body_that_is_no_answer_never_reaches_the_desk(view, body, status):
+    desk = Desk()
+    answer = Client(view, desk).request("POST", "/api/v1/questions", headers=AUTHORISED, content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert desk.given == []
+
+
+def test_the_openapi_document_says_which_paths_ask_for_a_token(client):
+    document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["driver_app"]["scheme"] == "bearer"
+    secured = {
+        (path, method)
+        for path, item in document["paths"].items()
+        for method, each in item.items()
+        if "security" in each
+    }
+    assert secured == {("/api/v1/questions", "get"), ("/api/v1/questions", "post")}
 
 
 def test_the_page_lives_under_a_policy_without_inline_script_or_style(client):

@@ -1,7 +1,7 @@
 """The HTTP interface: health, the fleet as JSON, OpenAPI, a page that explains every car, a page on every battery.
 
-Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything, and a page may load
-nothing but its own script and style.
+Answers are msgspec bytes; errors follow RFC 9457. Nothing here can change anything but a driver's answer, see
+`api.driver`, and a page may load nothing but its own script and style.
 """
 
 import asyncio
@@ -19,7 +19,19 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from backfeed import __version__
-from backfeed.app.view import Health, PlatformView, PriceView, Problem, SessionView, SiteView, StationView
+from backfeed.api.driver import PROBLEM_JSON, SECURITY_SCHEMES, add_driver_paths, problem_response
+from backfeed.app.view import (
+    AnswerView,
+    DriverDesk,
+    Health,
+    PlatformView,
+    PriceView,
+    Problem,
+    QuestionView,
+    SessionView,
+    SiteView,
+    StationView,
+)
 from backfeed.battery.fleet_wear import FleetBattery
 from backfeed.report.battery_index import PAGES_FOLDER
 
@@ -43,7 +55,6 @@ SECURITY = {
 }
 """Headers of every answer."""
 
-_PROBLEM_JSON = "application/problem+json"
 _REF = "#/components/schemas/{name}"
 
 
@@ -59,8 +70,8 @@ class _Answer:
     """Whether what is read still has to be worked out, beside the loop that steers."""
 
 
-def create_api(view: PlatformView) -> FastAPI:
-    """Return the ASGI application that shows a running platform."""
+def create_api(view: PlatformView, desk: DriverDesk) -> FastAPI:
+    """Return the ASGI application that shows a running platform and hears its drivers."""
     api = FastAPI(title="Backfeed", version=__version__, docs_url=None, redoc_url=None)
     answers = (
         _Answer("/healthz", Health, "Whether the service can do its work; 503 with the reasons if not", view.health),
@@ -72,11 +83,15 @@ def create_api(view: PlatformView) -> FastAPI:
         _Answer("/api/v1/prices", PriceView, "The prices of the coming day", view.prices),
         _Answer("/api/v1/batteries", FleetBattery, "How the batteries have fared lately", view.batteries, slow=True),
     )
-    schemas, components = msgspec.json.schema_components(
-        [*(answer.kind for answer in answers), Problem], ref_template=_REF
-    )
-    for answer, schema in zip(answers, schemas, strict=False):
-        _add(api, answer, schema, schemas[-1])
+    kinds = [*(answer.kind for answer in answers), Problem, list[QuestionView], AnswerView]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+
+    def schema_of(kind: object) -> dict[str, Any]:
+        return schemas[kinds.index(kind)]
+
+    for answer in answers:
+        _add(api, answer, schema_of(answer.kind), schema_of(Problem))
+    add_driver_paths(api, desk, schema_of)
     for path, (name, media_type) in PAGE.items():
         _add_file(api, path, name, media_type)
     _add_battery_pages(api, view)
@@ -84,7 +99,9 @@ def create_api(view: PlatformView) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         document = describe()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        described = document.setdefault("components", {})
+        described.setdefault("schemas", {}).update(components)
+        described["securitySchemes"] = SECURITY_SCHEMES
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]
@@ -105,7 +122,7 @@ def _add(api: FastAPI, answer: _Answer, schema: dict[str, Any], problem: dict[st
     content = {"application/json": {"schema": schema}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "OK", "content": content},
-        "default": {"description": "Why there is no answer", "content": {_PROBLEM_JSON: {"schema": problem}}},
+        "default": {"description": "Why there is no answer", "content": {PROBLEM_JSON: {"schema": problem}}},
     }
     if answer.kind is Health:
         responses[503] = {"description": "Degraded", "content": content}
@@ -158,15 +175,11 @@ def _policy_of(page: str) -> str:
 def _speak_of_errors(api: FastAPI) -> None:
     """Answer what went wrong as RFC 9457 says."""
 
-    def answered(status: int, title: str, detail: str, headers: Any = None) -> Response:  # noqa: ANN401 - starlette's
-        body = Problem(type="about:blank", title=title, status=status, detail=detail)
-        return Response(msgspec.json.encode(body), status, headers, media_type=_PROBLEM_JSON)
-
     @api.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} {request.url.path}: see /openapi.json for what can be asked"
-        return answered(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers)
+        return problem_response(error.status_code, detail, error.headers)
 
     @api.exception_handler(Exception)
     async def failed(_request: Request, error: Exception) -> Response:
-        return answered(500, HTTPStatus(500).phrase, f"{type(error).__name__}: the service's log says more", SECURITY)
+        return problem_response(500, f"{type(error).__name__}: the service's log says more", SECURITY)

@@ -145,7 +145,7 @@ async def assemble(
         steering.told,
         BatteryBook(enrolment, pilot.start_ms),
     )
-    planning = _planning(scene, policy, knowledge, workers)
+    planning = _planning(scene, policy, knowledge, workers, clock)
     demand = _demand(scene, policy, knowledge)
     dispatching = Dispatching(
         policy,
@@ -217,13 +217,13 @@ def _gateway(scene: Scene, log: EventLog, clock: Clock, authenticate: Authentica
     )
 
 
-def _planning(scene: Scene, policy: Policy, knowledge: Knowledge, workers: Workers) -> Planning:
+def _planning(scene: Scene, policy: Policy, knowledge: Knowledge, workers: Workers, clock: Clock) -> Planning:
     pilot = scene.pilot
     return Planning(
         scene.enrolment,
         scene.prices,
         workers,
-        CountingIds("plan"),
+        CountingIds(f"plan-{clock.now_ms() // MS_PER_S:x}"),
         step_ms=pilot.plan.interval_minutes * MS_PER_MIN,
         horizon_ms=int(pilot.plan.horizon_h * MS_PER_H),
         discharges=policy is Policy.V2G,

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import uvicorn
 
+from backfeed.app.answering import Answering
 from backfeed.app.assembly import Parts, assemble
 from backfeed.app.config import Pilot, load_pilot
 from backfeed.app.dispatching import Policy
@@ -29,7 +30,8 @@ from backfeed.app.project import write_project
 from backfeed.app.resume import first_open_day, sole_use
 from backfeed.app.scene import Scene, prices_over, set_scene, tariff_of
 from backfeed.app.stations import StationRegister
-from backfeed.app.view import PlatformView
+from backfeed.app.tokens import TokenRegister
+from backfeed.app.view import DriverDesk, PlatformView
 from backfeed.app.workers import KillableWorkers
 from backfeed.core.clock import Clock, LoopClock
 from backfeed.core.instant import MS_PER_S, local_datetime
@@ -94,7 +96,7 @@ def serve(
     path: Path,
     data: Path,
     options: ServiceOptions,
-    make_api: Callable[[PlatformView], Application],
+    make_api: Callable[[PlatformView, DriverDesk], Application],
     say: Callable[[str], None],
     listening: Callable[[Addresses], None],
 ) -> None:
@@ -109,7 +111,7 @@ def serve(
     options
         Where to listen.
     make_api
-        Makes the HTTP application for a view of the platform.
+        Makes the HTTP application for a view of the platform and its drivers' desk.
     say
         Told what an operator should know.
     listening
@@ -205,7 +207,7 @@ async def _serve(
     pilot: Pilot,
     data: Path,
     options: ServiceOptions,
-    make_api: Callable[[PlatformView], Application],
+    make_api: Callable[[PlatformView, DriverDesk], Application],
     say: Callable[[str], None],
     listening: Callable[[Addresses], None],
 ) -> signal.Signals:
@@ -237,7 +239,13 @@ async def _serve(
         )
         _note_downtime(parts)
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
-        server = _Server(uvicorn.Config(make_api(LiveView(parts, scene)), log_level="warning", lifespan="off"))
+        server = _Server(
+            uvicorn.Config(
+                make_api(LiveView(parts, scene), Answering(parts, TokenRegister(data))),
+                log_level="warning",
+                lifespan="off",
+            )
+        )
         listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -54,8 +54,7 @@ class PromptCounts:
 
 @dataclass(slots=True)
 class _Question:
-    token: str
-    bonus_micro: int
+    asked: DriverPrompted
     answered_ms: int = -1
 
 
@@ -91,7 +90,7 @@ class Prompting:
         match event:
             case DriverPrompted():
                 self._sent += 1
-                self._open[event.station, event.transaction] = _Question(event.token, event.bonus_micro)
+                self._open[event.station, event.transaction] = _Question(event)
                 self._asked_ms.setdefault(event.token, []).append(event.at_ms)
                 self.record.asked(event.token)
             case DepartureAnswered():
@@ -99,7 +98,7 @@ class Prompting:
                 if question is not None and question.answered_ms < 0:
                     question.answered_ms = event.departure_ms
                     self._answered += 1
-                    self.record.answered(question.token)
+                    self.record.answered(question.asked.token)
             case TransactionChanged() if event.phase == "ended":
                 self._weighed.discard((event.station, event.transaction))
                 question = self._open.pop((event.station, event.transaction), None)
@@ -111,10 +110,14 @@ class Prompting:
     def _departed(self, event: TransactionChanged, question: _Question) -> None:
         late_ms = min(event.measured_ms, event.at_ms) - question.answered_ms
         kept = -STATEMENT_TOLERANCE_MS <= late_ms <= LATER_MS
-        self.record.departed(question.token, kept=kept)
+        self.record.departed(question.asked.token, kept=kept)
         if kept:
-            owner = self.enrolment.owner_of(question.token).owner_id
-            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, question.bonus_micro))
+            owner = self.enrolment.owner_of(question.asked.token).owner_id
+            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, question.asked.bonus_micro))
+
+    def open_questions(self) -> tuple[DriverPrompted, ...]:
+        """Return the questions that wait for an answer, in the order in which they were asked."""
+        return tuple(question.asked for question in self._open.values() if question.answered_ms < 0)
 
     def counts(self) -> PromptCounts:
         """Return what came of asking so far."""

@@ -4,6 +4,7 @@ The descriptions below are those of the OpenAPI document.
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Protocol
 
 import msgspec
@@ -101,6 +102,32 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[PriceStep, ...]
 
 
+class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a driver, for his app: when the car will leave."""
+
+    station: str
+    evse: int
+    transaction: str
+    token: Annotated[str, Meta(description="What the driver showed at the charger")]
+    asked_at: Instant
+    bonus: Annotated[float, Meta(ge=0, description="What a kept answer is paid, in the pilot's currency")]
+
+
+class AnswerView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a driver has answered in his app."""
+
+    station: str
+    transaction: str
+    departure: Annotated[str, Meta(description="ISO 8601 with an offset, in the coming 31 days")]
+
+
+class Refusal(StrEnum):
+    """Why an answer does not count."""
+
+    NOT_ASKED = "nobody waits for an answer on this transaction: it was not asked, has been answered or is over"
+    NO_DEPARTURE = "expected a departure in the coming 31 days, ISO 8601 with an offset"
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request has no answer (RFC 9457)."""
 
@@ -139,4 +166,20 @@ class PlatformView(Protocol):
 
     def battery_page(self, page: str) -> Callable[[], str | None]:
         """Return what writes a page on batteries from the present state, None if there is none of that name."""
+        ...
+
+
+class DriverDesk(Protocol):
+    """What a driver's app may ask of a running platform, and tell it."""
+
+    def admits(self, token: str) -> bool:
+        """Return whether a token is a driver's app's."""
+        ...
+
+    def questions(self) -> tuple[QuestionView, ...]:
+        """Return the questions that wait for an answer."""
+        ...
+
+    async def answer(self, given: AnswerView) -> Refusal | None:
+        """Take an answer, or say why it does not count."""
         ...

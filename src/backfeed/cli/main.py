@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Run a pilot on real sessions, in simulated worlds.",
     "serve": "Run a pilot live: chargers connect over OCPP.",
     "stations": "Register the chargers that may connect.",
+    "tokens": "Issue tokens to programs that may do more than look.",
     "sessions": "Check session files.",
     "forecast": "Score forecasts of a session file's departures.",
     "pilot": "Make a pilot file for a session file.",

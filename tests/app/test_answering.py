@@ -1,0 +1,114 @@
+"""A driver's app and the platform: open questions, answers that count and answers that do not."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from backfeed.app.answering import Answering
+from backfeed.app.prompting import Prompting, PromptTerms
+from backfeed.app.tokens import TOKENS_FILE, TokenRegister, TokenRole
+from backfeed.app.view import AnswerView, Refusal
+from backfeed.cli.main import run
+from backfeed.core.clock import LoopClock
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H, format_instant
+from backfeed.core.problem import InputError
+from backfeed.fleet.event import DepartureAnswered, DriverPrompted
+from backfeed.store.log import EventLog
+
+NOW_MS = 1_783_300_000_000
+
+
+class Asked:
+    """A platform whose only business is one question, over a log of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    async def __aenter__(self):
+        clock = LoopClock(asyncio.get_running_loop(), NOW_MS)
+        self.log = EventLog(self.folder / "events.sqlite", clock, durable=False)
+        self.prompting = Prompting(PromptTerms(500_000, 5), None, None, None, self.log)
+        self.log.subscribe(self.prompting.learn)
+        await self.log.commit(
+            DriverPrompted(at_ms=NOW_MS, station="A-1", evse=1, transaction="t", token="card", bonus_micro=500_000)
+        )
+        parts = SimpleNamespace(log=self.log, clock=clock, platform=SimpleNamespace(prompting=self.prompting))
+        self.desk = Answering(parts, TokenRegister(self.folder))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.log.close()
+
+    def answers(self):
+        return [event for event in self.log.read() if isinstance(event, DepartureAnswered)]
+
+
+def given(departure_ms, transaction="t"):
+    return AnswerView(station="A-1", transaction=transaction, departure=format_instant(departure_ms))
+
+
+def test_a_question_is_open_until_it_is_answered_and_the_answer_is_an_event_of_the_log(tmp_path):
+    async def play():
+        async with Asked(tmp_path) as asked:
+            [question] = asked.desk.questions()
+            refusal = await asked.desk.answer(given(NOW_MS + MS_PER_H))
+            again = await asked.desk.answer(given(NOW_MS + 2 * MS_PER_H))
+            return question, refusal, again, asked.desk.questions(), asked.answers()
+
+    question, refusal, again, left, answers = asyncio.run(play())
+    assert (question.transaction, question.token, question.bonus) == ("t", "card", 0.5)
+    assert (refusal, again, left) == (None, Refusal.NOT_ASKED, ())
+    assert [(each.station, each.evse, each.departure_ms) for each in answers] == [("A-1", 1, NOW_MS + MS_PER_H)]
+
+
+def test_of_two_answers_at_once_the_first_counts(tmp_path):
+    async def play():
+        async with Asked(tmp_path) as asked:
+            told = await asyncio.gather(*(asked.desk.answer(given(NOW_MS + n * MS_PER_H)) for n in (1, 2)))
+            return told, asked.answers()
+
+    told, answers = asyncio.run(play())
+    assert told == [None, Refusal.NOT_ASKED]
+    assert [each.departure_ms for each in answers] == [NOW_MS + MS_PER_H]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (given(NOW_MS + MS_PER_H, "another"), Refusal.NOT_ASKED),
+        (given(NOW_MS - MS_PER_H), Refusal.NO_DEPARTURE),
+        (given(NOW_MS + 32 * MS_PER_DAY), Refusal.NO_DEPARTURE),
+        (AnswerView(station="A-1", transaction="t", departure="at noon"), Refusal.NO_DEPARTURE),
+        (AnswerView(station="A-1", transaction="t", departure="2026-07-06T19:00:00"), Refusal.NO_DEPARTURE),
+    ],
+)
+def test_an_answer_that_nobody_asked_for_or_that_names_no_departure_changes_nothing(tmp_path, answer, why):
+    async def play():
+        async with Asked(tmp_path) as asked:
+            return await asked.desk.answer(answer), asked.answers(), len(asked.desk.questions())
+
+    assert asyncio.run(play()) == (why, [], 1)
+
+
+def test_a_platform_that_asks_nobody_has_no_questions(tmp_path):
+    parts = SimpleNamespace(platform=SimpleNamespace(prompting=None))
+    assert Answering(parts, TokenRegister(tmp_path)).questions() == ()
+
+
+def test_a_token_is_known_at_once_to_a_service_that_runs_and_is_kept_nowhere(tmp_path, capsys):
+    desk = Answering(None, TokenRegister(tmp_path))
+    assert not desk.admits("")
+    assert run(["tokens", "add", "--role", "driver-app", "--data", str(tmp_path)]) == 0
+    token = capsys.readouterr().out.split()[-1]
+    assert desk.admits(token)
+    assert not desk.admits(token[:-1])
+    assert all(token.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+    assert (tmp_path / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_register_of_tokens_that_is_none_is_told(tmp_path):
+    (tmp_path / TOKENS_FILE).write_text('{"x": {"role": "king"}}')
+    with pytest.raises(InputError, match="expected a register of tokens"):
+        TokenRegister(tmp_path).role_of("any")
+    assert TokenRole("driver-app") is TokenRole.DRIVER_APP
