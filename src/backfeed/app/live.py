@@ -239,13 +239,7 @@ async def _serve(
         )
         _note_downtime(parts)
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
-        server = _Server(
-            uvicorn.Config(
-                make_api(LiveView(parts, scene), Answering(parts, TokenRegister(data))),
-                log_level="warning",
-                lifespan="off",
-            )
-        )
+        server = _server(make_api(LiveView(parts, scene), Answering(parts, TokenRegister(data))))
         listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -340,6 +334,10 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def _server(application: Application) -> _Server:
+    return _Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
