@@ -9,9 +9,10 @@ value differs from the judge's is the price of its approximations.
 An invitation is delivered on if that is worth more than leaving it: the program is solved without and with all
 accepted invitations and, if all together do not gain, with one more at a time.
 
-It is held to what the platform is held to: cars whose owners, or whose sites, have said no are not discharged, and a
-capped subsidy pays no more than its cap. Where the program would draw more, it is solved again with the subsidy at a
-part of its worth, by which its last kilowatt-hours go; of all these the one that is worth most is taken.
+It is held to what the platform is held to: cars whose owners, or whose sites, have said no are not discharged, none
+gives more than its warranty leaves (`foresight_budget`), and a capped subsidy pays no more than its cap. Where the
+program would draw more, it is solved again with the subsidy at a part of its worth, by which its last kilowatt-hours
+go; of all these the one that is worth most is taken.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from backfeed.app.foresight_budget import Budgets, SharedBudget, shared_budgets, without_hours_beyond
 from backfeed.app.foresight_drive import powers_of
 from backfeed.app.foresight_grid import SharedLimit, StayGrid, shared_limits, stay_grid
 from backfeed.app.foresight_program import Component, ForesightEvent, StayTerms, build_components
@@ -70,6 +72,8 @@ class Foresight:
         Into how many independent programs it fell.
     worth
         The part of their price at which it counts capped subsidies.
+    budgets
+        The warranty budgets that could bind.
     """
 
     truth: Truth
@@ -78,9 +82,10 @@ class Foresight:
     events: tuple[ForesightEvent, ...]
     components: int
     worth: float = 1.0
+    budgets: tuple[SharedBudget, ...] = ()
 
 
-def foresee(
+def foresee(  # noqa: PLR0913 - every option has a name
     sessions: WorldSessions,
     *,
     prices: PriceSeries,
@@ -90,6 +95,7 @@ def foresee(
     terms: JudgeTerms | None = None,
     events: Sequence[ForesightEvent] = (),
     consents: Consents | None = None,
+    budgets: Budgets | None = None,
 ) -> Foresight:
     """Plan with perfect foresight and replay the plan.
 
@@ -109,13 +115,15 @@ def foresee(
         Invitations that the platform had accepted, baselines frozen from the V2G world.
     consents
         Whether an owner's car may be discharged at a site on a local day; always by default.
+    budgets
+        What the warranties of cars leave, by token (`foresight_budget.budgets_at_start`); nothing caps it by default.
     """
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    agreed = _agreed(sessions, grid, sites, zone, consents)
+    may = _agreed(sessions, grid, sites, zone, consents), shared_budgets(sessions, grid, budgets or {})
 
     def best_at(worth: float) -> tuple[_Plan, float, bool]:
-        planner = _Planner(sessions, grid, with_worth(prices, worth), limits, config, terms or JudgeTerms(), agreed)
+        planner = _Planner(sessions, grid, with_worth(prices, worth), limits, config, terms or JudgeTerms(), may)
         plan = planner.best(events)
         sold_kwh = planner.sold_kwh(plan)
         paid = as_paid(prices, sold_kwh, zone).subsidy_per_kwh @ sold_kwh
@@ -126,7 +134,7 @@ def foresee(
     best, worth = _most_worth(best_at)
     power_kw = powers_of(sessions, grid, best.energy_kwh, limits)
     truth = replay(sessions, prices.axis, power_kw, config, exact_chargers=True)
-    return Foresight(truth, power_kw, best.value, best.events, best.components, worth)
+    return Foresight(truth, power_kw, best.value, best.events, best.components, worth, may[1])
 
 
 def _most_worth(best_at: Callable[[float], "tuple[_Plan, float, bool]"]) -> "tuple[_Plan, float]":
@@ -160,10 +168,11 @@ def held_back(
     sessions, valued = foresight.truth.sessions, terms or JudgeTerms()
     grid = stay_grid(sessions, prices.axis)
     limits = _limits(sessions, grid, sites, zone)
-    agreed, counted = _agreed(sessions, grid, sites, zone, consents), with_worth(prices, foresight.worth)
+    may = _agreed(sessions, grid, sites, zone, consents), foresight.budgets
+    counted = with_worth(prices, foresight.worth)
 
     def gain(shared: Sequence[SharedLimit], world: WorldConfig, values: JudgeTerms) -> float:
-        planner = _Planner(sessions, grid, counted, shared, world, values, agreed)
+        planner = _Planner(sessions, grid, counted, shared, world, values, may)
         plan = planner.plan(foresight.events)
         sold_kwh = planner.sold_kwh(plan)
         paid = as_paid(prices, sold_kwh, zone).subsidy_per_kwh - counted.subsidy_per_kwh
@@ -182,6 +191,7 @@ def held_back(
 @dataclass(frozen=True)
 class _Plan:
     energy_kwh: Floats
+    power_kw: Floats
     value: float
     events: tuple[ForesightEvent, ...]
     components: int
@@ -198,15 +208,15 @@ class _Planner:
         limits: Sequence[SharedLimit],
         config: WorldConfig,
         terms: JudgeTerms,
-        agreed: NDArray[np.bool_],
+        may: "tuple[NDArray[np.bool_], tuple[SharedBudget, ...]]",
     ) -> None:
-        """Keep what does not depend on events."""
+        """Keep what does not depend on events; `may` is where owners agree to discharging, and within what budgets."""
         self._sessions, self._grid, self._limits = sessions, grid, limits
-        self._stays = _stay_terms(sessions, grid, prices, config, terms, agreed)
+        self._stays = _stay_terms(sessions, grid, prices, config, terms, may)
         self._prices = prices.buy_per_kwh, prices.sell_per_kwh + prices.subsidy_per_kwh
         self._wear = WearTerms(terms, prices.axis.start_ms)
         self._first_prices = first_wear_prices(sessions, self._wear)
-        self._known: dict[bytes, ComponentPlan] = {}
+        self._known: dict[tuple[bytes, bytes], ComponentPlan] = {}
 
     def best(self, events: Sequence[ForesightEvent]) -> _Plan:
         """Return the best plan: with all events if that gains, else with those that gain one after another."""
@@ -228,13 +238,22 @@ class _Planner:
         InfeasibleProgramError
             If the cars can not deliver.
         """
-        energy_kwh, value, count = np.zeros(len(self._grid)), 0.0, 0
-        for component in build_components(self._sessions, self._grid, self._stays, self._prices, self._limits, events):
-            plan = self._component(component)
-            energy_kwh[component.entries] = plan.energy_kwh
+        stays = self._stays
+        while True:
+            plan = self._planned(events, stays)
+            fewer = without_hours_beyond(stays.budgets, self._grid, np.maximum(-plan.power_kw, 0.0), stays.discharges)
+            if fewer is None:
+                return plan
+            stays = replace(stays, discharges=fewer)
+
+    def _planned(self, events: tuple[ForesightEvent, ...], stays: StayTerms) -> _Plan:
+        energy_kwh, power_kw, value, count = np.zeros(len(self._grid)), np.zeros(len(self._grid)), 0.0, 0
+        for component in build_components(self._sessions, self._grid, stays, self._prices, self._limits, events):
+            plan = self._component(component, stays.discharges[component.entries])
+            energy_kwh[component.entries], power_kw[component.entries] = plan.energy_kwh, plan.power_kw
             value += plan.value
             count += 1
-        return _Plan(energy_kwh, value, events, count)
+        return _Plan(energy_kwh, power_kw, value, events, count)
 
     def sold_kwh(self, plan: _Plan) -> Floats:
         """Return what a plan discharges in every step of the prices [kWh], shape `(step,)`."""
@@ -250,8 +269,8 @@ class _Planner:
             return self.plan(events)
         return None
 
-    def _component(self, component: Component) -> ComponentPlan:
-        key = component.entries.tobytes()
+    def _component(self, component: Component, discharges: NDArray[np.bool_]) -> ComponentPlan:
+        key = component.entries.tobytes(), discharges.tobytes()
         if component.events == 0 and key in self._known:
             return self._known[key]
         plan = plan_component(component, self._sessions, self._grid, self._wear, self._first_prices)
@@ -297,7 +316,7 @@ def _stay_terms(
     prices: PriceSeries,
     config: WorldConfig,
     terms: JudgeTerms,
-    agreed: NDArray[np.bool_],
+    may: tuple[NDArray[np.bool_], tuple[SharedBudget, ...]],
 ) -> StayTerms:
     departs = sessions.departure_ms <= prices.axis.end_ms
     owed = np.where(departs, owed_kwh(sessions), sessions.energy_required_kwh)
@@ -307,5 +326,6 @@ def _stay_terms(
         owed_kwh=owed,
         missing_per_kwh=np.where(departs, terms.shortfall_per_kwh, float(prices.buy_per_kwh.max())),
         surplus_per_kwh=np.full(len(sessions), float(prices.buy_per_kwh.min())),
-        discharges=discharge_allowed(terms.temperature.over(grid.from_ms)) & agreed,
+        discharges=discharge_allowed(terms.temperature.over(grid.from_ms)) & may[0],
+        budgets=may[1],
     )

@@ -8,6 +8,7 @@ the battery's energy `e` at its end:
     h eta_c c[k] <= C + (e_s - C) exp(-h_s / tau) - e[k-1]  ...            the taper, see below
     -export room <= sum (c - x),  sum (q - x) <= import room               cars there at one moment
     e[last] + s - a = owed                                                 missing s, above a
+    sum over a car's stays of h x <= what its warranty leaves
 
 and earns `sell x - buy c`, less wear per kWh discharged and per kWh held and hour, less the price of what is
 missing, plus the credit for what is above. `owed` is what the judge counts a shortfall from.
@@ -39,6 +40,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from backfeed.app.foresight_budget import SharedBudget
 from backfeed.app.foresight_grid import SharedLimit, StayGrid
 from backfeed.sim.columns import WorldSessions
 
@@ -98,7 +100,10 @@ class StayTerms:
     missing_per_kwh, surplus_per_kwh
         Price of the first, credit for the second [currency/kWh in the battery].
     discharges
-        Whether a car may discharge: its cells are warm enough and nobody has said no, shape `(entry,)`.
+        Whether a car may discharge: its cells are warm enough, nobody has said no, and its warranty leaves hours,
+        shape `(entry,)`.
+    budgets
+        What warranties leave.
     """
 
     floor_kwh: Floats
@@ -106,6 +111,7 @@ class StayTerms:
     missing_per_kwh: Floats
     surplus_per_kwh: Floats
     discharges: NDArray[np.bool_]
+    budgets: tuple[SharedBudget, ...]
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,7 @@ def build_components(
     _add_stays(rows, sessions, grid, terms, (x0, e0, s0, a0))
     _add_highest_powers(rows, sessions, grid, crowded, (e0, q0))
     _add_limits(rows, limits, crowded, (x0, q0))
+    _add_budgets(rows, grid, terms.budgets, x0)
     for index, event in enumerate(events):
         _add_event(rows, grid, event, x0, y0 + index)
     buy, sell = prices
@@ -289,6 +296,16 @@ def _add_limits(rows: Rows, limits: Sequence[SharedLimit], crowded: Ints, offset
     export_room = np.array([limit.export_room_kw for limit in limits])
     rows.add_block([(row, highest, one), (row, x0 + entries, -one)], -free, import_room)
     rows.add_block([(row, entries, one), (row, x0 + entries, -one)], -export_room, free)
+
+
+def _add_budgets(rows: Rows, grid: StayGrid, budgets: Sequence[SharedBudget], x0: int) -> None:
+    """Add: what a car discharges in all of its stays is within its warranty's budget of energy."""
+    capped = [budget for budget in budgets if np.isfinite(budget.energy_kwh)]
+    if capped:
+        entries = np.concatenate([budget.entries for budget in capped])
+        row = np.repeat(np.arange(len(capped)), [len(budget.entries) for budget in capped])
+        bound = np.array([budget.energy_kwh for budget in capped])
+        rows.add_block([(row, x0 + entries, grid.hours[entries])], np.full(len(capped), -np.inf), bound)
 
 
 def _add_event(rows: Rows, grid: StayGrid, event: ForesightEvent, x0: int, y: int) -> None:

@@ -14,6 +14,7 @@ from backfeed.app.assembly import LEDGER_FILE
 from backfeed.app.demand import Delivery
 from backfeed.app.dispatching import Policy
 from backfeed.app.foresight import Foresight, ForesightEvent, foresee, held_back
+from backfeed.app.foresight_budget import budgets_at_start
 from backfeed.app.judge import (
     DemandResponseOutcome,
     JudgedWorld,
@@ -204,6 +205,7 @@ def _foresee(scene: Scene, prices: PriceSeries, deliveries: tuple[Delivery, ...]
         terms=judge_terms(scene),
         events=events,
         consents=scene.enrolment.consents,
+        budgets=budgets_at_start(scene.enrolment, scene.sessions.token),
     )
 
 

@@ -1,5 +1,6 @@
 """Perfect foresight: as good as an independent program, never worse than any schedule, always drivable."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from backfeed.app.foresight import ForesightEvent, foresee, held_back
 from backfeed.app.foresight_grid import stay_grid
 from backfeed.app.judge import JudgeTerms, WindowRows, judge_world
 from backfeed.app.judge_account import owed_kwh
+from backfeed.battery.warranty import WarrantyBudget
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.rng import Streams
 from backfeed.sim.replay import replay
@@ -107,6 +109,45 @@ def test_no_other_schedule_is_better(city, seed):
     schedules.append((sessions, np.where(cheap, full, np.where(dear, -0.4 * full, 0.2 * full))))
     for cars, power in schedules:
         assert judged(city, replay(cars, prices.axis, power, config), prices, sites).net_value <= found + 1e-6
+
+
+def left(energy_kwh=math.inf, hours=math.inf):
+    return WarrantyBudget(energy_kwh, hours, math.inf, energy_kwh, 8.0)
+
+
+def given_by(truth, rows):
+    """Energy discharged in some sessions [kWh], and for how long [h]."""
+    segments = truth.segments
+    mine = np.isin(segments.session, rows) & (segments.energy_kwh < -1e-9)
+    return -segments.energy_kwh[mine].sum(), segments.hours[mine].sum()
+
+
+def test_a_warranty_budget_holds_over_all_stays_of_a_car_and_binds_nobody_else(city):
+    stay = {"capacity_kwh": 60.0, "energy_arrival_kwh": 45.0, "recorded_kwh": 0.0}
+    sessions = city.sessions(
+        {"arrival_h": 0.0, "departure_h": 20.0, **stay},
+        {"arrival_h": 24.0, "departure_h": 46.0, **stay},
+        {"arrival_h": 0.0, "departure_h": 20.0, **stay},
+    )
+    sessions = replace(sessions, token=("ann", "ann", "bob"))
+    prices, sites = city.prices(DAY, [2 * price for price in DAY]), [city.site()]
+    free = best(city, sessions, prices, sites)
+    most_kwh, most_h = given_by(free.truth, [0, 1])
+    assert most_kwh > 30
+    assert free.budgets == ()
+    for energy_kwh, hours in ((12.0, math.inf), (0.0, math.inf), (math.inf, 2.0), (9.0, 1.5), (1e6, 1e6)):
+        capped = best(city, sessions, prices, sites, budgets={"ann": ("ann", left(energy_kwh, hours))})
+        found_kwh, found_h = given_by(capped.truth, [0, 1])
+        assert found_kwh <= min(energy_kwh, most_kwh) + 1e-6
+        assert found_h <= min(hours, most_h) + 1e-9
+        assert given_by(capped.truth, [2]) == pytest.approx(given_by(free.truth, [2]))
+        assert capped.value <= free.value + 1e-9
+        if energy_kwh == 12.0:
+            assert found_kwh == pytest.approx(12.0), "what is left is worth giving"
+        if hours == 2.0:
+            assert found_h == pytest.approx(2.0, abs=0.25)
+    assert capped.budgets == (), "budgets that can not bind cost nothing"
+    assert capped.value == pytest.approx(free.value)
 
 
 def test_a_car_that_needs_its_whole_stay_up_into_the_taper_is_not_short(city):
