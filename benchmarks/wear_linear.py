@@ -10,12 +10,13 @@ of their wear (WAPE): for prices of the night's plan, for prices of the night be
 prices with which a car begins.
 """
 
+import math
 import sys
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backfeed.app.plan_wear import trusted
+from backfeed.app.plan_wear import TRUST, trusted
 from backfeed.battery.linear import LinearWear, linear_coefficients, nominal_prices, relinearise
 from backfeed.battery.wear import WEAR_LAWS, SocPaths, WearLaw, path_costs
 from backfeed.core.rng import Streams
@@ -60,12 +61,12 @@ def prices_at(law: WearLaw, plan: SocPaths, idle: SocPaths, capacity: Floats, gi
 
 
 def moved(held: LinearWear, found: LinearWear, plain: LinearWear) -> LinearWear:
-    """Return prices after one pass of the trust region."""
+    """Return prices after one pass of the trust region, in which the price of discharging may rise at once."""
     columns = (
-        [trusted(was, new, first)[0] for was, new, first in zip(*each, strict=True)]
-        for each in (
-            (held.wear_per_kwh, found.wear_per_kwh, plain.wear_per_kwh),
-            (held.hold_per_kwh_h, found.hold_per_kwh_h, plain.hold_per_kwh_h),
+        [trusted(was, new, first, up=up)[0] for was, new, first in zip(*each, strict=True)]
+        for up, each in (
+            (math.inf, (held.wear_per_kwh, found.wear_per_kwh, plain.wear_per_kwh)),
+            (TRUST, (held.hold_per_kwh_h, found.hold_per_kwh_h, plain.hold_per_kwh_h)),
         )
     )
     return LinearWear(*map(np.array, columns))

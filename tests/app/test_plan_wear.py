@@ -27,6 +27,7 @@ from backfeed.battery.temperature import CellTemperature
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import CountingIds
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, MS_PER_MIN
+from backfeed.core.rng import Streams
 from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.site import Site
 from backfeed.fleet.state import Plug
@@ -195,6 +196,42 @@ def test_a_wide_spread_is_used_and_a_narrow_one_only_by_who_ignores_wear(chemist
     assert planned(planning_of(wide), a_car(chemistry))[0, 1] > 5
     assert planned(planning_of(narrow, WearMode.NONE), a_car(chemistry))[0, 1] > 5
     assert planned(planning_of(narrow), a_car(chemistry))[0, 1] == pytest.approx(0, abs=1e-6)
+
+
+def jagged(seed):
+    """Prices about zero, a little below it or all over the place, changing every quarter-hour."""
+    dice = Streams(seed).generator("prices")
+    count = 4 * 48
+    kinds = (
+        dice.uniform(-0.1, 0.1) + 0.03 * np.sin(np.arange(count) / dice.uniform(1, 8)),
+        dice.uniform(-1.0, 0.8) + dice.uniform(0.01, 0.04) * (-1.0) ** np.arange(count),
+        np.where(dice.random(count) < 0.2, dice.uniform(-1.5, -0.1), dice.uniform(-0.2, 0.3, count)),
+        dice.uniform(-0.2, 0.6) + np.cumsum(dice.normal(0, 0.03, count)),
+    )
+    return kinds[seed % len(kinds)], float(dice.uniform(14, 58)), float(dice.uniform(4, 30))
+
+
+@cells
+@pytest.mark.parametrize("seed", range(4))
+def test_no_prices_lead_into_discharging_that_costs_more_than_it_brings(chemistry, seed):
+    values, energy, stays_h = jagged(seed)
+    costs = []
+    for discharge_max_kw in (7.0, 1e-6):
+        car = replace(a_car(chemistry, energy=energy, stays_h=stays_h), discharge_max_kw=discharge_max_kw)
+        planning = planning_of(lambda hour: float(values[int(4 * hour)]))
+        planned(planning, car)
+        plan = planning.planned(car)
+        here = ~np.isnan(plan.power_kw)
+        costs.append(cost_of(car, plan.power_kw[here], plan.energy_kwh[here], lambda hour: values[int(4 * hour)]))
+    assert costs[0] <= costs[1] + 0.15
+
+
+@cells
+def test_prices_that_hardly_differ_below_zero_move_nothing_back(chemistry):
+    dice = Streams(5).generator("prices")
+    values = -0.8 + dice.normal(0, 0.015, 4 * 48)
+    planning = planning_of(lambda hour: float(values[int(4 * hour)]))
+    assert planned(planning, a_car(chemistry))[0, 1] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_constant_is_a_constant():

@@ -4,12 +4,15 @@ A linear program knows a price per kWh discharged and a price per kWh held and h
 form at one path, so they hold near that path only. Therefore a car's prices are taken anew on every local day and in
 every stay, at the plan itself: the group of cars is planned, the prices are taken at that plan, and it is planned
 again, up to `PASSES` times. Two things keep that from running in circles: a pass may move a price only so far (the
-trust region), and of all passes the plan is kept that is best under the closed form, not under its linear picture.
+trust region), and of all passes the plan is kept that is best under the closed form, not under its linear picture, with
+the prices that made it. Only the price of discharging may rise at once by as much as a plan shows: cells that hardly
+mind shallow swings mind deep ones much, and a plan made with too low a price must not be the best of three like it.
 
 All prices are those of the car's own wear scale, which the battery book takes from its sessions (`battery.health`): a
 car that fades twice as fast as the law says is discharged where prices bear twice the wear.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,16 +117,17 @@ class PlanWear:
             for car, was, wear, hold in zip(cars, held, found.wear_per_kwh, found.hold_per_kwh_h, strict=True):
                 if self._is_due(now_ms, car):
                     plain = self._plain(car)
-                    new_wear, far_wear = trusted(was.wear_per_kwh, float(wear), plain.wear_per_kwh)
+                    new_wear, far_wear = trusted(was.wear_per_kwh, float(wear), plain.wear_per_kwh, up=math.inf)
                     new_hold, far_hold = trusted(was.hold_per_kwh_h, float(hold), plain.hold_per_kwh_h)
                     self._held[car.owner.owner_id] = WearPrices(new_wear, new_hold)
                     moved = max(moved, far_wear, far_hold)
         return cost, moved > SETTLED
 
-    def keep(self, now_ms: int, cars: Sequence[Car]) -> None:
-        """Let the prices hold for the rest of the stay and the day."""
+    def keep(self, now_ms: int, cars: Sequence[Car], prices: Sequence[WearPrices]) -> None:
+        """Let the prices hold that the best plan was made with, for the rest of the stay and the day."""
         self.refreshed += 1
-        for car in cars:
+        for car, held in zip(cars, prices, strict=True):
+            self._held[car.owner.owner_id] = held
             self._taken_for[car.owner.owner_id] = self._period(now_ms, car)
 
     def _plain(self, car: Car) -> WearPrices:
@@ -189,10 +193,10 @@ def _beyond_linear(paths: CellPaths, held: Sequence[WearPrices], day_start_ms: i
     return float(paths.discharge_chance @ (worn.cycling - wear) + paths.hold_chance @ (worn.calendar - hold))
 
 
-def trusted(was: float, found: float, plain: float) -> tuple[float, float]:
+def trusted(was: float, found: float, plain: float, *, up: float = TRUST) -> tuple[float, float]:
     """Return a price moved towards what was found, as far as the trust region goes, and how far as a share."""
     measure = max(abs(was), abs(plain))
     if measure == 0.0:
         return found, 0.0
-    step = min(max(found - was, -TRUST * measure), TRUST * measure)
+    step = min(max(found - was, -TRUST * measure), up * measure)
     return was + step, abs(step) / measure

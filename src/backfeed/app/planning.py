@@ -18,7 +18,7 @@ from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import LIMIT_WITHIN_KWH, Car
 from backfeed.app.plan_path import FleetPlan
-from backfeed.app.plan_wear import PlanWear
+from backfeed.app.plan_wear import PlanWear, WearPrices
 from backfeed.app.subsidy_cap import WORTH_TRIES, SubsidyPurse
 from backfeed.app.workers import WorkerLostError, Workers
 from backfeed.core.axis import TimeAxis
@@ -66,6 +66,9 @@ SHOWS_SHARE = 0.008
 """What it is worth that a car which hides its state of charge stands an hour longer with a kWh that it takes anyway, as
 a share of the mean price of energy. So of hours at one price it is charged in the first: it ends at its driver's limit,
 and what it holds is known for the hours that follow."""
+
+ALIKE = 0.005
+"""Plans whose costs differ by less a car are alike [currency]: of these the last is kept, whose prices are nearest."""
 
 SITE_MARGIN = 0.015
 """Kept free below every limit for the error of chargers and meters; dispatch keeps the same."""
@@ -181,19 +184,20 @@ class Planning:
 
         Cars `beside` them keep the plan that they have.
         """
-        best: tuple[float, Schedule, FleetPlan] | None = None
+        best: tuple[float, Schedule, FleetPlan, list[WearPrices]] | None = None
         passes = self.wear.passes(now_ms, cars)
         for _ in range(passes):
+            prices = [self.wear.prices(car) for car in cars]
             schedule, plan = await self._plan_within_subsidies(now_ms, cars, commitments, beside)
             cost, again = self.wear.take(now_ms, plan) if passes > 1 else (0.0, False)
-            if best is None or cost < best[0]:
-                best = cost, schedule, plan
+            if best is None or cost < best[0] + ALIKE * len(cars):
+                best = cost, schedule, plan, prices
             if not again:
                 break
         assert best is not None, "a group is planned at least once"
+        _, schedule, plan, prices = best
         if passes > 1:
-            self.wear.keep(now_ms, cars)
-        _, schedule, plan = best
+            self.wear.keep(now_ms, cars, prices)
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
             power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
