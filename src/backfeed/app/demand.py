@@ -135,8 +135,12 @@ class DemandDesk:
         further than to its limits.
         """
         give = take = 0.0
+        cars_at: dict[str, list[Car]] = {}
+        for car in cars:
+            if self.takes_part(car.owner.owner_id):
+                cars_at.setdefault(car.site_id, []).append(car)
         for name, site in self.knowledge.enrolment.sites.items():
-            here = [car for car in cars if car.site_id == name and self.takes_part(car.owner.owner_id)]
+            here = cars_at.get(name, [])
             net_kw = sum(car.plug.power_kw for car in here)
             least_kw = -sum(_gives_kw(car) for car in here) if self.discharges else 0.0
             most_kw = sum(_takes_kw(car) for car in here)

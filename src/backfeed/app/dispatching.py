@@ -131,26 +131,42 @@ class Dispatching:
         return Wish(*car.key, car.site_id, car.plug.transaction, safe_kw, Mode.CHARGING_ONLY, "unconfirmed")
 
     def _columns(self, now_ms: int, cars: Sequence[Car], names: list[str]) -> EvseColumns:
-        vehicle = [car.owner.vehicle for car in cars]
+        row_of = {name: row for row, name in enumerate(names)}
+        rows = [self._row(now_ms, car) for car in cars]
+        numbers = np.array(rows, dtype=np.float64).T.copy()  # compiled code wants columns that stand together
         return EvseColumns(
             station=tuple(car.plug.station for car in cars),
             evse=np.array([car.plug.evse for car in cars], dtype=np.int64),
-            site=np.array([names.index(car.site_id) for car in cars], dtype=np.int64),
-            charge_max_kw=np.array([car.charge_max_kw for car in cars]),
-            discharge_max_kw=np.array([self._discharge_max_kw(car) for car in cars]),
-            energy_low_kwh=np.array([car.energy_low_kwh for car in cars]),
-            energy_high_kwh=np.array([car.energy_high_kwh for car in cars]),
-            reserve_kwh=np.array(
-                [car.owner.reserve_soc * v.capacity_kwh for car, v in zip(cars, vehicle, strict=True)]
-            ),
-            target_kwh=np.array([car.target_kwh for car in cars]),
-            full_kwh=np.array([v.capacity_kwh for v in vehicle]),
+            site=np.array([row_of[car.site_id] for car in cars], dtype=np.int64),
+            charge_max_kw=numbers[0],
+            discharge_max_kw=numbers[1],
+            energy_low_kwh=numbers[2],
+            energy_high_kwh=numbers[3],
+            reserve_kwh=numbers[4],
+            target_kwh=numbers[5],
+            full_kwh=numbers[6],
             departure_ms=np.array([car.promised_ms for car in cars], dtype=np.int64),
-            charge_efficiency=np.array([v.charge_efficiency for v in vehicle]),
-            discharge_efficiency=np.array([v.discharge_efficiency for v in vehicle]),
-            planned_kw=np.array([self._planned_kw(now_ms, car) for car in cars]),
+            charge_efficiency=numbers[7],
+            discharge_efficiency=numbers[8],
+            planned_kw=numbers[9],
             charging_only=np.array([self.policy is not Policy.V2G or car.discharge_max_kw == 0 for car in cars]),
             step_s=self.control_interval_ms / MS_PER_S,
+        )
+
+    def _row(self, now_ms: int, car: Car) -> tuple[float, ...]:
+        """Return a car's numbers, in the order in which `_columns` takes them."""
+        vehicle = car.owner.vehicle
+        return (
+            car.charge_max_kw,
+            self._discharge_max_kw(car),
+            car.energy_low_kwh,
+            car.energy_high_kwh,
+            car.owner.reserve_soc * vehicle.capacity_kwh,
+            car.target_kwh,
+            vehicle.capacity_kwh,
+            vehicle.charge_efficiency,
+            vehicle.discharge_efficiency,
+            self._planned_kw(now_ms, car),
         )
 
     def _discharge_max_kw(self, car: Car) -> float:
@@ -178,11 +194,12 @@ class Dispatching:
         load_kw = np.array([site.base_load_over(axis, offset)[:2] for site in sites])
         now_kw = load_kw[:, 0]
         taken = np.stack([load_kw.max(axis=1) - now_kw, now_kw - load_kw.min(axis=1)])
+        row_of = {name: row for row, name in enumerate(names)}
         for key, site_id in self.steering.known_evses():
             followed = self.steering.is_confirmed(*key) and self.steering.has_default(*key)
             doubtful = not up.get(key[0], False) or not followed
             if doubtful and key not in steered:
-                taken[:, names.index(site_id)] += MORE * np.array(self.steering.exposure_kw(*key))
+                taken[:, row_of[site_id]] += MORE * np.array(self.steering.exposure_kw(*key))
         return SiteColumns(
             import_limit_kw=np.array([site.import_limit_kw for site in sites]) - taken[0],
             export_limit_kw=np.array([site.export_limit_kw for site in sites]) - taken[1],
