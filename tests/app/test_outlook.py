@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from backfeed.app.knowledge import NEED_LEVELS
 from backfeed.app.outlook import REFRESH_MS, ForecastOutlook
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H
 from backfeed.fleet.session import PastSession
@@ -60,11 +61,10 @@ def test_sessions_that_are_known_later_change_no_earlier_answer():
     one, other = outlook(past), outlook(past + later)
     assert np.array_equal(one.left_by_ms(HERE, "home", ARRIVAL_MS), other.left_by_ms(HERE, "home", ARRIVAL_MS))
     asked = ("driver", "home", ARRIVAL_MS)
-    assert one.need_kwh(*asked, ARRIVAL_MS) == other.need_kwh(*asked, ARRIVAL_MS)
+    assert np.array_equal(one.need(*asked, ARRIVAL_MS).energy_kwh, other.need(*asked, ARRIVAL_MS).energy_kwh)
     much_later = ARRIVAL_MS + 12 * MS_PER_DAY
-    assert one.need_kwh("driver", "home", much_later, much_later) < other.need_kwh(
-        "driver", "home", much_later, much_later
-    )
+    asked = ("driver", "home", much_later, much_later)
+    assert one.need(*asked).quantiles_kwh((0.95,)) < other.need(*asked).quantiles_kwh((0.95,))
 
 
 def test_what_the_platform_learns_itself_counts_like_what_it_was_given():
@@ -79,5 +79,6 @@ def test_what_the_platform_learns_itself_counts_like_what_it_was_given():
 
 @pytest.mark.parametrize("energy_kwh", [6.0, 25.0])
 def test_the_band_of_a_need_holds_what_a_regular_driver_takes(energy_kwh):
-    low, high = outlook(commuter(28, energy_kwh=energy_kwh)).need_kwh("driver", "home", ARRIVAL_MS, ARRIVAL_MS)
+    need = outlook(commuter(28, energy_kwh=energy_kwh)).need("driver", "home", ARRIVAL_MS, ARRIVAL_MS)
+    low, high = need.quantiles_kwh(NEED_LEVELS)
     assert low <= energy_kwh <= high

@@ -16,7 +16,7 @@ from backfeed.app.enrolment import Enrolment
 from backfeed.app.stays import StayBook
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN
 from backfeed.core.money import WH_PER_KWH
-from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise
+from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise, stored_kwh
 from backfeed.fleet.event import (
     AnyEvent,
     DepartureAnswered,
@@ -28,6 +28,7 @@ from backfeed.fleet.event import (
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
+from backfeed.forecast.energy_need import EnergyDistribution
 from backfeed.meter.interval import INTERVAL_MS, MeterBook, MeterKey
 
 Ints = NDArray[np.int64]
@@ -42,11 +43,15 @@ LIMIT_WITHIN_KWH = 0.05
 """A car that has stopped at its driver's limit stands there to within this: what it takes until that is noticed."""
 
 
+NEED_LEVELS = (0.1, 0.95)
+"""The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
+
+
 class Outlook(Protocol):
     """What the forecasts say of one car."""
 
-    def need_kwh(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> tuple[float, float]:
-        """Return a low and a high quantile of the energy that this driver takes, AC at the meter."""
+    def need(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> EnergyDistribution:
+        """Return the energy that this driver takes, AC at the meter, by what is known now."""
         ...
 
     def left_by_ms(self, plug: Plug, location: str, now_ms: int) -> Ints:
@@ -139,6 +144,7 @@ class Knowledge:
     stays: StayBook = field(default_factory=StayBook)
     _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
     _owner_of: dict[tuple[str, str], Owner] = field(default_factory=dict)
+    _needs: dict[tuple[str, str], EnergyDistribution] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
         """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
@@ -191,14 +197,23 @@ class Knowledge:
         key = (plug.station, plug.transaction)
         belief = self._beliefs.get(key)
         if belief is None:
-            location = self.enrolment.location_of(plug.station)
             self._open_account(plug, owner)
-            low, high = self.outlook.need_kwh(owner.owner_id, location, min(plug.since_ms, now_ms), now_ms)
-            belief = prior_belief(plug, owner, low, high)
+            location = self.enrolment.location_of(plug.station)
+            need = self.outlook.need(owner.owner_id, location, min(plug.since_ms, now_ms), now_ms)
+            self._needs[key] = need
+            belief = prior_belief(plug, owner, *need.quantiles_kwh(NEED_LEVELS).tolist())
         self._owner_of[key] = owner
         told = self.told(plug.station, plug.evse)
-        belief = self._beliefs[key] = revise(belief, plug, owner, told, stopped_ms=stopped_ms)
+        need_high_kwh = 0.0 if belief.is_shown else self._need_high_kwh(plug, owner)
+        belief = revise(belief, plug, owner, told, stopped_ms=stopped_ms, need_high_kwh=need_high_kwh)
+        self._beliefs[key] = belief
         self.batteries.follow(plug, owner, (belief.low_kwh + belief.high_kwh) / 2)
+
+    def _need_high_kwh(self, plug: Plug, owner: Owner) -> float:
+        """Return what a stay takes in all at most that has taken what this one has, and goes on [kWh AC]."""
+        need = self._needs[plug.station, plug.transaction]
+        taken_kwh = max(stored_kwh(plug, owner), 0.0) / owner.vehicle.charge_efficiency
+        return float(need.quantiles_kwh(NEED_LEVELS, taken_kwh)[1])
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)
@@ -207,6 +222,7 @@ class Knowledge:
 
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
         """Turn a session that is over into a row of history; without length (a station's wrong clock) it is none."""
+        self._needs.pop((plug.station, plug.transaction), None)
         departure_ms = min(event.measured_ms, event.at_ms)
         if departure_ms <= plug.since_ms:
             return
@@ -289,9 +305,7 @@ class Knowledge:
         block, budget = self.batteries.block(owner, now_ms), self.batteries.budget(owner)
         since_h = max(now_ms - plug.metered_ms, 0) / MS_PER_H if plug.metered_ms >= 0 else 0.0
         giving_kw = max(-self.told(plug.station, plug.evse).power_kw, -plug.power_kw, 0.0)
-        may_kw = 0.0 if np.isnan(said_discharge) or block else min(rated_kw, said_discharge)
-        if not self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms):
-            said_discharge = 0.0
+        may = not block and self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms)
         return Car(
             plug=plug,
             owner=owner,
@@ -301,7 +315,7 @@ class Knowledge:
             energy_high_kwh=high,
             target_kwh=promised_kwh(belief, plug, owner),
             charge_max_kw=min(rated_kw, owner.vehicle.charge_max_kw if np.isnan(said_charge) else said_charge),
-            discharge_max_kw=may_kw,
+            discharge_max_kw=min(rated_kw, said_discharge) if may and not np.isnan(said_discharge) else 0.0,
             left_by_ms=self.outlook.left_by_ms(plug, location, now_ms),
             discharge_left_kwh=max(budget.energy_left_kwh - giving_kw * since_h, 0.0),
             discharge_left_h=max(budget.hours - (since_h if giving_kw > 0 else 0.0), 0.0),

@@ -15,14 +15,11 @@ from backfeed.core.instant import MS_PER_MIN
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import Plug
 from backfeed.forecast.departure import DepartureForecaster
-from backfeed.forecast.energy_need import energy_quantiles
+from backfeed.forecast.energy_need import EnergyDistribution, energy_need
 from backfeed.forecast.history import Stay
 from backfeed.plan.rolling import LEVELS
 
 Ints = NDArray[np.int64]
-
-NEED_LEVELS = (0.1, 0.95)
-"""The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
 
 REFRESH_MS = 15 * MS_PER_MIN
 """How long an answer is kept: a stay that goes on changes its own odds slowly."""
@@ -44,12 +41,10 @@ class ForecastOutlook:
         self._forecaster = DepartureForecaster(timezone)
         self._answers: dict[tuple[str, str], _Answer] = {}
 
-    def need_kwh(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> tuple[float, float]:
-        """Return a low and a high quantile of the energy that this driver takes, AC at the meter."""
+    def need(self, owner_id: str, location: str, arrival_ms: int, now_ms: int) -> EnergyDistribution:
+        """Return the energy that this driver takes, AC at the meter, by what is known now."""
         self._catch_up(now_ms)
-        known = self._forecaster.history.as_of(now_ms)
-        low, high = energy_quantiles(known, owner_id, location, arrival_ms, np.array(NEED_LEVELS))
-        return float(low), float(high)
+        return energy_need(self._forecaster.history.as_of(now_ms), owner_id, location, arrival_ms)
 
     def left_by_ms(self, plug: Plug, location: str, now_ms: int) -> Ints:
         """Return by when a car that is still here will have left, with the chances of the rolling plan's levels."""

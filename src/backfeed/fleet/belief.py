@@ -106,7 +106,13 @@ def energy_now(belief: EnergyBelief, plug: Plug, owner: Owner) -> tuple[float, f
 
 
 def revise(
-    belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, *, stopped_ms: int | None = None
+    belief: EnergyBelief,
+    plug: Plug,
+    owner: Owner,
+    told: Told,
+    *,
+    stopped_ms: int | None = None,
+    need_high_kwh: float = 0.0,
 ) -> EnergyBelief:
     """Return the belief after what the plug has newly shown, anchored at its newest registers.
 
@@ -118,6 +124,8 @@ def revise(
         When the car has just suspended itself: it reached its driver's limit if it merely charged, and is full if it
         was given power by setpoint. The registers are older than that, so the belief is anchored at what they will
         show: what was taken since, at most, is no energy above the limit.
+    need_high_kwh
+        A high quantile of what the stay takes in all, among those that took what it has taken and went on [kWh AC].
     """
     import_wh, export_wh = max(plug.import_wh, belief.import_wh), max(plug.export_wh, belief.export_wh)
     if not np.isnan(plug.soc):
@@ -140,7 +148,10 @@ def revise(
         elif stopped_ms is not None:
             low = high = capacity_kwh
         elif merely_charges and plug.power_kw >= CHARGES_KW:
-            low = min(low, max(target_kwh - STILL_CHARGING_SOC * capacity_kwh, 0.0))
+            near_kwh = target_kwh - STILL_CHARGING_SOC * capacity_kwh
+            lacks_kwh = need_high_kwh * owner.vehicle.charge_efficiency - stored_kwh(plug, owner)
+            likely_kwh = max(target_kwh - lacks_kwh, _least_kwh(plug, owner)) if need_high_kwh > 0 else near_kwh
+            low = max(min(low, near_kwh, likely_kwh), 0.0)
             high = max(low, min(high, target_kwh))
     return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown)
 
@@ -179,10 +190,15 @@ def _unread_wh(plug: Plug, told: Told, stopped_ms: int) -> int:
     return int(told.power_kw * hours * WH_PER_KWH)
 
 
-def _least_kwh(plug: Plug, owner: Owner) -> float:
-    """Return what a car holds that came in empty and has taken what its registers say [kWh]."""
+def stored_kwh(plug: Plug, owner: Owner) -> float:
+    """Return what a stay has stored in the battery by its registers, less what it took out [kWh]."""
     vehicle = owner.vehicle
     taken_wh = plug.import_wh - plug.first_import_wh if plug.first_import_wh >= 0 else 0
     given_wh = plug.export_wh - plug.first_export_wh if plug.first_export_wh >= 0 else 0
-    moved_kwh = (taken_wh * vehicle.charge_efficiency - given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
-    return min(EMPTY_SOC * vehicle.capacity_kwh + moved_kwh, vehicle.capacity_kwh)
+    return (taken_wh * vehicle.charge_efficiency - given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+
+
+def _least_kwh(plug: Plug, owner: Owner) -> float:
+    """Return what a car holds that came in empty and has taken what its registers say [kWh]."""
+    capacity_kwh = owner.vehicle.capacity_kwh
+    return min(EMPTY_SOC * capacity_kwh + stored_kwh(plug, owner), capacity_kwh)

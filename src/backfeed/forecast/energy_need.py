@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from backfeed.forecast.history import Known
 from backfeed.forecast.presence import (
@@ -24,6 +25,14 @@ from backfeed.forecast.presence import (
 
 ARRIVAL_WIDTH_MIN = 240.0
 PRIOR_MEAN_KWH = 12.0
+
+OWN_SPREAD = 0.2
+"""How far what a driver takes may lie from each of his past stays, as the standard deviation of its logarithm: a few stays
+have not shown the most that he will ever take."""
+
+_SPREAD: NDArray[np.float64] = np.exp(OWN_SPREAD * ndtri((np.arange(5) + 0.5) / 5))
+"""The middles of five equally likely parts of that spread."""
+_NO_SPREAD: NDArray[np.float64] = np.ones(1)
 
 _PRIOR_LEVELS: NDArray[np.float64] = (np.arange(20) + 0.5) / 20
 _PRIOR_KWH: NDArray[np.float64] = -PRIOR_MEAN_KWH * np.log1p(-_PRIOR_LEVELS)
@@ -44,9 +53,16 @@ class EnergyDistribution:
     energy_kwh: NDArray[np.float64]
     level: NDArray[np.float64]
 
-    def quantiles_kwh(self, levels: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
-        """Return the energies that are not exceeded with the given probabilities [kWh], shape `(level,)`."""
-        return np.interp(np.asarray(levels, dtype=np.float64), self.level, self.energy_kwh)
+    def quantiles_kwh(
+        self, levels: NDArray[np.float64] | tuple[float, ...], beyond_kwh: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Return the energies that are not exceeded with the given probabilities [kWh], shape `(level,)`.
+
+        A stay that has taken `beyond_kwh` and goes on taking is one of those that exceed it.
+        """
+        passed = float(np.interp(beyond_kwh, self.energy_kwh, self.level, left=0.0)) if beyond_kwh > 0 else 0.0
+        among = passed + (1.0 - passed) * np.asarray(levels, dtype=np.float64)
+        return np.maximum(np.interp(among, self.level, self.energy_kwh), beyond_kwh)
 
 
 def energy_need(known: Known, user: str, location: str, arrival_ms: int) -> EnergyDistribution:
@@ -64,15 +80,15 @@ def energy_need(known: Known, user: str, location: str, arrival_ms: int) -> Ener
     arrival = known.clock.minute(arrival_ms)
     energies, weights = [_PRIOR_KWH], []
     left_over = 1.0
-    for rows, pseudo in (
-        (known.rows_of_user(user, USER_ROWS), USER_PSEUDO_COUNT),
-        (known.rows_at(location, LOCATION_ROWS), LOCATION_PSEUDO_COUNT),
-        (known.rows(ALL_ROWS), ALL_PSEUDO_COUNT),
+    for rows, pseudo, spread in (
+        (known.rows_of_user(user, USER_ROWS), USER_PSEUDO_COUNT, _SPREAD),
+        (known.rows_at(location, LOCATION_ROWS), LOCATION_PSEUDO_COUNT, _NO_SPREAD),
+        (known.rows(ALL_ROWS), ALL_PSEUDO_COUNT, _NO_SPREAD),
     ):
         weight = _likeness(known.arrival_min[rows], arrival)
         mass = float(weight.sum())
-        energies.append(known.energy_kwh[rows])
-        weights.append(weight * (left_over / (mass + pseudo)))
+        energies.append(np.outer(spread, known.energy_kwh[rows]).ravel())
+        weights.append(np.tile(weight * (left_over / (mass + pseudo) / len(spread)), len(spread)))
         left_over *= pseudo / (mass + pseudo)
     weights.insert(0, np.full(len(_PRIOR_KWH), left_over / len(_PRIOR_KWH)))
     energy, weight = np.concatenate(energies), np.concatenate(weights)
