@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backfeed.core.rng import Streams
+
 FIRST_DAY = datetime(2024, 3, 4)  # noqa: DTZ001 - a wall clock; the offset is written beside it
 OFFSET = "+08:00"
 WORKDAYS = 5
@@ -177,7 +179,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=182)
     asked = parser.parse_args()
     draw, power_kw = KINDS[asked.kind]
-    rows = plausible(draw(np.random.default_rng(asked.seed), asked.days), power_kw)
+    rows = plausible(draw(Streams(asked.seed).generator("site_sessions", asked.kind), asked.days), power_kw)
     with asked.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["session_id", "station_id", "user_id", "arrival", "departure", "energy_kwh"])

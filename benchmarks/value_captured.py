@@ -100,6 +100,8 @@ def _pilot(asked: argparse.Namespace, seed: int, folder: Path) -> Path:
     for key, value in keys.items():
         if value is not None:
             text, found = re.subn(rf"(?m)^{key} *=.*$", f"{key} = {value}", text)
+            if not found and key != "days":  # a draft leaves out what has a default
+                text, found = re.subn(r"(?m)^\[drivers\].*$", rf"\g<0>\n{key} = {value}", text)
             if found != 1:
                 sys.exit(f"{asked.pilot}: expected one line {key} = ..., found {found}")
     path = folder / asked.pilot.name

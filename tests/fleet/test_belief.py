@@ -132,6 +132,16 @@ def test_a_car_that_still_draws_has_not_reached_its_drivers_limit_however_much_i
     assert belief.high_kwh <= 51.0
 
 
+def test_a_car_that_still_draws_lacks_what_such_stays_take_beyond_what_it_has_taken():
+    prior = prior_belief(plugged(), OWNER, 5, 20)
+    late = plugged(import_wh=21_000, first_import_wh=1_000, first_export_wh=0, power_kw=7.0)
+    belief = revise(prior, late, OWNER, MERELY_CHARGED, need_high_kwh=32.0)
+    assert belief.low_kwh == pytest.approx(51.0 - 12 * 0.9)
+    assert belief.high_kwh <= 51.0
+    emptiest = revise(prior, late, OWNER, MERELY_CHARGED, need_high_kwh=90.0)
+    assert emptiest.low_kwh == pytest.approx(0.02 * 60 + 20 * 0.9), "nobody drives in on less"
+
+
 @given(
     st.floats(0, 50), st.floats(0, 50), st.integers(0, 60_000), st.integers(0, 60_000), st.floats(-7, 7), st.booleans(),
     st.sampled_from(Mode), st.one_of(st.just(float("nan")), st.floats(0, 1)),

@@ -45,6 +45,28 @@ def test_a_new_user_is_expected_to_need_what_the_location_needs() -> None:
     assert high > 18
 
 
+def test_three_stays_have_not_shown_the_most_that_a_driver_takes_and_forty_have() -> None:
+    most_kwh = []
+    for count in (3, 40):
+        history = History("UTC")
+        for day in range(count):
+            arrival = MONDAY_MS + day * MS_PER_DAY
+            history.add(Stay("u", "office", arrival, arrival + MS_PER_H, 10.0), arrival + MS_PER_H)
+        known = history.as_of(MONDAY_MS + count * MS_PER_DAY)
+        most_kwh.append(energy_quantiles(known, "u", "office", known.now_ms, (0.9,))[0])
+    assert most_kwh[0] > 12.0
+    assert 10.0 < most_kwh[1] < 11.0
+
+
+def test_a_stay_that_has_taken_much_is_one_of_those_that_take_more() -> None:
+    known = office()
+    told = energy_need(known, "u0", "office", known.now_ms + 8 * MS_PER_H)
+    most = [told.quantiles_kwh((0.95,), taken)[0] for taken in np.arange(0.0, 60.0, 0.5)]
+    assert (np.diff(most) >= -1e-9).all()
+    assert (most >= np.arange(0.0, 60.0, 0.5)).all()
+    assert told.quantiles_kwh((0.5,), 10.0)[0] > 15.0, "5 kWh are behind it"
+
+
 def test_weights_of_an_energy_distribution_sum_to_one() -> None:
     for known in (office(), History("UTC").as_of(0)):
         told = energy_need(known, "u0", "office", known.now_ms)

@@ -2,7 +2,7 @@
 
 The same chain as for departures: the user's own stays first, filled up by the location's, then by
 everybody's, then by a wide prior (exponential about 12 kWh). Stays count by the time of day of their
-arrival and less with age.
+arrival and less with age. A driver's own stays are spread out, the more the fewer they are.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from backfeed.forecast.presence import (
 ARRIVAL_WIDTH_MIN = 240.0
 PRIOR_MEAN_KWH = 12.0
 
-OWN_SPREAD = 0.2
-"""How far what a driver takes may lie from each of his past stays, as the standard deviation of its logarithm: a few stays
-have not shown the most that he will ever take."""
+OWN_SPREAD = 0.3
+OWN_SPREAD_HALF_STAYS = 8.0
+"""How far what a driver takes may lie from each of his past stays, as the standard deviation of its logarithm, and
+after how many stays it is half as far: a few stays have not shown the most that he will ever take, many have."""
 
-_SPREAD: NDArray[np.float64] = np.exp(OWN_SPREAD * ndtri((np.arange(5) + 0.5) / 5))
-"""The middles of five equally likely parts of that spread."""
-_NO_SPREAD: NDArray[np.float64] = np.ones(1)
+_NORMAL: NDArray[np.float64] = np.asarray(ndtri((np.arange(5) + 0.5) / 5), dtype=np.float64)
+"""The middles of five equally likely parts of a normal distribution."""
 
 _PRIOR_LEVELS: NDArray[np.float64] = (np.arange(20) + 0.5) / 20
 _PRIOR_KWH: NDArray[np.float64] = -PRIOR_MEAN_KWH * np.log1p(-_PRIOR_LEVELS)
@@ -81,14 +81,15 @@ def energy_need(known: Known, user: str, location: str, arrival_ms: int) -> Ener
     energies, weights = [_PRIOR_KWH], []
     left_over = 1.0
     for rows, pseudo, spread in (
-        (known.rows_of_user(user, USER_ROWS), USER_PSEUDO_COUNT, _SPREAD),
-        (known.rows_at(location, LOCATION_ROWS), LOCATION_PSEUDO_COUNT, _NO_SPREAD),
-        (known.rows(ALL_ROWS), ALL_PSEUDO_COUNT, _NO_SPREAD),
+        (known.rows_of_user(user, USER_ROWS), USER_PSEUDO_COUNT, OWN_SPREAD),
+        (known.rows_at(location, LOCATION_ROWS), LOCATION_PSEUDO_COUNT, 0.0),
+        (known.rows(ALL_ROWS), ALL_PSEUDO_COUNT, 0.0),
     ):
         weight = _likeness(known.arrival_min[rows], arrival)
         mass = float(weight.sum())
-        energies.append(np.outer(spread, known.energy_kwh[rows]).ravel())
-        weights.append(np.tile(weight * (left_over / (mass + pseudo) / len(spread)), len(spread)))
+        factor = np.exp(spread / (1.0 + mass / OWN_SPREAD_HALF_STAYS) * _NORMAL) if spread > 0 else np.ones(1)
+        energies.append(np.outer(factor, known.energy_kwh[rows]).ravel())
+        weights.append(np.tile(weight * (left_over / (mass + pseudo) / len(factor)), len(factor)))
         left_over *= pseudo / (mass + pseudo)
     weights.insert(0, np.full(len(_PRIOR_KWH), left_over / len(_PRIOR_KWH)))
     energy, weight = np.concatenate(energies), np.concatenate(weights)
