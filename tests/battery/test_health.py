@@ -119,6 +119,13 @@ def test_a_reset_of_the_gauge_is_found_and_never_taken_for_fade():
     assert np.mean([len(each.resets_ms) for each in calm]) < 0.1
 
 
+def test_a_car_that_fades_many_times_as_fast_as_the_law_is_not_taken_for_one_with_resets():
+    cars = [a_car(number, NMC_SOC_SD, years=3) for number in range(30)]
+    found = [estimate_health(car.records, car.law_loss / 6, known(NMC_SOC_SD)) for car in cars]
+    assert np.mean([len(health.resets_ms) for health in found]) < 0.1
+    assert fade_error(cars, found) <= 0.45
+
+
 def test_sessions_that_say_too_little_are_not_used():
     car = a_car(1, NMC_SOC_SD)
     health = estimate_health(car.records, car.law_loss, known(NMC_SOC_SD))

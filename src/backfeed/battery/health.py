@@ -42,6 +42,8 @@ _LEAST_SEGMENT = 12
 _LEAST_JUMP = 0.02
 """A step of the line by less than this share is not told from noise."""
 _JUMP_SIGMAS = 6.0
+_BESIDE_FADE_SIGMAS = 3.0
+"""How clear a step must be if the line may also fall faster or slower than the law; the two are hard to tell apart."""
 _PLAUSIBLE = (0.4, 1.4)
 """Apparent capacity over nominal; outside the session is a slip of the meter or the gauge."""
 _SCALES = np.linspace(-4, 10, 561)
@@ -204,7 +206,7 @@ def estimate_health(records: CarRecords, law_loss: Floats, known: HealthAssumpti
         slopes = [_slope(change[side], energy[side], known) for side in (gives, ~gives)]
         middle = (slopes[0] * slopes[1]) ** 0.5
         energy = energy * middle / np.where(gives, *slopes)
-    segment = _segments(np.log(energy / change) + loss)
+    segment = _segments(np.log(energy / change) + loss, loss)
     good, spread = _near_line(change, energy, loss, segment)
     fits = _profile(change[good], energy[good], loss[good], segment[good], spread)
     last = segment == segment[-1]
@@ -269,16 +271,19 @@ def _slope(change: Floats, energy: Floats, known: HealthAssumptions) -> float:
     return deming_through_origin(change, energy, (known.energy_error * typical) ** 2 / (2 * known.soc_error**2))
 
 
-def _segments(log_ratio: Floats) -> NDArray[np.int64]:
-    """Return the number of each session's stretch between resets: split where the line jumps, the clearest first."""
+def _segments(log_ratio: Floats, loss: Floats) -> NDArray[np.int64]:
+    """Return the number of each session's stretch between resets: split where the line jumps, the clearest first.
+
+    `log_ratio` is that of the apparent capacities with the law's `loss` taken off.
+    """
     centre = np.median(log_ratio)
     spread = _MAD_TO_SD * float(np.median(np.abs(np.diff(log_ratio)))) / 2**0.5 + 1e-12
     calm = np.clip(log_ratio, centre - 0.3, centre + 0.3)
-    borders = sorted(_jumps(calm, 0, calm.size, spread))
+    borders = sorted(_jumps(calm, loss, 0, calm.size, spread))
     return np.searchsorted(np.array(borders, dtype=np.int64), np.arange(calm.size), side="right").astype(np.int64)
 
 
-def _jumps(values: Floats, start: int, end: int, spread: float) -> list[int]:
+def _jumps(values: Floats, loss: Floats, start: int, end: int, spread: float) -> list[int]:
     count = end - start
     if count < 2 * _LEAST_SEGMENT:
         return []
@@ -290,7 +295,27 @@ def _jumps(values: Floats, start: int, end: int, spread: float) -> list[int]:
     if clarity[best] < _JUMP_SIGMAS or abs(step[best]) < _LEAST_JUMP:
         return []
     border = start + int(left[best])
-    return [*_jumps(values, start, border, spread), border, *_jumps(values, border, end, spread)]
+    if not _jumps_beside_fade(values[start:end], loss[start:end], int(left[best]), spread):
+        return []
+    return [*_jumps(values, loss, start, border, spread), border, *_jumps(values, loss, border, end, spread)]
+
+
+def _jumps_beside_fade(values: Floats, loss: Floats, left: int, spread: float) -> bool:
+    """Return whether there is a step at a border if the line may also fall at a pace of its own.
+
+    A car that fades several times as fast as the law falls along a slope, which cut in two looks like a step.
+    """
+    fade, step = loss - loss.mean(), np.zeros(values.size)
+    step[left:] = 1.0
+    step -= step.mean()
+    moved = float(fade @ fade)
+    if moved > 0:
+        step -= float(step @ fade) / moved * fade
+    weight = float(step @ step)
+    if weight <= 0:
+        return False
+    rise = float(step @ values) / weight
+    return abs(rise) >= _LEAST_JUMP and abs(rise) * weight**0.5 >= _BESIDE_FADE_SIGMAS * spread
 
 
 def _near_line(
