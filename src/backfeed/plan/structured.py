@@ -25,6 +25,13 @@ FIRST_LOOK = 4.0
 CONVERGED = 1e-10
 """Relative complementarity below which iterating only adds rounding."""
 
+ENOUGH = 1e-2
+"""What is left of the gap when complementarity is below this share of it, iterating does not close: it is the price of
+running one way."""
+
+STRAYED = 10.0
+"""Complementarity that has risen by this factor since a certificate was tried is rounding's."""
+
 KINK_KW = 1e-6
 """A net power this near to a kink stands at it."""
 
@@ -81,7 +88,8 @@ def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop:
     def content(now: InteriorPoint, progress: Progress) -> bool:
         nonlocal looked
         size = max(abs(progress.cost), 1.0)
-        if not progress.products > CONVERGED * size or (stop is not None and stop()):
+        done = looked < max(ENOUGH * gap, CONVERGED) * size or progress.products > STRAYED * looked
+        if done or not progress.products > CONVERGED * size or (stop is not None and stop()):
             return True
         ready = progress.products < FIRST_LOOK * gap * size and progress.products < 0.5 * looked
         if not ready or progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
