@@ -132,6 +132,15 @@ def test_what_the_tree_can_not_carry_goes_to_highs(random_problem):
     assert solve(problem, method="structured").method == "highs"
 
 
+def test_what_is_not_proven_is_given_to_highs_as_well(random_problem):
+    problem = random_problem(50251, tree="single", rows=120)
+    alone, both = solve(problem, method="structured"), solve(problem)
+    exact = solve(problem, method="highs")
+    assert both.gap <= alone.gap
+    assert both.objective <= exact.objective + 1e-6 * abs(exact.objective)
+    assert both.gap < 1e-2
+
+
 def test_a_car_that_comes_and_goes_all_day_is_carried(random_problem):
     problem = random_problem(3, rows=1, count=400, tree="single", drained=False, partial=False, promises=0)
     rows, w = 180, problem.windows

@@ -24,6 +24,9 @@ MIP_PAIRS_MAX = 400
 SMALL_ENTRIES = 1_000
 """Below so many steps of all rows HiGHS is as quick, exact, and starts without compiled code."""
 
+SECOND_ENTRIES = 5_000
+"""Up to so many HiGHS, within half a second, is asked as well where the structured solver has not proven the gap."""
+
 
 def solve(
     problem: PlanProblem,
@@ -47,7 +50,8 @@ def solve(
         Wall time after which HiGHS gives up and the rule-based plan is returned; leave it out where runs must
         repeat. The structured solver does not read the clock: it asks `stop`.
     method
-        `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured.
+        `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured, and
+        both where the structured solver has not proven the gap of a problem that HiGHS can have soon.
     iteration_limit
         The limit to set where runs must repeat to the byte.
     solver
@@ -64,14 +68,16 @@ def solve(
     """
     require_valid(problem)
     size = int(problem.windows.offsets[-1])
+    found = None
     if method == "structured" or (method == "auto" and size > SMALL_ENTRIES):
         found = _solve_structured(problem, gap, iteration_limit, threads, stop)
-        if found is not None:
+        if found is not None and (method == "structured" or found.gap <= gap or size > SECOND_ENTRIES):
             return found
     lowered = lower(problem)
     if not size:
         return _ruled(lowered, "empty")
-    return _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
+    exact = _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
+    return exact if found is None or exact.gap <= found.gap else found
 
 
 def _solve_structured(
