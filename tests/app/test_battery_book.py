@@ -180,9 +180,9 @@ def test_a_budget_shrinks_with_what_is_discharged_and_then_blocks():
     assert book.budget(OWNER).energy_left_kwh == pytest.approx(3.0)
     book.follow(a_plug(1, export_wh=2_500), OWNER, 37.8)
     assert book.budget(OWNER).energy_left_kwh == pytest.approx(1.0)
-    assert book.block(OWNER, 0) is Block.NONE
+    assert book.block(book.budget(OWNER), 0) is Block.NONE
     book.close(a_plug(2, export_wh=3_480))
-    assert book.block(OWNER, 0) is Block.WARRANTY
+    assert book.block(book.budget(OWNER), 0) is Block.WARRANTY
     assert book.record(OWNER, 0).budget.energy_left_kwh == pytest.approx(0.02)
     assert book.record(OWNER, 0).block is Block.WARRANTY
 
@@ -191,7 +191,7 @@ def test_hours_of_discharging_can_be_used_up_too():
     book = a_book(warranties=capped_at(100.0, hours=2.0))
     book.follow(a_plug(), OWNER, 40.0)
     book.follow(a_plug(1.99, export_wh=700), OWNER, 39.8)
-    assert book.block(OWNER, 0) is Block.WARRANTY
+    assert book.block(book.budget(OWNER), 0) is Block.WARRANTY
 
 
 def test_driving_that_is_still_to_come_leaves_fewer_virtual_kilometres():
@@ -199,14 +199,14 @@ def test_driving_that_is_still_to_come_leaves_fewer_virtual_kilometres():
     drives_much = replace(OWNER, vehicle=replace(OWNER.vehicle, driving_km_per_year=25_000.0))
     assert book.budget(OWNER).energy_left_kwh == pytest.approx((160_000 - 8 * 12_000) * 0.1426)
     assert book.budget(drives_much).energy_left_kwh == 0
-    assert book.block(drives_much, 0) is Block.WARRANTY
+    assert book.block(book.budget(drives_much), 0) is Block.WARRANTY
 
 
 def test_cold_cells_block_until_they_are_warm():
     feed = CellTemperature(25.0, np.array([0, 4 * HOUR_MS]), np.array([1.0, 9.0]))
     book = a_book(temperature=feed)
-    assert [book.block(OWNER, hour * HOUR_MS).value for hour in (0, 1, 2, 3)] == ["cold", "cold", "", ""]
-    assert book.block(OWNER, 5 * HOUR_MS) is Block.NONE, "after the last reading the default holds"
+    assert [book.block(book.budget(OWNER), hour * HOUR_MS).value for hour in (0, 1, 2, 3)] == ["cold", "cold", "", ""]
+    assert book.block(book.budget(OWNER), 5 * HOUR_MS) is Block.NONE, "after the last reading the default holds"
 
 
 def test_warmth_wears():

@@ -257,9 +257,8 @@ class BatteryBook:
         use = vehicle.warranty_use(*self.discharged(owner.owner_id))
         return remaining_budget(policy_for(vehicle.model, self.enrolment.warranties), use)
 
-    def block(self, owner: Owner, now_ms: int) -> Block:
-        """Return why an owner's car may discharge nothing for others now."""
-        budget = self.budget(owner)
+    def block(self, budget: WarrantyBudget, now_ms: int) -> Block:
+        """Return why a car with such a budget may discharge nothing for others now."""
         if min(budget.energy_left_kwh, budget.hours) < SPENT_KWH:
             return Block.WARRANTY
         return Block.NONE if discharge_allowed(self.enrolment.temperature.now_c(now_ms)) else Block.COLD
@@ -276,6 +275,7 @@ class BatteryBook:
         calendar, cycling = loss_so_far(wear, law)
         stretches, by_law = self._readings.of(owner.owner_id, still_open)
         discharged_kwh, discharged_h = self.discharged(owner.owner_id)
+        budget = self.budget(owner)
         return BatteryRecord(
             owner.owner_id,
             battery.vehicle,
@@ -285,8 +285,8 @@ class BatteryBook:
             discharged_kwh,
             discharged_h,
             battery.stays,
-            self.budget(owner),
-            self.block(owner, now_ms),
+            budget,
+            self.block(budget, now_ms),
             stretches.at_ms.size,
             estimate_health(stretches, by_law, assumptions_of(battery.vehicle)) if anew else battery.measured,
             battery.scale,

@@ -302,7 +302,8 @@ class Knowledge:
         low, high = energy_now(belief, plug, owner)
         rated_kw = self.enrolment.charger_power_kw
         said_charge, said_discharge = plug.charge_max_kw, plug.discharge_max_kw
-        block, budget = self.batteries.block(owner, now_ms), self.batteries.budget(owner)
+        budget = self.batteries.budget(owner)
+        block = self.batteries.block(budget, now_ms)
         since_h = max(now_ms - plug.metered_ms, 0) / MS_PER_H if plug.metered_ms >= 0 else 0.0
         giving_kw = max(-self.told(plug.station, plug.evse).power_kw, -plug.power_kw, 0.0)
         may = not block and self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms)
