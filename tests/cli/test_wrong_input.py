@@ -60,6 +60,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"{name}.toml").write_text(PILOT.replace(old, new, 1))
     (tmp_path / "hot.csv").write_text("day,max_c\n2026-07-05,hot\n")
     (tmp_path / "spot.csv").write_text("start,price_per_kwh\n2026-07-06T12:00:00+08:00,0.3\n")
+    (tmp_path / "quick.csv").write_text("time,soc\n0,0.5\n1e-9,0.6\n")
     open_ledger(tmp_path / "newer.sqlite").close()
     newer(tmp_path / "newer.sqlite", 0)
     (tmp_path / "data").mkdir()
@@ -130,6 +131,12 @@ def newer(path, application):
         ("tariff check syntax.toml", 2, "syntax.toml: is not TOML"),
         ("battery simulate --chemistry lfp --capacity-kwh 50 --profile none", 2, "none: .*No such file"),
         ("battery health empty --chemistry lfp --capacity-kwh -1", 2, "--capacity-kwh: expected 1 to 2000, found -1"),
+        (
+            "battery simulate --chemistry lfp --capacity-kwh 50 --profile quick.csv",
+            2,
+            "quick.csv: expected at least a min",
+        ),
+        ("forecast sessions.csv --folds 99999999", 2, "--folds: expected 1 to 100, found 99999999"),
         ("ledger verify none", 2, "none: expected a run folder"),
         ("ledger balances newer.sqlite", 4, "newer.sqlite has schema 99, this version knows up to"),
         ("ledger verify newer.sqlite", 4, "newer.sqlite has schema 99, this version knows up to .*: use a newer one"),

@@ -70,6 +70,13 @@ def test_the_good_instance_is_good(tmp_path):
     ("changed", "told"),
     [
         ({"axis": None}, "axis.json: the file is missing"),
+        ({"axis": "[]"}, "axis.json: can not be read: must be an object, found list"),
+        ({"axis": "[" * 100_000}, "axis.json: can not be read"),
+        (
+            {"axis": '{"start": "2026-01-01T00:00:00Z", "step_minutes": 15, "count": 1.5}'},
+            "count must be a whole number",
+        ),
+        ({"nodes": "node,parent\n"}, "nodes.csv: no root"),
         (
             {"prices": "step,buy_per_kwh,sell_per_kwh\n0,0.2,0.1\n0,0.3,0.2\n"},
             "prices.csv, row 3, column step: the step",

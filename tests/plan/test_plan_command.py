@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from backfeed.cli.outcome import QualityMissedError
 from backfeed.cli.plan import app
-from backfeed.core.problem import InputError
+from backfeed.core.problem import EnvironmentProblemError, InputError
 from backfeed.plan.instance import write_instance
 
 KEYS = {
@@ -64,3 +64,45 @@ def test_a_spoilt_schedule_is_found_out(instance):
 def test_bad_input_is_an_input_error(tmp_path):
     with pytest.raises(InputError):
         CliRunner().invoke(app, [str(tmp_path / "none"), "--out", str(tmp_path)], catch_exceptions=False)
+
+
+def spoilt(file, **columns):
+    frame = pl.read_parquet(file)
+    frame.with_columns(**{name: pl.lit(value) for name, value in columns.items()}).write_parquet(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "told"),
+    [
+        ("schedule", lambda file: file.write_bytes(b"PAR1"), "can not be read"),
+        ("schedule", lambda file: file.write_bytes(file.read_bytes()[:-20]), "can not be read"),
+        ("schedule", lambda file: spoilt(file, power_kw="fast"), "must hold a power for each"),
+        ("schedule", lambda file: spoilt(file, power_kw=None), "must hold a power for each"),
+        ("schedule", lambda file: spoilt(file, vehicle="another"), "column vehicle: row 0 is the vehicle"),
+        ("schedule", lambda file: spoilt(file, row="x"), "must hold a power for each"),
+        ("prices", lambda file: file.write_bytes(b""), "can not be read"),
+        ("prices", lambda file: spoilt(file, node="nowhere"), "must name nodes and steps of the instance"),
+        ("prices", lambda file: spoilt(file, step=99), "must name nodes and steps of the instance"),
+        ("commitment_prices", lambda file: spoilt(file, commitment=0), "must hold a price for each of 3 commitments"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_by_file_and_fault(instance, name, spoil, told):
+    _, folder, out = instance
+    CliRunner().invoke(app, [str(folder), "--out", str(out)], catch_exceptions=False)
+    spoil(out / f"{name}.parquet")
+    with pytest.raises(InputError, match=f"{name}.parquet.*{told}"):
+        CliRunner().invoke(app, ["check", str(folder), str(out)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("option", [("--gap", "nan"), ("--gap", "-1"), ("--time-limit", "nan"), ("--time-limit", "-5")])
+def test_a_gap_or_a_time_that_is_none_is_refused(instance, option):
+    _, folder, out = instance
+    with pytest.raises(InputError, match=f"{option[0]}: expected 0 or more"):
+        CliRunner().invoke(app, [str(folder), "--out", str(out), *option], catch_exceptions=False)
+
+
+def test_a_folder_that_can_not_be_written_is_told_before_the_work(instance):
+    _, folder, out = instance
+    out.touch()
+    with pytest.raises(EnvironmentProblemError, match="can not be written"):
+        CliRunner().invoke(app, [str(folder), "--out", str(out)], catch_exceptions=False)

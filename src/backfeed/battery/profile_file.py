@@ -18,6 +18,8 @@ from backfeed.core.problem import InputError, Problem
 
 _HOURS_PER_DAY = 24.0
 _TOLERANCE_H = 1e-6
+_SHORTEST_H = 1 / 60
+"""A shorter profile would be repeated without end."""
 _LONGEST_H = 366 * _HOURS_PER_DAY
 
 
@@ -63,6 +65,8 @@ def read_profile(lines: Iterable[str], where: str) -> tuple[Profile, float]:
         problems.append(Problem(where, f"expected at least two rows, found {len(hours)}"))
     if not problems and hours[-1] - hours[0] > _LONGEST_H:
         problems.append(Problem(where, f"expected at most a year, found {(hours[-1] - hours[0]) / 24:.0f} days"))
+    if not problems and hours[-1] - hours[0] < _SHORTEST_H:
+        problems.append(Problem(where, f"expected at least a minute, found {3600 * (hours[-1] - hours[0]):g} s"))
     if problems:
         raise InputError(problems)
     at_h = np.array(hours) - hours[0]

@@ -13,6 +13,9 @@ from backfeed.fleet.session import SessionTable
 from backfeed.forecast.backtest import LEVELS, Score, backtest, fold_scores, score
 from backfeed.forecast.history import Stay
 
+FOLDS_MAX = 100
+"""A fold more tells nobody anything."""
+
 
 def command(
     file: Annotated[Path, typer.Argument(help="A session file, in Backfeed's schema or a known layout.")],
@@ -28,8 +31,8 @@ def command(
     problems = []
     if not 0 <= learn_share < 1:
         problems.append(Problem("--learn-share", f"expected a fraction from 0 to below 1, found {learn_share}"))
-    if folds < 1:
-        problems.append(Problem("--folds", f"expected 1 or more, found {folds}"))
+    if not 1 <= folds <= FOLDS_MAX:
+        problems.append(Problem("--folds", f"expected 1 to {FOLDS_MAX}, found {folds}"))
     if problems:
         raise InputError(problems)
     stays = stays_of(read_sessions(file, timezone, layout).table)

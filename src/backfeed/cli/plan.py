@@ -1,5 +1,6 @@
 """`backfeed plan`: solve a planner instance; `plan check`: judge a schedule; `plan explain`: tell why a car does so."""
 
+import math
 import os
 import resource
 import time
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from backfeed.cli.outcome import QualityMissedError, say, write_result
+from backfeed.core.problem import EnvironmentProblemError, InputError, Problem
 
 if TYPE_CHECKING:
     from backfeed.plan.check import Verdict
@@ -65,7 +67,10 @@ def solve(
     from backfeed.plan.instance import read_instance  # noqa: PLC0415
     from backfeed.plan.solve import solve as solve_problem  # noqa: PLC0415
 
+    _require_numbers(gap, time_limit)
     problem = read_instance(instance)
+    # Made before the work, so that nobody waits for a plan that can not be written.
+    _writable(out)
     say(f"{len(problem.windows)} rows at {len(problem.nodes)} nodes over {problem.axis.count} steps")
     wall, cpu = time.perf_counter(), time.process_time()
     schedule = solve_problem(
@@ -83,7 +88,11 @@ def solve(
     }
     verdict = check(problem, proposal_of(schedule))
     summary = summarise(schedule, verdict, run)
-    write_answer(problem, schedule, out, summary)
+    try:
+        write_answer(problem, schedule, out, summary)
+    except OSError as error:
+        message = f"{out}: can not be written: {error.strerror or error}"
+        raise EnvironmentProblemError(message) from error
     write_result(summary, f"{_words(verdict, schedule.method)}; written to {out}", as_json=as_json)
     _require_quality(verdict, gap)
 
@@ -100,6 +109,7 @@ def check_command(
     from backfeed.plan.check import check  # noqa: PLC0415
     from backfeed.plan.instance import read_instance  # noqa: PLC0415
 
+    _require_numbers(gap, None)
     problem = read_instance(instance)
     verdict = check(problem, read_proposal(problem, answer))
     document = {
@@ -123,8 +133,7 @@ def explain_command(
     as_json: _JsonOption = False,  # noqa: FBT002 typer's own form
 ) -> None:
     """Tell why a car charges, gives or rests in a step: which limit, price or promise made it so."""
-    from backfeed.core.problem import InputError, Problem  # noqa: PLC0415 --help must not wait for numpy
-    from backfeed.plan.answer import read_schedule  # noqa: PLC0415
+    from backfeed.plan.answer import read_schedule  # noqa: PLC0415 --help must not wait for numpy
     from backfeed.plan.explain import explain  # noqa: PLC0415
     from backfeed.plan.instance import read_instance  # noqa: PLC0415
 
@@ -151,6 +160,26 @@ def explain_command(
     }
     words = f"{vehicle}, step {step}: {told.power_kw:+.2f} kW, {told.energy_kwh:.2f} kWh at its end. {told}"
     write_result(document, words, as_json=as_json)
+
+
+def _require_numbers(gap: float, time_limit: float | None) -> None:
+    """Refuse a gap or a time that none is."""
+    problems = []
+    if not 0 <= gap < math.inf:
+        problems.append(Problem("--gap", f"expected 0 or more, found {gap}"))
+    if time_limit is not None and not 0 <= time_limit < math.inf:
+        problems.append(Problem("--time-limit", f"expected 0 or more seconds, found {time_limit}"))
+    if problems:
+        raise InputError(problems)
+
+
+def _writable(out: Path) -> None:
+    """Make the folder of an answer."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{out}: can not be written: {error.strerror}"
+        raise EnvironmentProblemError(message) from error
 
 
 def _words(verdict: "Verdict", method: str) -> str:

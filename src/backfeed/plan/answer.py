@@ -16,7 +16,7 @@ import numpy as np
 
 from backfeed.core.problem import InputError, Problem
 from backfeed.plan.check import Proposal, Verdict, energies_of, lagrangian
-from backfeed.plan.problem import Floats, PlanProblem
+from backfeed.plan.problem import Floats, PlanProblem, Windows
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 
 
@@ -75,24 +75,21 @@ def read_proposal(problem: PlanProblem, folder: Path) -> Proposal:
     Raises
     ------
     InputError
-        If the schedule is missing or does not hold every step of every row once.
+        If the schedule is missing, can not be read or does not hold every step of every row once, or if a
+        file of prices can not be read.
     """
-    import polars as pl  # noqa: PLC0415 loads slowly, and only files need it
-
     w, nodes = problem.windows, problem.nodes
     file = folder / "schedule.parquet"
     if not file.exists():
         raise InputError([Problem(str(file), "the file is missing")])
-    frame = pl.read_parquet(file)
-    missing = [name for name in ("row", "step", "power_kw") if name not in frame.columns]
-    if missing:
-        raise InputError([Problem(str(file), f"the column {name} is missing") for name in missing])
-    frame = frame.sort("row", "step")
+    frame = _read(file, ("row", "step", "power_kw")).sort("row", "step")
     same = len(frame) == len(w.row_of) and bool(
         np.all(frame["row"].to_numpy() == w.row_of) and np.all(frame["step"].to_numpy() == w.step_of)
     )
     if not same or not bool(frame["power_kw"].is_finite().all()):
         raise InputError([Problem(str(file), f"must hold a power for each of the {len(w.row_of)} steps of all rows")])
+    if "vehicle" in frame.columns:
+        _require_vehicles(file, frame["vehicle"], w)
     shape = nodes.base_load_kw.shape
     balance, curtailed = np.zeros(shape), np.zeros(shape)
     promise = np.zeros(len(problem.commitments))
@@ -100,11 +97,26 @@ def read_proposal(problem: PlanProblem, folder: Path) -> Proposal:
     _fill(folder / "curtailment.parquet", "power_kw", curtailed, nodes.node)
     promises = folder / "commitment_prices.parquet"
     if promises.exists() and len(promise):
-        promise[:] = pl.read_parquet(promises).sort("commitment")["price"].to_numpy()
+        prices = _read(promises, ("commitment", "price")).sort("commitment")
+        if prices["commitment"].to_list() != list(range(len(promise))):
+            raise InputError([Problem(str(promises), f"must hold a price for each of {len(promise)} commitments")])
+        promise[:] = _finite(prices["price"].to_numpy())
     energy = np.zeros(len(w.row_of))
     if "energy_price_per_kwh" in frame.columns:
-        energy = frame["energy_price_per_kwh"].to_numpy()
+        energy = _finite(frame["energy_price_per_kwh"].to_numpy())
     return Proposal(frame["power_kw"].to_numpy(), curtailed, energy, balance, promise)
+
+
+def _require_vehicles(file: Path, said: Any, w: Windows) -> None:  # noqa: ANN401 a polars series
+    """Refuse a schedule whose rows bear other vehicles' names than the instance's."""
+    import polars as pl  # noqa: PLC0415 loads slowly, and only files need it
+
+    expected = pl.Series(list(w.vehicle), dtype=pl.String).gather(w.row_of)
+    other = np.flatnonzero(said.ne_missing(expected).to_numpy())
+    if len(other):
+        row, found = int(w.row_of[other[0]]), said[int(other[0])]
+        what = f"row {row} is the vehicle {w.vehicle[row]!r}, found {found!r}"
+        raise InputError([Problem(f"{file}, column vehicle", what)])
 
 
 def read_schedule(problem: PlanProblem, folder: Path) -> Schedule:
@@ -117,16 +129,55 @@ def read_schedule(problem: PlanProblem, folder: Path) -> Schedule:
 
 def _fill(file: Path, column: str, matrix: Floats, names: tuple[str, ...]) -> None:
     """Read a `(node, step)` column of a file into a matrix, if the file has it."""
-    import polars as pl  # noqa: PLC0415 loads slowly, and only files need it
-
     if not file.exists():
         return
-    frame = pl.read_parquet(file)
+    frame = _read(file, ("node", "step"))
     if column not in frame.columns:
         return
     index = {name: k for k, name in enumerate(names)}
-    node = np.array([index[name] for name in frame["node"]])
-    matrix[node, frame["step"].to_numpy()] = frame[column].to_numpy()
+    node = np.array([index.get(name, -1) for name in frame["node"]], dtype=np.int64)
+    step = frame["step"].to_numpy()
+    if bool((node < 0).any()) or bool(((step < 0) | (step >= matrix.shape[1])).any()):
+        raise InputError([Problem(str(file), "must name nodes and steps of the instance")])
+    matrix[node, step] = _finite(frame[column].to_numpy())
+
+
+def _finite(prices: Floats) -> Floats:
+    """Return prices, 0 where there is none: the bound that they prove is then weaker, and holds."""
+    return np.where(np.isfinite(prices), prices, 0.0)
+
+
+_WHOLE = ("row", "step", "commitment")
+_TEXT = ("vehicle", "node")
+
+
+def _read(file: Path, required: tuple[str, ...]) -> Any:  # noqa: ANN401 a polars frame, whose library loads slowly
+    """Read a table of an answer: whole numbers and names as such, numbers for the rest, NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is no such table, or lacks a column.
+    """
+    import polars as pl  # noqa: PLC0415 loads slowly, and only files need it
+
+    try:
+        frame = pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as failure:
+        what = f"can not be read: {str(failure).splitlines()[0]}"
+        raise InputError([Problem(str(file), what)]) from failure
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise InputError([Problem(str(file), f"the column {name} is missing") for name in missing])
+    kinds: Any = {name: pl.Int64 if name in _WHOLE else pl.Float64 for name in frame.columns if name not in _TEXT}
+    try:
+        frame = frame.cast(kinds, strict=False).cast({name: pl.String for name in _TEXT if name in frame.columns})
+    except pl.exceptions.PolarsError as failure:
+        what = f"can not be read: {str(failure).splitlines()[0]}"
+        raise InputError([Problem(str(file), what)]) from failure
+    return frame.with_columns(
+        [pl.col(name).fill_null(-1 if kind == pl.Int64 else float("nan")) for name, kind in kinds.items()]
+    )
 
 
 def summarise(schedule: Schedule, verdict: Verdict, run: dict[str, float]) -> dict[str, Any]:

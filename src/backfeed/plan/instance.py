@@ -94,9 +94,9 @@ class _Tables:
 def _read_axis(file: Path, problems: list[Problem]) -> tuple[TimeAxis | None, Penalties]:
     """Read `axis.json`."""
     try:
-        content: Any = json.loads(file.read_text("utf-8"))
+        content = _object(json.loads(file.read_text("utf-8")))
         start_ms = parse_instant(content["start"])
-        step_ms, count = round(float(content["step_minutes"]) * MS_PER_MIN), int(content["count"])
+        step_ms, count = round(float(content["step_minutes"]) * MS_PER_MIN), _whole(content["count"])
         given = {str(key): float(value) for key, value in content.get("penalties", {}).items()}
     except FileNotFoundError:
         problems.append(Problem(file.name, "the file is missing"))
@@ -104,7 +104,7 @@ def _read_axis(file: Path, problems: list[Problem]) -> tuple[TimeAxis | None, Pe
     except KeyError as missing:
         problems.append(Problem(file.name, f"the key {missing} is missing"))
         return None, Penalties()
-    except (ValueError, TypeError, AttributeError) as failure:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
         problems.append(Problem(file.name, f"can not be read: {failure}"))
         return None, Penalties()
     unknown = sorted(set(given) - set(Penalties.__dataclass_fields__))
@@ -116,6 +116,20 @@ def _read_axis(file: Path, problems: list[Problem]) -> tuple[TimeAxis | None, Pe
     if step_ms <= 0 or not 0 < count <= STEPS_MAX:
         return None, Penalties()
     return TimeAxis(start_ms, step_ms, count), Penalties(**{k: v for k, v in given.items() if k not in unknown})
+
+
+def _object(content: object) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        message = f"must be an object, found {type(content).__name__}"
+        raise TypeError(message)
+    return content
+
+
+def _whole(number: Any) -> int:  # noqa: ANN401 whatever stands in the file
+    if int(number) != float(number):
+        message = f"count must be a whole number, found {number}"
+        raise ValueError(message)
+    return int(number)
 
 
 def _read_prices(table: Table, count: int, problems: list[Problem]) -> Prices:

@@ -116,7 +116,8 @@ class Table:
         """Return where each cell's name stands among `names`; an unknown name is a problem."""
         pl = self._pl
         texts = self.texts(column, default=None if empty_is is None else "")
-        index = pl.DataFrame({"name": names, "index": np.arange(len(names))}).unique("name", keep="first")
+        index = pl.DataFrame({"name": pl.Series(names, dtype=pl.String), "index": np.arange(len(names))})
+        index = index.unique("name", keep="first")
         found = pl.DataFrame({"name": texts}).join(index, on="name", how="left", maintain_order="left")["index"]
         known = found.is_not_null().to_numpy()
         blank = (texts == "").to_numpy()
