@@ -1,6 +1,7 @@
 """Steering: who is asked first, what lapses when, and what a silent station may be doing."""
 
 import asyncio
+import gc
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,6 +12,7 @@ from backfeed.app.loop import run_virtual
 from backfeed.app.steering import DEADBAND_KW, LONG_WATCHDOG_MS, Steering, Wish
 from backfeed.core.clock import LoopClock
 from backfeed.core.instant import MS_PER_MIN, MS_PER_S
+from backfeed.core.problem import EnvironmentProblemError
 from backfeed.fleet.event import SetpointAnswered, SetpointOrdered
 from backfeed.fleet.order import Mode, OrderStatus
 
@@ -262,3 +264,26 @@ def test_every_order_and_its_answer_is_written_down():
     assert ordered == {"a", "b"}
     assert answered == {"a": "Accepted", "b": "Rejected"}
     assert rejected == 1
+
+
+def test_an_answer_that_can_not_be_written_down_leaves_its_order_in_doubt_and_nothing_else():
+    async def scenario(bench):
+        troubles = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: troubles.append(context))
+        journal = bench.append_now
+
+        def full(event):
+            if isinstance(event, SetpointAnswered):
+                message = "disk full"
+                raise EnvironmentProblemError(message)
+            journal(event)
+
+        bench.append_now = full
+        await bench.follow(a=3.0)
+        gc.collect()
+        doubted = bench.steering.is_confirmed("a", 1)
+        bench.append_now = journal
+        await bench.follow(a=3.0)
+        return troubles, doubted, bench.steering.is_confirmed("a", 1)
+
+    assert on_bench(scenario) == ([], False, True)

@@ -14,11 +14,13 @@ default goes on so, or rests after an export, for longer than any of these.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from backfeed.core.clock import Clock
 from backfeed.core.instant import MS_PER_H, MS_PER_MIN
+from backfeed.core.problem import EnvironmentProblemError
 from backfeed.fleet.belief import Told
 from backfeed.fleet.event import AnyEvent, SetpointAnswered, SetpointOrdered
 from backfeed.fleet.order import Mode, OrderStatus, SetpointOrder
@@ -229,7 +231,9 @@ class Steering:
             status = await self.commander.apply(order)
         finally:
             del self._waiting[key]
-        self._settle(order, status)
+        # What can not be written down was not answered: the order stays in doubt and is given anew.
+        with suppress(EnvironmentProblemError):
+            self._settle(order, status)
 
     def is_waiting(self, station: str, evse: int) -> bool:
         """Return whether an order of an EVSE has no answer yet."""
