@@ -268,13 +268,20 @@ class Settled:
         """Return what every row earns of the events, and in how many it took part."""
         dr, joined = [0] * len(owners), [0] * len(owners)
         clearing, payer = self.cash("clearing", "backfeed"), self.cash("grid", "demand-response")
+        takes_part, tokens = self.pilot.scene.calling.takes_part, self.log.tokens
+        outside = {where for where, token in tokens.items() if not takes_part(token)}
         for event in events:
             asked = event["asked"]
             way = "export_wh" if asked["direction"] == "peak_shave" else "import_wh"
             weights = [0] * len(owners)
             for row in rows:
+                if (row["station"], row["transaction"]) in outside:
+                    continue
                 if asked["start_ms"] <= row["start_ms"] < asked["end_ms"]:
-                    weights[owners.index((row["owner"], row["site"]))] += row[way]
+                    where = (row["owner"], row["site"])
+                    # Where somebody takes no part, what an owner moved counts at the first of the owner's sites.
+                    place = [owner for owner, _ in owners].index(row["owner"]) if outside else owners.index(where)
+                    weights[place] += row[way]
             earned = max(event["revenue"] - event["penalty"], 0)
             if sum(weights):
                 dr = [a + b for a, b in zip(dr, divided(earned, weights), strict=True)]

@@ -30,7 +30,7 @@ from backfeed.core.money import MICRO
 from backfeed.fleet.event import StationDisconnected, TransactionChanged
 from backfeed.gateway.server import Gateway, GatewayConfig
 from backfeed.market.demand_response import Invitation
-from backfeed.meter.interval import MeterBook
+from backfeed.meter.interval import INTERVAL_MS, MeterBook
 from backfeed.plan.rolling import Terms
 from backfeed.settle.postings import Parties
 from backfeed.store.ledger import Ledger
@@ -146,7 +146,7 @@ async def assemble(
         BatteryBook(enrolment, pilot.start_ms),
     )
     planning = _planning(scene, policy, knowledge, workers, clock)
-    demand = _demand(scene, policy, knowledge)
+    demand = _demand(scene, policy, knowledge, _metered_from_ms(scene, log, clock))
     dispatching = Dispatching(
         policy,
         enrolment,
@@ -237,12 +237,19 @@ def _planning(scene: Scene, policy: Policy, knowledge: Knowledge, workers: Worke
     )
 
 
-def _demand(scene: Scene, policy: Policy, knowledge: Knowledge) -> DemandDesk:
+def _metered_from_ms(scene: Scene, log: EventLog, clock: Clock) -> int:
+    """Return the first whole quarter-hour that is metered: of the log, or of a window that begins now or later."""
+    begins_ms = log.begins_ms()
+    from_ms = max(scene.pilot.start_ms, clock.now_ms()) if begins_ms is None else begins_ms
+    return -(-from_ms // INTERVAL_MS) * INTERVAL_MS
+
+
+def _demand(scene: Scene, policy: Policy, knowledge: Knowledge, metered_from_ms: int) -> DemandDesk:
     programme = scene.calling.programme
     return DemandDesk(
         programme,
         knowledge,
-        scene.pilot.start_ms,
+        metered_from_ms,
         programme.timezone,
         policy is Policy.V2G,
         scene.calling.takes_part,

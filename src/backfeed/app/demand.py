@@ -110,6 +110,8 @@ class DemandDesk:
         the programme allows is an award.
     statements
         What the operator said of each delivery, and whether the desk's own settlement says the same.
+    declined, received
+        Why an invitation was not answered by an offer, and the invitations that came before a restart.
     """
 
     programme: Programme
@@ -122,6 +124,8 @@ class DemandDesk:
     offer_to: Callable[[str, float, int], None] | None = None
     statements: dict[str, tuple[OperatorStatement, bool]] = field(default_factory=dict)
     commitments: list[Commitment] = field(default_factory=list)
+    declined: dict[str, Declined] = field(default_factory=dict)
+    received: dict[str, InvitationReceived] = field(default_factory=dict)
     _awards: dict[str, tuple[Award, Baseline]] = field(default_factory=dict)
     _awarded_ms: dict[str, int] = field(default_factory=dict)
     _answered: dict[str, AwardAccepted | OfferMade | None] = field(default_factory=dict)
@@ -152,13 +156,17 @@ class DemandDesk:
         """Read in the log how an invitation was answered before a restart."""
         if isinstance(event, InvitationReceived):
             self._answered.setdefault(event.invitation, None)
+            self.received[event.invitation] = event
         elif isinstance(event, AwardAccepted | OfferMade):
             self._answered[event.invitation] = event
         elif isinstance(event, Refused) and event.what.startswith(_OFFER):
             self._answered[event.what.removeprefix(_OFFER)] = None
 
-    def answer(self, invitation: Invitation, now_ms: int) -> list[AnyEvent]:
-        """Answer an invitation; return what to write down, nothing if it has been answered before a restart."""
+    def answer(self, invitation: Invitation, now_ms: int, offer_kw: float | None = None) -> list[AnyEvent]:
+        """Answer an invitation; return what to write down, nothing if it has been answered before a restart.
+
+        `offer_kw` is what somebody has decided to offer; without it the fleet's own past says how much.
+        """
         if invitation.id in self._answered:
             given = self._answered.pop(invitation.id)
             if given is not None:
@@ -173,10 +181,13 @@ class DemandDesk:
                 end_ms=invitation.end_ms,
                 power_kw=invitation.power_kw,
                 price_per_kwh=float(invitation.price_per_kwh),
+                baseline=invitation.baseline,
             )
         ]
-        outcome = award(self.programme, invitation, self._offer_kw(invitation), now_ms)
+        offered_kw = self._offer_kw(invitation) if offer_kw is None else offer_kw
+        outcome = award(self.programme, invitation, offered_kw, now_ms)
         if isinstance(outcome, Declined):
+            self.declined[invitation.id] = outcome
             reason = "; ".join(outcome.reasons)
             return [*events, Refused(at_ms=now_ms, what=f"invitation {invitation.id}", reason=reason)]
         frozen = self._baseline(invitation, now_ms)
@@ -318,7 +329,7 @@ class DemandDesk:
 
     def _history(self, now_ms: int, event_days: tuple[date, ...] = ()) -> History:
         table = self.metered()
-        axis = TimeAxis(self.start_ms, INTERVAL_MS, (now_ms - self.start_ms) // INTERVAL_MS)
+        axis = TimeAxis(self.start_ms, INTERVAL_MS, max(now_ms - self.start_ms, 0) // INTERVAL_MS)
         net_wh = _net_wh(table.start_ms, table.import_wh - table.export_wh, axis)
         return History(axis, net_wh, self.timezone, self.holidays, event_days)
 

@@ -25,6 +25,7 @@ from backfeed.app.assembly import Parts, assemble
 from backfeed.app.config import Pilot, load_pilot
 from backfeed.app.dispatching import Policy
 from backfeed.app.enrolment import Enrolment
+from backfeed.app.invitation_folder import InvitationFolder
 from backfeed.app.live_view import LiveView
 from backfeed.app.project import write_project
 from backfeed.app.resume import first_open_day, sole_use
@@ -238,6 +239,9 @@ async def _serve(
             assemble(scene, Policy.V2G, data, clock, KillableWorkers(), durable=True, authenticate=door.admits)
         )
         _note_downtime(parts)
+        invitations = InvitationFolder(parts, data)
+        # Promises made before a restart stand again before anything is settled or steered.
+        invitations.restore()
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
         server = _server(make_api(LiveView(parts, scene), Answering(parts, TokenRegister(data))))
         listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
@@ -245,6 +249,7 @@ async def _serve(
             tasks = [
                 group.create_task(_persevering(parts.platform.run, clock, say)),
                 group.create_task(_persevering(parts.close_days, clock, say)),
+                group.create_task(_persevering(invitations.watch, clock, say)),
             ]
             if options.simulate:
                 tasks.append(group.create_task(_simulate(scene, clock, ocpp_port, door.own_secret, options.host)))

@@ -138,11 +138,11 @@ class Platform:
         if self.prompting is not None:
             await self.prompting.ask(self.clock.now_ms(), self._still_here(cars))
 
-    def invite(self, invitation: Invitation) -> None:
+    def invite(self, invitation: Invitation, offer_kw: float | None = None) -> None:
         """Answer an invitation and plan for it at once; a fleet that nobody steers answers none."""
         if self.policy is Policy.UNMANAGED:
             return
-        for event in self.demand.answer(invitation, self.clock.now_ms()):
+        for event in self.demand.answer(invitation, self.clock.now_ms(), offer_kw):
             self.journal.append_now(event)
         self._changed_sites.update(self.enrolment.sites)
         self._wake.set()

@@ -156,7 +156,7 @@ class PlanMade(Event, frozen=True, tag="plan"):
 
 
 class InvitationReceived(Event, frozen=True, tag="invitation"):
-    """A demand-response programme has invited the fleet."""
+    """A demand-response programme has invited the fleet; logs of older versions name no baseline."""
 
     invitation: str
     direction: Literal["peak_shave", "valley_fill"]
@@ -164,6 +164,7 @@ class InvitationReceived(Event, frozen=True, tag="invitation"):
     end_ms: int
     power_kw: float
     price_per_kwh: float
+    baseline: str = ""
 
 
 class AwardAccepted(Event, frozen=True, tag="award"):

@@ -172,10 +172,11 @@ class Award:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Why an offer became no award, in words for people."""
+    """Why an offer became no award, in words for people: English, and the same in Simplified Chinese."""
 
     invitation: Invitation
     reasons: tuple[str, ...]
+    reasons_zh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,28 +242,40 @@ def award(programme: Programme, invitation: Invitation, offer_kw: float, now_ms:
     kind, price = invitation.kind, invitation.price_per_kwh
     power_kw = min(offer_kw, invitation.power_kw)
     cap, floor = dict(programme.price_cap_per_kwh).get(kind), dict(programme.price_floor_per_kwh).get(kind)
+    way = {Direction.PEAK_SHAVE: "削峰", Direction.VALLEY_FILL: "填谷"}[kind]
+    least_kw, least_min, name = programme.power_min_kw, programme.duration_min_min, programme.programme_id
     reasons = [
-        reason
-        for holds, reason in (
-            (kind in programme.directions, f"{programme.programme_id} does not invite to {kind.value}"),
-            (now_ms >= invitation.invited_at_ms, "the offer came before the invitation"),
-            (invited_in_time, f"the invitation is later than {programme.programme_id} allows"),
-            (now_ms <= clock.gate_closure_ms, "the gate has closed"),
+        (reason, reason_zh)
+        for holds, reason, reason_zh in (
+            (kind in programme.directions, f"{name} does not invite to {kind.value}", f"{name} 不邀约{way}"),
+            (now_ms >= invitation.invited_at_ms, "the offer came before the invitation", "申报早于邀约"),
+            (invited_in_time, f"the invitation is later than {name} allows", f"邀约晚于 {name} 规定的时间"),
+            (now_ms <= clock.gate_closure_ms, "the gate has closed", "申报已截止"),
             (
-                power_kw > 0 and power_kw >= programme.power_min_kw,
-                f"the offer of {power_kw:g} kW lies below the least of {programme.power_min_kw:g} kW",
+                power_kw > 0 and power_kw >= least_kw,
+                f"the offer of {power_kw:g} kW lies below the least of {least_kw:g} kW",
+                f"可申报功率 {power_kw:g} kW,低于最低要求 {least_kw:g} kW",
             ),
             (
-                invitation.end_ms - invitation.start_ms >= programme.duration_min_min * MS_PER_MIN,
-                f"delivery is shorter than {programme.duration_min_min} minutes",
+                invitation.end_ms - invitation.start_ms >= least_min * MS_PER_MIN,
+                f"delivery is shorter than {least_min} minutes",
+                f"响应时段不足 {least_min} 分钟",
             ),
-            (cap is None or price <= cap, f"the price of {price} lies above the cap of {cap}"),
-            (floor is None or price >= floor, f"the price of {price} lies below the floor of {floor}"),
+            (
+                cap is None or price <= cap,
+                f"the price of {price} lies above the cap of {cap}",
+                f"价格 {price} 高于上限 {cap}",
+            ),
+            (
+                floor is None or price >= floor,
+                f"the price of {price} lies below the floor of {floor}",
+                f"价格 {price} 低于下限 {floor}",
+            ),
         )
         if not holds
     ]
     if reasons:
-        return Declined(invitation, tuple(reasons))
+        return Declined(invitation, *(tuple(words) for words in zip(*reasons, strict=True)))
     promised_wh = round(power_kw * invitation.duration_h * WH_PER_KWH)
     return Award(invitation, programme, power_kw, promised_wh, price, now_ms)
 
