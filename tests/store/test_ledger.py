@@ -134,6 +134,34 @@ def test_any_flipped_byte_of_a_sealed_file_is_found(books, share):
     assert verify_file(books).verified
 
 
+def test_any_flipped_byte_of_sealed_detail_is_found(books):
+    detail = books.parent / "days" / "2026-07-01.parquet"
+    detail.parent.mkdir()
+    detail.write_bytes(bytes(range(200)))
+    seal_ledger(books, b"key")
+    assert verify_file(books, b"key").verified
+    for at in range(0, 200, 7):
+        raw = bytearray(range(200))
+        raw[at] ^= 1
+        detail.write_bytes(raw)
+        [problem] = verify_file(books, b"key").problems
+        assert "2026-07-01.parquet: is not as it was sealed" in str(problem)
+    detail.unlink()
+    assert "is missing" in str(verify_file(books, b"key").problems[0])
+
+
+def test_any_flipped_bit_of_a_seal_is_found(books):
+    seal_ledger(books)
+    place = seal_path(books)
+    whole = place.read_bytes()
+    for at in range(len(whole.rstrip())):
+        for bit in (0, 5, 7):
+            raw = bytearray(whole)
+            raw[at] ^= 1 << bit
+            place.write_bytes(raw)
+            assert not verify_file(books).verified, (at, bit)
+
+
 def test_a_seal_is_signed_by_its_key_and_no_other(books):
     seal_ledger(books, b"key")
     assert verify_file(books, b"key").verified

@@ -34,7 +34,7 @@ from backfeed.meter.interval import INTERVAL_MS, MeterBook
 from backfeed.plan.rolling import Terms
 from backfeed.settle.postings import Parties
 from backfeed.store.ledger import Ledger
-from backfeed.store.ledger_seal import open_ledger
+from backfeed.store.ledger_seal import DETAIL_FOLDER, open_ledger
 from backfeed.store.log import EventLog
 
 AWARD_POSTED_AFTER_MS = 1 * MS_PER_S
@@ -47,7 +47,7 @@ HEARTBEAT_S = 3600
 
 EVENTS_FILE = "events.sqlite"
 LEDGER_FILE = "ledger.sqlite"
-DAYS_FOLDER = "days"
+DAYS_FOLDER = DETAIL_FOLDER
 
 
 Authenticate = Callable[[str, str | None], bool]

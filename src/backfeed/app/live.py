@@ -240,17 +240,13 @@ async def _serve(
         )
         _note_downtime(parts)
         invitations = InvitationFolder(parts, data)
-        # Promises made before a restart stand again before anything is settled or steered.
-        invitations.restore()
+        invitations.restore()  # before anything is settled or steered
         ocpp_port = await stack.enter_async_context(listen(parts.gateway, options.host, options.ocpp_port))
         server = _server(make_api(LiveView(parts, scene), Answering(parts, TokenRegister(data))))
         listening(Addresses(f"ws://{options.host}:{ocpp_port}/ocpp", f"http://{options.host}:{http.getsockname()[1]}/"))
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(_persevering(parts.platform.run, clock, say)),
-                group.create_task(_persevering(parts.close_days, clock, say)),
-                group.create_task(_persevering(invitations.watch, clock, say)),
-            ]
+            loops = (parts.platform.run, parts.close_days, invitations.watch)
+            tasks = [group.create_task(_persevering(run, clock, say)) for run in loops]
             if options.simulate:
                 tasks.append(group.create_task(_simulate(scene, clock, ocpp_port, door.own_secret, options.host)))
             serving = group.create_task(server.serve(sockets=[http]))

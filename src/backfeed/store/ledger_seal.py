@@ -1,7 +1,8 @@
 """Seals: what stands beside a closed ledger file, so that any flipped byte is found.
 
-The chain proves the rows. A seal proves the file, down to bytes that no row uses: it holds the SHA-256 of
-the file, the head of the chain and the number of transfers, signed with HMAC-SHA256 if there is a key.
+The chain proves the rows. A seal proves the files, down to bytes that no row uses: it holds the SHA-256 of the
+ledger and of the interval detail of every day beside it, the head of the chain and the number of transfers, signed
+with HMAC-SHA256 if there is a key.
 """
 
 import hashlib
@@ -16,16 +17,22 @@ from backfeed.store.ledger_sqlite import NewerSchemaError, SqliteTables
 
 
 class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of a seal; `signature` is empty where there is no key."""
+    """The content of a seal; `signature` is empty where there is no key, seals of older versions know no `details`."""
 
     head: str
     transfers: int
     file_sha256: str
     signature: str = ""
+    details: dict[str, str] = {}
 
     def signed_bytes(self) -> bytes:
         """Return what is signed."""
-        return f"{self.head}\n{self.transfers}\n{self.file_sha256}\n".encode()
+        details = "".join(f"{name} {digest}\n" for name, digest in sorted(self.details.items()))
+        return f"{self.head}\n{self.transfers}\n{self.file_sha256}\n{details}".encode()
+
+
+DETAIL_FOLDER = "days"
+"""Where the interval detail of settled days lies, beside the ledger."""
 
 
 def seal_path(path: Path) -> Path:
@@ -65,7 +72,7 @@ def seal_ledger(path: Path, key: bytes = b"") -> Seal:
     with Ledger(tables) as ledger:
         tables.lie_alone()
         head, transfers = ledger.hash(), ledger.count()
-    seal = Seal(head, transfers, _file_sha256(path))
+    seal = Seal(head, transfers, _file_sha256(path), details=_details(path))
     if key:
         seal = msgspec.structs.replace(seal, signature=_sign(seal, key))
     try:
@@ -92,6 +99,7 @@ def verify_file(path: Path, key: bytes = b"") -> Verification:
     seal, problems = _read_seal(path, key)
     if seal is not None and seal.file_sha256 != _file_sha256(path):
         problems.append(Problem(str(path), "the file is not the one that was sealed"))
+    problems += _changed_details(path, seal.details) if seal is not None else []
     try:
         with open_ledger(path, readonly=True) as ledger:
             found = ledger.verify()
@@ -111,11 +119,27 @@ def _read_seal(path: Path, key: bytes) -> tuple[Seal | None, list[Problem]]:
         return None, [Problem(str(place), "there is no seal, but a key was given")] if key else []
     try:
         seal = msgspec.json.decode(place.read_bytes(), type=Seal)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return None, [Problem(str(place), f"can not be read: {error}")]
-    if key and not hmac.compare_digest(seal.signature, _sign(seal, key)):
+    if key and not hmac.compare_digest(seal.signature.encode(), _sign(seal, key).encode()):
         return seal, [Problem(str(place), "its signature is not by this key")]
     return seal, []
+
+
+def _details(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of the interval detail beside a ledger, by file name."""
+    found = sorted((path.parent / DETAIL_FOLDER).glob("*.parquet"))
+    return {file.name: _file_sha256(file) for file in found}
+
+
+def _changed_details(path: Path, sealed: dict[str, str]) -> list[Problem]:
+    """Return which sealed detail is missing or has another byte; what came after the seal is not its business."""
+    now = _details(path)
+    return [
+        Problem(str(path.parent / DETAIL_FOLDER / name), "is missing" if name not in now else "is not as it was sealed")
+        for name, digest in sorted(sealed.items())
+        if now.get(name) != digest
+    ]
 
 
 def _sign(seal: Seal, key: bytes) -> str:
