@@ -193,3 +193,10 @@ def test_rule_files_are_checked(tmp_path, capfdbinary):
         ("show", "wuhan-2025", "--day", "2026-01-05", "--base-price", "x"),
     ):
         assert asked(capfdbinary, "tariff", *words)[0] == 2
+
+
+def test_a_folder_of_statements_that_can_not_be_written_is_the_environments_problem(folder, capfdbinary):
+    (folder / "taken").touch()
+    code, _, err = asked(capfdbinary, "ledger", "statements", folder, "--out", folder / "taken")
+    assert code == 4
+    assert "taken: can not be written" in err

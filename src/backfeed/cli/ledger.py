@@ -145,13 +145,17 @@ def statements(
     with open_books(run, readonly=True) as ledger:
         made = make_statements(ledger.transfers(), Role(role.value), period)
         head = ledger.hash()
-    out.mkdir(parents=True, exist_ok=True)
     files = []
-    for one in made:
-        for form in Form:
-            path = out / f"{_file_name(one.holder)}.{form.value}"
-            path.write_bytes(_written(one, head, form, language))
-            files.append(path.name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            for form in Form:
+                path = out / f"{_file_name(one.holder)}.{form.value}"
+                path.write_bytes(_written(one, head, form, language))
+                files.append(path.name)
+    except OSError as error:
+        message = f"{out}: can not be written: {error.strerror}"
+        raise EnvironmentProblemError(message) from error
     write_result({"folder": str(out), "files": files}, f"{len(made)} statements in {out}", as_json=as_json)
 
 
