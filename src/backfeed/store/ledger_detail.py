@@ -88,7 +88,8 @@ def _day_problems(folder: Path, day: str, named: str, posted: dict[tuple[str, st
     try:
         frame = pl.read_parquet(path)
         sums = frame.group_by("owner", "site").agg(pl.col("import_wh").sum(), pl.col("export_wh").sum())
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # A damaged page makes the reader panic instead of raising.
         return [Problem(str(path), f"can not be read: {error}")]
     problems = []
     if content_hash(frame) != named:
