@@ -9,7 +9,7 @@ from backfeed.cli.main import run
 from backfeed.store.ledger_seal import open_ledger
 from backfeed.store.log_file import read_log_file
 
-ANSWERED_WITHIN_S = 60
+ANSWERED_WITHIN_S = 180
 
 
 def answer_of(folder, name):

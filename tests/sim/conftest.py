@@ -161,7 +161,7 @@ class Platform:
         future = asyncio.get_running_loop().create_future()
         self._waiting[message_id] = future
         await self._links[station].send(json.dumps([2, message_id, action, payload]).encode())
-        answer = await asyncio.wait_for(future, 10)
+        answer = await asyncio.wait_for(future, 60)
         if answer[0] == 3:
             validate(f"{action}Response", answer[1])
         return answer

@@ -117,7 +117,7 @@ async def session(station):
     assert answered.status == "Accepted", answered
     purposes = {}
     while len(purposes) < 2:
-        _, profile = await asyncio.wait_for(station.profiles.get(), 10)
+        _, profile = await asyncio.wait_for(station.profiles.get(), 60)
         purposes[profile["charging_profile_purpose"]] = profile
     setpoint_w = purposes["TxProfile"]["charging_schedule"][0]["charging_schedule_period"][0]["setpoint"]
     await station.call(

@@ -39,7 +39,7 @@ class Station:
         message_id = f"raw-{self.number}"
         self.waiting[message_id] = asyncio.get_running_loop().create_future()
         await self.send(2, message_id, action, payload)
-        return await asyncio.wait_for(self.waiting[message_id], 10)
+        return await asyncio.wait_for(self.waiting[message_id], 60)
 
     async def read(self):
         async for frame in self.socket:
@@ -144,7 +144,7 @@ async def session(station):
     assert answered["status"] == "Accepted", answered
     purposes = {}
     while len(purposes) < 2:
-        asked = await asyncio.wait_for(station.profiles.get(), 10)
+        asked = await asyncio.wait_for(station.profiles.get(), 60)
         purposes[asked["chargingProfile"]["chargingProfilePurpose"]] = asked
     [schedule] = purposes["TxProfile"]["chargingProfile"]["chargingSchedule"]
     [period] = schedule["chargingSchedulePeriod"]
