@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backfeed.cli.forecast import stays_of
 from backfeed.feeds.sessions import read_sessions
 from backfeed.forecast.energy_need import energy_quantiles
-from backfeed.forecast.history import History, Stay
+from backfeed.forecast.history import History
 from backfeed.forecast.score import pinball_loss
 
 LEVELS = (0.5, 0.95, 0.99)
@@ -26,20 +27,10 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("zone")
     asked = parser.parse_args()
-    table = read_sessions(asked.file, asked.zone).table
-    stays = [
-        Stay(
-            table.user_id[i],
-            table.location[i],
-            int(table.arrival_ms[i]),
-            int(table.departure_ms[i]),
-            float(table.energy_kwh[i]),
-        )
-        for i in range(len(table))
-    ]
+    stays = stays_of(read_sessions(asked.file, asked.zone).table)
     history, ended = History(asked.zone), deque(sorted(stays, key=lambda stay: stay.departure_ms))
     known_stays, took, told = [], [], []
-    for stay in sorted(stays, key=lambda stay: stay.arrival_ms):
+    for stay in stays:
         while ended[0].departure_ms <= stay.arrival_ms:
             done = ended.popleft()
             history.add(done, done.departure_ms)

@@ -196,7 +196,7 @@ def _cars(
                 charged_kwh=float(charged[mine].sum()),
                 discharged_kwh=float(given[mine].sum()),
                 discharged_h=float(given_h[mine].sum()),
-                budget=_budget(enrolment, vehicle, float(given[mine].sum()), float(given_h[mine].sum())),
+                budget=warranty_left(enrolment, vehicle, float(given[mine].sum()), float(given_h[mine].sum())),
                 settled_kwh=money[owner].settled_kwh,
                 wear_paid=money[owner].wear_paid,
                 paid=money[owner].paid,
@@ -207,7 +207,7 @@ def _cars(
     return cars
 
 
-def _budget(enrolment: Enrolment, vehicle: EnrolledVehicle, discharged_kwh: float, discharged_h: float) -> Budget:
+def warranty_left(enrolment: Enrolment, vehicle: EnrolledVehicle, discharged_kwh: float, discharged_h: float) -> Budget:
     """Return what a car's warranty leaves, by the papers and the table that plan and dispatch go by."""
     return budget_left(
         policy_for(vehicle.model, enrolment.warranties), vehicle.warranty_use(discharged_kwh, discharged_h)

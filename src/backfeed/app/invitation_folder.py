@@ -197,7 +197,8 @@ def _read(path: Path, invited_ms: int, baseline: str) -> tuple[Invitation, float
     """Return an invitation and what to offer, or why the file is none."""
     told: list[tuple[str, str]] = []
     try:
-        raw = path.read_bytes()[: BYTES_MAX + 1]
+        with path.open("rb") as file:
+            raw = file.read(BYTES_MAX + 1)
         said = msgspec.json.decode(raw, type=InvitationFile)
     except (OSError, msgspec.MsgspecError) as error:
         told.append((f"expected an invitation, found: {error}", f"无法读取邀约:{error}"))

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from backfeed.app.battery_book import BatteryBook, BatteryRecord, RecentStay
-from backfeed.app.battery_fleet import Settled, settled_by_car
+from backfeed.app.battery_fleet import Settled, settled_by_car, warranty_left
 from backfeed.app.enrolment import Enrolment
-from backfeed.battery.car_wear import UsedCar, budget_left
+from backfeed.battery.car_wear import UsedCar
 from backfeed.battery.counterfactual import charged_at_once, charged_late
 from backfeed.battery.fleet_wear import FleetBattery, fleet_battery
 from backfeed.battery.law import Floats
 from backfeed.battery.stress import SocPaths
-from backfeed.battery.warranty import policy_for
 from backfeed.battery.window_path import Ints, Window, as_paths, window_path
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, local_datetime
@@ -127,7 +126,6 @@ class SeenFleet:
 
     def _car(self, seen: SeenCar, given_kwh: float, money: Settled) -> UsedCar:
         record, vehicle = seen.record, seen.record.vehicle
-        use = vehicle.warranty_use(record.discharged_kwh, record.discharged_h)
         return UsedCar(
             name=record.owner_id,
             model=vehicle.model,
@@ -137,7 +135,7 @@ class SeenFleet:
             charged_kwh=sum(stay.charged_wh for stay in seen.stays) / WH_PER_KWH,
             discharged_kwh=given_kwh,
             discharged_h=sum(stay.discharged_ms for stay in seen.stays) / MS_PER_H,
-            budget=budget_left(policy_for(vehicle.model, self.enrolment.warranties), use),
+            budget=warranty_left(self.enrolment, vehicle, record.discharged_kwh, record.discharged_h),
             settled_kwh=money.settled_kwh,
             wear_paid=money.wear_paid,
             paid=money.paid,

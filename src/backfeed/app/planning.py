@@ -289,12 +289,12 @@ class Planning:
         )
 
     def _fleet(self, now_ms: int, cars: list[Car]) -> PluggedFleet:
-        sites = sorted({car.site_id for car in cars})
+        number_of = {site: number for number, site in enumerate(sorted({car.site_id for car in cars}))}
         rows = [self._row(car) for car in cars]
         numbers = np.array(rows, dtype=np.float64).T
         return PluggedFleet(
             name=tuple(f"{car.plug.station}/{car.plug.evse}" for car in cars),
-            site=np.array([sites.index(car.site_id) for car in cars], dtype=np.int64),
+            site=np.array([number_of[car.site_id] for car in cars], dtype=np.int64),
             energy_kwh=numbers[0],
             reserve_kwh=numbers[1],
             target_kwh=numbers[2],

@@ -18,7 +18,7 @@ from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_H, local_datetime, local_midnight_ms
 from backfeed.core.money import MICRO, WH_PER_KWH
 from backfeed.fleet.event import AnyEvent, TransactionChanged
-from backfeed.market.price import PriceSeries
+from backfeed.market.price import PriceSeries, SubsidySeries
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def as_paid(prices: PriceSeries, sold_kwh: Floats, zone: ZoneInfo) -> PriceSerie
     total = prices.subsidy_per_kwh.copy()
     for each in capped:
         assert each.cap_per_year is not None, each
-        granted = np.array([float(price) for price in each.per_kwh])
+        granted = _granted_per_kwh(each)
         left: dict[int, float] = {}
         for first, until in zip(firsts, [*firsts[1:], len(days)], strict=True):
             due = float(granted[first:until] @ sold_kwh[first:until])
@@ -62,8 +62,12 @@ def with_worth(prices: PriceSeries, worth: float) -> PriceSeries:
     total = prices.subsidy_per_kwh.copy()
     for each in prices.subsidies:
         if each.cap_per_year is not None:
-            total -= (1 - worth) * np.array([float(price) for price in each.per_kwh])
+            total -= (1 - worth) * _granted_per_kwh(each)
     return replace(prices, subsidy_per_kwh=total)
+
+
+def _granted_per_kwh(subsidy: SubsidySeries) -> Floats:
+    return np.array([float(price) for price in subsidy.per_kwh])
 
 
 @dataclass
@@ -94,9 +98,7 @@ class SubsidyPurse:
     def __post_init__(self) -> None:
         """Lay the capped subsidies onto the axis."""
         self._granted = {
-            each.name: np.array([float(price) for price in each.per_kwh])
-            for each in self.prices.subsidies
-            if each.cap_per_year is not None
+            each.name: _granted_per_kwh(each) for each in self.prices.subsidies if each.cap_per_year is not None
         }
 
     def learn(self, event: AnyEvent) -> None:
