@@ -87,6 +87,7 @@ FAMILIES = {
     "drains": {"drained": True, "tree": "single"},
     "meters with PV": {"meters": True, "pv": 0.5, "promises": 0},
     "promises": {"promises": 3, "meters": False},
+    "promises above PV": {"promises": 3, "meters": True, "pv": 0.5},
     "peaks": {"peak": 0.4, "base": True},
     "partial steps": {"partial": True},
     "one step": {"count": 1},

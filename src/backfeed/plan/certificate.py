@@ -7,11 +7,12 @@ empty or full by the sign of its reduced cost. The peak's price is scaled back t
 
 import numpy as np
 
+from backfeed.plan.columns import gather_price
 from backfeed.plan.compiled import compiled
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
-from backfeed.plan.node import SHARE
+from backfeed.plan.node import SHARE, Nodes
 from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
 from backfeed.plan.unit import (
@@ -55,15 +56,16 @@ def unit_bound(u: Floats, n: int) -> float:
 
 
 @compiled
-def bound_nodes(some: Ints, fleet: Fleet, state: State, price: Floats, bound: Floats) -> None:
+def bound_nodes(some: Ints, fleet: Fleet, state: State, nodes: Nodes, bound: Floats) -> None:
     """Write the vehicles' part of the Lagrangian of some nodes."""
-    unit = new_unit()
+    unit, price = new_unit(), np.empty(fleet.buy.shape[1])
     u = unit.u
     for k in some:
+        gather_price(nodes.slots, nodes.price[k], price)
         total = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet, price[k], first, stop, unit)
+            n = expand(fleet, price, first, stop, unit)
             load(unit, n, state, fleet.places[first, ENTRY])
             u[Y + n] = 0.0
             total += unit_bound(u, n)
@@ -88,7 +90,7 @@ def lower_bound(point: InteriorPoint) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included."""
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
-    point.threads.share_levels(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes.price, bound)
+    point.threads.share_levels(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes, bound)
     return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
 
 
@@ -99,7 +101,7 @@ def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:
     charged = nodes.charged >= 0
     share, charge = nodes.heads[:, SHARE], nodes.peaks[:, PEAK_CHARGE]
     scale = charge / np.maximum(share.sum(axis=1), charge)
-    push[charged] += share * scale[:, None]
+    push[charged, : share.shape[1]] += share * scale[:, None]
     total = float(pieces.low_cost.sum() + (push * pieces.low_kw).sum())
     total += float((pieces.width_kw * np.minimum(pieces.slope + push[pieces.owner], 0.0)).sum())
     total += float((nodes.price * pieces.fixed_kw).sum())

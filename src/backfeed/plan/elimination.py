@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backfeed.plan.columns import gather_price, spread_matrix, spread_power
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.node import (
@@ -63,7 +64,7 @@ from backfeed.plan.vehicle import (
 
 
 class Work(NamedTuple):
-    """What the elimination keeps between its passes, steps padded to a whole number of vectors.
+    """What the elimination keeps between its passes, columns padded to a whole number of vectors.
 
     `root` is R, packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
     parent's step of 0); `price_step` and `power_step` are the steps of prices and of the vehicles' powers; `hd`, `th`,
@@ -96,9 +97,10 @@ class Move(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Room for one node at a time."""
+    """Room for one node at a time; `price` is what its vehicles pay at every step."""
 
     unit: Unit
+    price: Floats
     matrix: Floats
     whole: Floats
     root: Floats
@@ -109,17 +111,18 @@ class Room(NamedTuple):
 
 
 @compiled
-def _new_room(size: int, count: int) -> Room:
-    """Return room for nodes of so many steps; the matrix is greater, for units that end in padding."""
+def _new_room(size: int, columns: int, count: int) -> Room:
+    """Return room for nodes of so many columns and steps; the matrix is greater, for units that end in padding."""
     return Room(
         new_unit(),
+        np.empty(count),
         np.zeros((size + LANES, size + 2 * LANES)),
         np.empty((size, size)),
         np.empty((size, size)),
         np.empty(size),
         np.zeros(size),
         np.zeros(size),
-        new_scratch(count),
+        new_scratch(columns),
     )
 
 
@@ -141,18 +144,19 @@ def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, mov
 
     `measured` `(node, 4)` receives what `measure_unit` returns of all units, and the greatest broken balance.
     """
-    room = _new_room(work.hd.shape[1], nodes.low.shape[1])
-    unit, aim = room.unit, Aim(0.0, 0.0)
+    room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
+    unit, count, aim = room.unit, len(room.price), Aim(0.0, 0.0)
     moving = move.primal > 0 or move.dual > 0
     for k in some:
         room.g[:] = 0.0
         room.matrix[:] = 0.0
         work.power[k, :] = 0.0
+        gather_price(nodes.slots, nodes.price[k], room.price)
         products = cost = worst = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.places[first, ENTRY]
-            n = expand(fleet, nodes.price[k], first, stop, unit)
+            n = expand(fleet, room.price, first, stop, unit)
             load(unit, n, state, o)
             if moving:
                 load_predicted(unit, n, state, o)
@@ -166,6 +170,9 @@ def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, mov
             solve_values(unit, n, room.g, 0.0)
             add_response(unit, n, room.g)
             add_compliance(unit, n, room.matrix)
+        spread_power(nodes.slots, count, work.power[k])
+        spread_power(nodes.slots, count, room.g)
+        spread_matrix(nodes.slots, count, room.matrix)
         measured[k, 0], measured[k, 1], measured[k, 2] = products, cost, worst
         _find_residual(nodes, work, k)
         measured[k, 3] = np.abs(work.residual[k]).max()
@@ -177,19 +184,21 @@ def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, mov
 @compiled
 def ascend_again(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, aim: Aim) -> None:
     """Eliminate some nodes for the corrector, with the factors that `ascend` has left; children must be done."""
-    room = _new_room(work.hd.shape[1], nodes.low.shape[1])
+    room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
     unit = room.unit
     for k in some:
         room.g[:] = 0.0
+        gather_price(nodes.slots, nodes.price[k], room.price)
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.places[first, ENTRY]
-            n = expand(fleet, nodes.price[k], first, stop, unit)
+            n = expand(fleet, room.price, first, stop, unit)
             load(unit, n, state, o)
             load_predicted(unit, n, state, o)
             eliminate(unit, n, aim.tau, aim.second)
             solve_values(unit, n, room.g, 0.0)
             add_response(unit, n, room.g)
+        spread_power(nodes.slots, len(room.price), room.g)
         _own_terms(nodes, work, k, aim, room.scratch)
         _hand_up(nodes, work, k, room)
 
@@ -306,20 +315,23 @@ def descend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, ai
 
     `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
     """
-    unit, x = new_unit(), np.empty(work.hd.shape[1])
+    unit, x, count = new_unit(), np.empty(work.hd.shape[1]), fleet.buy.shape[1]
+    price, price_step = np.empty(count), np.empty(count)
     for k in some:
         _price_step(nodes, work, k, x)
+        gather_price(nodes.slots, nodes.price[k], price)
+        gather_price(nodes.slots, work.price_step[k], price_step)
         work.power_step[k, :] = 0.0
         found[k, :] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
             o = fleet.places[first, ENTRY]
-            n = expand(fleet, nodes.price[k], first, stop, unit)
+            n = expand(fleet, price, first, stop, unit)
             load(unit, n, state, o)
             if aim.second > 0:
                 load_predicted(unit, n, state, o)
             eliminate(unit, n, aim.tau, aim.second)
-            solve_values(unit, n, work.price_step[k], 1.0)
+            solve_values(unit, n, price_step, 1.0)
             one = step_unit(unit, n)
             if aim.second > 0:
                 store_corrected(unit, n, state, o)
@@ -329,6 +341,7 @@ def descend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, ai
             found[k, 0], found[k, 1] = max(found[k, 0], one[0]), max(found[k, 1], one[1])
             for s in range(2, 5):
                 found[k, s] += one[s]
+        spread_power(nodes.slots, count, work.power_step[k])
 
 
 @compiled
@@ -353,9 +366,9 @@ def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> Non
         step_node(nodes, k, aim, work.price_step[k], scratch, found[k])
 
 
-def new_work(nodes: int, count: int) -> Work:
-    """Return room for the elimination, steps padded; padding has an inverse Hessian of 1 and no coupling."""
-    size = -(-count // LANES) * LANES
+def new_work(nodes: int, columns: int) -> Work:
+    """Return room for the elimination, columns padded; padding has an inverse Hessian of 1 and no coupling."""
+    size = -(-columns // LANES) * LANES
     vectors = {
         name: np.zeros((nodes, size))
         for name in ("gamma", "free", "price_step", "power_step", "th", "own", "spread", "pull", "residual", "power")

@@ -68,7 +68,7 @@ class InteriorPoint:
         power = np.zeros((self.nodes_count, self.count))
         self.threads.share_levels(start, levels, self.fleet, self.state, price / 0.95, delta, product, power)
         self.nodes = start_nodes(layout, power, product)
-        self.work = new_work(self.nodes_count, self.count)
+        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots))
         self.measured, self.measured_nodes = np.zeros((self.nodes_count, 4)), np.zeros((self.nodes_count, 2))
         self.found, self.found_nodes = np.zeros((self.nodes_count, 5)), np.zeros((self.nodes_count, 5))
         self.barriers = self._count_barriers()

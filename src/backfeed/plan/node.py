@@ -41,8 +41,9 @@ class Nodes(NamedTuple):
     """The nodes' iterates: node k's pieces are boxes `piece_ptr[k]` to `piece_ptr[k + 1]`.
 
     `curtail` and `charged` are the box of its curtailed PV and its place among the peaks, -1 for none.
-    `low`, `fixed`, `price`, `net` and `net_step` are `(node, step)`, `boxes` `(box, BOX, step)`, `heads`
-    `(peak, SLACK, step)`, `peaks` `(peak, SUMMIT)`.
+    `low`, `fixed`, `price`, `net` and `net_step` are `(node, column)` (`plan/columns.py`), `boxes`
+    `(box, BOX, column)`, `heads` `(peak, SLACK, step)`, `peaks` `(peak, SUMMIT)`; `slots` are the
+    steps of the columns beyond the steps.
     """
 
     parent: Ints
@@ -59,6 +60,7 @@ class Nodes(NamedTuple):
     boxes: Floats
     heads: Floats
     peaks: Floats
+    slots: Ints
 
 
 class Aim(NamedTuple):
@@ -223,12 +225,12 @@ def _step_peak(nodes: Nodes, k: int, aim: Aim, found: Floats) -> None:
     peak, head, net = nodes.peaks[c], nodes.heads[c], nodes.net_step[k]
     omega, gradient, ratio, target = reduce_peak(nodes, c, aim)
     total = -gradient
-    for t in range(len(net)):
+    for t in range(head.shape[1]):
         total += head[SHARE, t] / head[HEAD, t] * net[t]
     step = total / omega
     dual_step = target - peak[PEAK_DUAL] - ratio * step
     _count(peak[PEAK], step, peak[PEAK_DUAL], dual_step, found)
-    for t in range(len(net)):
+    for t in range(head.shape[1]):
         s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], step - net[t]
         dz = (aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds
         _count(s, ds, z, dz, found)

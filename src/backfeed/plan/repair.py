@@ -166,12 +166,13 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
     """
     fleet, nodes, pieces = point.layout.fleet, point.nodes, point.layout.pieces
     wanted = np.zeros(point.layout.entries)
-    power = np.zeros_like(pieces.fixed_kw)
+    count = point.count
+    power = np.zeros((point.nodes_count, count))
     point.threads.share_levels(follow_nodes, point.downwards, fleet, point.state, wanted, power)
     curtailed = np.zeros_like(power)
     with_pv = nodes.curtail >= 0
-    box = nodes.boxes[nodes.curtail[with_pv]]
-    curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, pieces.curtail_kw[with_pv]), 0.0)
+    box, most = nodes.boxes[nodes.curtail[with_pv], :, :count], pieces.curtail_kw[with_pv, :count]
+    curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, most), 0.0)
     low, high = _caps(point, power, curtailed)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
@@ -182,11 +183,11 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
 def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Floats, Floats]:
     """Return caps on the vehicles' own power at every node, `(node, step)` each."""
     layout, nodes, forest = point.layout, point.nodes, point.layout.forest
-    fixed = layout.pieces.fixed_kw + curtailed
+    fixed = layout.pieces.fixed_kw[:, : point.count] + curtailed
     net = power + fixed
     for level in reversed(forest.levels[1:]):
         np.add.at(net, forest.parent[level], net[level])
-    low, high = _own_limits(point, nodes.net)
+    low, high = _own_limits(point, nodes.net[:, : point.count])
     turns = np.diff(forest.child_ptr)[:, None] + 1.0
     own_low, own_high = np.empty_like(net), np.empty_like(net)
     for level in forest.levels:

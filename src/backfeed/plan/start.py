@@ -174,7 +174,8 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     curtail = np.full(len(power), -1)
     curtail[with_pv] = len(pieces.width_kw) + np.arange(len(with_pv))
     curtail_kw = pieces.curtail_kw[with_pv]
-    net = power + pieces.fixed_kw
+    count = power.shape[1]
+    net = np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw
     pv = _start_boxes(curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
     net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
     for level in reversed(forest.levels[1:]):
@@ -185,7 +186,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     boxes = _start_boxes(pieces.width_kw, filled, pieces.slope, product)
     there = np.where(pieces.width_kw > WIDTH_MIN_KW, boxes[:, X], 0.0)
     net = pieces.low_kw + np.add.reduceat(there, pieces.piece_ptr[:-1], axis=0)
-    heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0])
+    heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0, :count])
     charged = np.full(len(power), -1)
     with_peak = np.flatnonzero(pieces.peak_charge > 0)
     charged[with_peak] = np.arange(len(with_peak))
@@ -204,6 +205,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         boxes=np.concatenate((boxes, pv)),
         heads=heads,
         peaks=peaks,
+        slots=pieces.slots,
     )
 
 

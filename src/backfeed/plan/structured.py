@@ -152,14 +152,14 @@ def _duals(point: InteriorPoint) -> Duals:
     problem, step_h = layout.problem, layout.problem.axis.step_h
     price = point.nodes.price
     peak_share = np.zeros_like(price)
-    peak_share[point.nodes.charged >= 0] = point.nodes.heads[:, SHARE]
+    peak_share[point.nodes.charged >= 0, : point.count] = point.nodes.heads[:, SHARE]
     promise = _promise_prices(layout, price, peak_share)
     sign = np.where(problem.commitments.up, 1.0, -1.0)
     own = np.zeros_like(price)
-    np.add.at(own, (layout.holder[problem.commitments.node], problem.commitments.step), sign * promise)
+    np.add.at(own, (layout.holder[problem.commitments.node], layout.pieces.promise_column), sign * promise)
     for level in layout.forest.levels[1:]:
         own[level] += own[layout.forest.parent[level]]
-    balance = np.where(layout.holder[:, None] >= 0, (price - own)[layout.holder], 0.0)
+    balance = np.where(layout.holder[:, None] >= 0, (price - own)[layout.holder, : point.count], 0.0)
     return Duals(_to_table(layout, _values_of_energy(point)), balance / step_h, promise / step_h)
 
 
@@ -179,18 +179,19 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
     problem, curve, pieces = layout.problem, layout.curve, layout.pieces
     promised, step_h = problem.commitments, problem.axis.step_h
     shares = np.zeros(len(promised))
-    fixed = problem.nodes.sum_up(curve.fixed_kw)
+    fixed, count = problem.nodes.sum_up(curve.fixed_kw), problem.axis.count
     cells: dict[tuple[int, int], list[int]] = {}
     for q in range(len(promised)):
-        cells.setdefault((int(promised.node[q]), int(promised.step[q])), []).append(q)
-    for (node, step), members in cells.items():
+        cells.setdefault((int(promised.node[q]), int(pieces.promise_column[q])), []).append(q)
+    for (node, column), members in cells.items():
         k = layout.holder[node]
         above = layout.forest.parent[k]
-        asked = price[k, step] - (price[above, step] if above >= 0 else 0.0) - peak_share[k, step]
+        asked = price[k, column] - (price[above, column] if above >= 0 else 0.0) - peak_share[k, column]
         own = slice(pieces.piece_ptr[k], pieces.piece_ptr[k + 1])
-        net = pieces.low_kw[k, step] + pieces.width_kw[own, step][pieces.slope[own, step] < asked].sum()
-        rest = asked - _slope_without_promises(layout, node, step, net)
-        vehicles = net - fixed[node, step]
+        power = pieces.low_kw[k, column] + pieces.width_kw[own, column][pieces.slope[own, column] < asked].sum()
+        of_net = column < count
+        rest = asked - (_slope_without_promises(layout, node, column, power) if of_net else 0.0)
+        vehicles = power - (fixed[node, column] if of_net else 0.0)
         bent = []
         for q in members:
             sign, cost = (1.0 if promised.up[q] else -1.0), float(step_h * promised.shortfall_per_kwh[q])

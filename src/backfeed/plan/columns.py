@@ -1,0 +1,44 @@
+"""A node's columns: its net power at every step, and its vehicles' power where a promise needs it by itself.
+
+A promise asks the vehicles. Where no PV under it may be curtailed, their power is the net power less a constant, and
+the promise is a kink of the net power. Else the vehicles' power v is a flow of its own beside the net power n:
+
+    n[t] = vehicles[t] + children's n[t] + fixed[t] + curtailed[t]      columns 0 to T - 1
+    v[s] = vehicles[t] + children's v[s],   t = slots[s]                columns T to T + S - 1
+
+A slot stands for a step at which some promise needs it. A vehicle adds its power to both flows and pays the sum of both
+prices: with E = (I; P), P picking the slots' steps,
+
+    price of the vehicles = E' p,   power = E power of the vehicles,   M = E M_vehicles E'
+"""
+
+from backfeed.plan.compiled import compiled
+from backfeed.plan.problem import Floats, Ints
+
+
+@compiled
+def gather_price(slots: Ints, price: Floats, out: Floats) -> None:
+    """Write `E' price`: what the vehicles of a node pay at every step."""
+    count = len(out)
+    for t in range(count):
+        out[t] = price[t]
+    for s in range(len(slots)):
+        out[slots[s]] += price[count + s]
+
+
+@compiled
+def spread_power(slots: Ints, count: int, power: Floats) -> None:
+    """Complete `E power`, whose first `count` columns are there."""
+    for s in range(len(slots)):
+        power[count + s] = power[slots[s]]
+
+
+@compiled
+def spread_matrix(slots: Ints, count: int, matrix: Floats) -> None:
+    """Complete the upper half of `E M E'`, whose first `count` rows and columns are there; slots ascend."""
+    for s in range(len(slots)):
+        t, column = slots[s], count + s
+        for q in range(count):
+            matrix[q, column] = matrix[min(q, t), max(q, t)]
+        for r in range(s + 1):
+            matrix[count + r, column] = matrix[slots[r], t]

@@ -1,0 +1,174 @@
+"""What a node's power costs, as convex pieces between the kinks of its curve.
+
+A node's power in every column (`plan/columns.py`) is `low` plus pieces in ascending order of their slope, each from 0
+to its width: beyond the export limit, exporting, importing, over the import limit, short of a promise. A promise to
+inject at least P costs `price max(v + P, 0)` at vehicles' power v, one to take at least P `price max(P - v, 0)`: a
+kink at -P or at P. It is one of the net power, moved by what is fixed, unless PV under it may be curtailed: then it is
+one of v itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backfeed.plan.lowered import NodeCurve
+from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
+
+DOMAIN_MARGIN_KW = 1.0
+"""How far a node's curve goes on beyond what its subtree can reach."""
+
+
+@dataclass(frozen=True)
+class NodePieces:
+    """Power of kept nodes: `low_kw` `(node, column)` and pieces `(piece, column)`, and the rest.
+
+    Node k's pieces are `piece_ptr[k]` to `piece_ptr[k + 1]`, in the order of their slope; `low_cost` is what `low_kw`
+    costs; `fixed_kw` enters the balance; `curtail_kw` may be added to it for nothing. `slots` are the steps of the
+    columns beyond the steps, `promise_column` the column of every promise.
+    """
+
+    low_kw: Floats
+    low_cost: Floats
+    piece_ptr: Ints
+    width_kw: Floats
+    slope: Floats
+    fixed_kw: Floats
+    curtail_kw: Floats
+    peak_charge: Floats
+    slots: Ints
+    promise_column: Ints
+
+    @property
+    def owner(self) -> Ints:
+        """The node of every piece."""
+        return np.repeat(np.arange(len(self.piece_ptr) - 1), np.diff(self.piece_ptr))
+
+
+@dataclass
+class _Curves:
+    """Curves as `(kept node, column)`: ends, cost and slope at the lower end, and kinks at which the slope jumps."""
+
+    low: Floats
+    high: Floats
+    low_cost: Floats
+    first_slope: Floats
+    kinks: list[Floats]
+    jumps: list[Floats]
+
+
+def node_pieces(
+    problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints, free: tuple[Floats, Floats]
+) -> NodePieces:
+    """Return the kept nodes' curves as pieces between sorted kinks.
+
+    Gathering nodes have a single free piece that covers whatever their rows can do, `free`.
+    """
+    count, kept_size, size = problem.axis.count, int(kept.sum()), int(kept.sum()) + len(free[0])
+    slots, promise_column = _promise_columns(problem, curve)
+    curves = _meter_curves(problem, curve, kept, slots)
+    _add_promises(problem, curve, holder, promise_column, curves)
+    width, slope = _between_kinks(curves, size)
+    low, cost = np.zeros((size, count + len(slots))), np.zeros((size, count + len(slots)))
+    low[:kept_size], cost[:kept_size] = curves.low, curves.low_cost
+    low[kept_size:] = -free[1][:, None] - DOMAIN_MARGIN_KW
+    width[kept_size:, :, 0] = (free[0] + free[1])[:, None] + 2 * DOMAIN_MARGIN_KW
+    fixed, curtail, peak = np.zeros_like(low), np.zeros_like(low), np.zeros(size)
+    inside = holder >= 0
+    np.add.at(fixed[:, :count], holder[inside], curve.fixed_kw[inside])
+    curtail[:kept_size, :count] = curve.curtail_max_kw[kept]
+    peak[:kept_size] = problem.nodes.peak_charge_per_kw[kept]
+    return NodePieces(low, cost, *_in_rows(width, slope), fixed, curtail, peak, slots, promise_column)
+
+
+def _promise_columns(problem: PlanProblem, curve: NodeCurve) -> tuple[Ints, Ints]:
+    """Return the steps whose vehicles' power needs a column of its own, ascending, and every promise's column."""
+    promised, none = problem.commitments, np.zeros(0, np.int64)
+    if not len(promised):
+        return none, none
+    apart = problem.nodes.sum_up(curve.curtail_max_kw)[promised.node, promised.step] > 0
+    slots = np.unique(promised.step[apart])
+    column = promised.step.copy()
+    column[apart] = problem.axis.count + np.searchsorted(slots, promised.step[apart])
+    return slots, column
+
+
+def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: Ints) -> _Curves:
+    """Return the curves of meters and limits; the vehicles' power by itself costs nothing."""
+    nodes, limit_cost = problem.nodes, curve.limit_cost
+    bound, least, most = nodes.export_limit_kw[kept], curve.reach_low_kw[kept], curve.reach_high_kw[kept]
+    fixed, curtail = nodes.sum_up(curve.fixed_kw)[kept], nodes.sum_up(curve.curtail_max_kw)[kept]
+    n_low, n_high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
+    v_low, v_high = (least - fixed - DOMAIN_MARGIN_KW), (most - fixed - curtail + DOMAIN_MARGIN_KW)
+    meter = np.where(n_low > 0, curve.import_cost[kept], curve.export_cost[kept]) * n_low
+    over = np.maximum(n_low - nodes.import_limit_kw[kept], 0.0)
+    beyond = np.maximum(-n_low - bound, 0.0)
+    limit = np.full_like(n_low, limit_cost)
+    none = np.zeros((len(n_low), len(slots)))
+
+    def beside(net: Floats, vehicles: Floats = none) -> Floats:
+        return np.concatenate((net, vehicles), axis=1)
+
+    return _Curves(
+        low=beside(n_low, v_low[:, slots]),
+        high=beside(n_high, v_high[:, slots]),
+        low_cost=beside(meter + limit_cost * (over + beyond)),
+        first_slope=beside(curve.export_cost[kept] - limit),
+        kinks=[beside(-bound), beside(np.zeros_like(n_low)), beside(nodes.import_limit_kw[kept])],
+        jumps=[beside(limit), beside((curve.import_cost - curve.export_cost)[kept]), beside(limit)],
+    )
+
+
+def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: Ints, curves: _Curves) -> None:
+    """Add the promises: the k-th of every (node, column) to the k-th pair of kinks and jumps."""
+    promised, count = problem.commitments, problem.axis.count
+    if not len(promised):
+        return
+    node, price = holder[promised.node], problem.axis.step_h * promised.shortfall_per_kwh
+    fixed = problem.nodes.sum_up(curve.fixed_kw)[promised.node, promised.step]
+    kink = np.where(promised.up, -promised.power_kw, promised.power_kw) + np.where(column < count, fixed, 0.0)
+    low, down = curves.low[node, column], ~promised.up
+    # Below its kink a promise to take costs, above it one to inject.
+    np.add.at(curves.first_slope, (node[down], column[down]), -price[down])
+    np.add.at(curves.low_cost, (node, column), price * np.where(down, kink - low, 0.0))
+    np.add.at(curves.low_cost, (node, column), price * np.maximum(low - kink, 0.0))
+    cell = node * curves.low.shape[1] + column
+    order = np.argsort(cell, kind="stable")
+    rank = np.zeros(len(cell), np.int64)
+    _, first, many = np.unique(cell[order], return_index=True, return_counts=True)
+    rank[order] = np.arange(len(cell)) - np.repeat(first, many)
+    for k in range(int(rank.max()) + 1):
+        of, kinks, jumps = rank == k, np.zeros_like(curves.low), np.zeros_like(curves.low)
+        kinks[node[of], column[of]], jumps[node[of], column[of]] = kink[of], price[of]
+        curves.kinks.append(kinks)
+        curves.jumps.append(jumps)
+
+
+def _between_kinks(curves: _Curves, size: int) -> tuple[Floats, Floats]:
+    """Return widths and slopes of the pieces, `(node, column, piece)`, with room for `size` nodes."""
+    low, high, first = curves.low[..., None], curves.high[..., None], curves.first_slope[..., None]
+    at, rise = np.stack(curves.kinks, axis=-1), np.stack(curves.jumps, axis=-1)
+    at = np.clip(at, low, high)
+    sort = np.argsort(at, axis=-1, kind="stable")
+    at, rise = np.take_along_axis(at, sort, -1), np.take_along_axis(rise, sort, -1)
+    edges = np.concatenate((low, at, high), axis=-1)
+    slopes = np.concatenate((first, first + np.cumsum(rise, axis=-1)), axis=-1)
+    width = np.zeros((size, *slopes.shape[1:]))
+    slope = np.zeros_like(width)
+    width[: len(slopes)], slope[: len(slopes)] = np.diff(edges, axis=-1), slopes
+    _merge(width, slope)
+    return width, slope
+
+
+def _merge(width: Floats, slope: Floats) -> None:
+    """Join neighbouring pieces of equal slope."""
+    for piece in range(1, width.shape[-1]):
+        same = (slope[..., piece] == slope[..., piece - 1]) & (width[..., piece - 1] > 0)
+        width[..., piece] += np.where(same, width[..., piece - 1], 0.0)
+        width[..., piece - 1] = np.where(same, 0.0, width[..., piece - 1])
+
+
+def _in_rows(width: Floats, slope: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return pieces `(node, column, piece)` that are not empty as rows: every node's first, widths, slopes."""
+    used = (width > 0).any(axis=1)
+    node, piece = np.nonzero(used)
+    return np.append(0, np.cumsum(used.sum(axis=1))), width[node, :, piece], slope[node, :, piece]
