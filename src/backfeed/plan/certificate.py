@@ -9,6 +9,7 @@ import numpy as np
 
 from backfeed.plan.columns import gather_price
 from backfeed.plan.compiled import compiled
+from backfeed.plan.drives import Drives, is_joined, join, lead_of
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
@@ -56,30 +57,32 @@ def unit_bound(u: Floats, n: int) -> float:
 
 
 @compiled
-def bound_nodes(some: Ints, fleet: Fleet, state: State, nodes: Nodes, bound: Floats) -> None:
+def bound_nodes(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, bound: Floats) -> None:
     """Write the vehicles' part of the Lagrangian of some nodes."""
     unit, price = new_unit(), np.empty(fleet.buy.shape[1])
+    came, goes = drives.came, drives.goes
     u = unit.u
     for k in some:
         gather_price(nodes.slots, nodes.price[k], price)
         total = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet, price, first, stop, unit)
-            load(unit, n, state, fleet.places[first, ENTRY])
-            u[Y + n] = 0.0
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            n = expand(fleet, price, first, stop, lead, unit)
+            load(unit, n, state, fleet.places[first, ENTRY] - lead)
+            if is_joined(came[i], goes[i]):
+                join(unit, n, came[i], goes[i], drives)
             total += unit_bound(u, n)
         bound[k] = total
 
 
 @compiled
-def write_values(some: Ints, fleet: Fleet, state: State, value: Floats) -> None:
+def write_values(some: Ints, fleet: Fleet, state: State, drives: Drives, value: Floats) -> None:
     """Write the value of energy of every entry of some nodes' vehicles."""
     unit = new_unit()
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o, last = fleet.places[first, ENTRY], stop - 1
+            first, last = fleet.unit_ptr[i], fleet.unit_ptr[i + 1] - 1
+            o = fleet.places[first, ENTRY] - lead_of(drives, i)
             n = fleet.places[last, ENTRY] + fleet.places[last, LENGTH] + 1 - o
             load(unit, n, state, o)
             for t in range(n):
@@ -90,7 +93,7 @@ def lower_bound(point: InteriorPoint) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included."""
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
-    point.threads.share_levels(bound_nodes, point.downwards, point.layout.fleet, point.state, nodes, bound)
+    point.threads.share_levels(bound_nodes, point.downwards, *point.vehicles, nodes, bound)
     return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
 
 

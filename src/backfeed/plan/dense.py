@@ -147,6 +147,13 @@ def pack_upper(a: Floats, packed: Floats) -> None:
 @compiled
 def solve_vector(packed: Floats, v: Floats) -> None:
     """Overwrite `v` with the solution of `R' R z = v`, R packed."""
+    solve_forward(packed, v)
+    solve_backward(packed, v)
+
+
+@compiled
+def solve_forward(packed: Floats, v: Floats) -> None:
+    """Overwrite `v` with the solution of `R' z = v`, R packed."""
     n = v.shape[0]
     diagonal = packed[packed_size(n) - n :]
     at = 0
@@ -157,6 +164,14 @@ def solve_vector(packed: Floats, v: Floats) -> None:
         for j in range(start, n, LANES):
             store(v, j, lowered(factor, load(packed, at + j - start), load(v, j)))
         at += n - start
+
+
+@compiled
+def solve_backward(packed: Floats, v: Floats) -> None:
+    """Overwrite `v` with the solution of `R z = v`, R packed."""
+    n = v.shape[0]
+    diagonal = packed[packed_size(n) - n :]
+    at = packed_size(n) - n
     for i in range(n - 1, -1, -1):
         start = i // LANES * LANES
         at -= n - start

@@ -20,6 +20,7 @@ import numpy as np
 from backfeed.plan.columns import gather_price, spread_matrix, spread_power
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
+from backfeed.plan.drives import Drives, is_joined, join, keep_values, lead_of, push_values, tell_pull, tell_reach
 from backfeed.plan.node import (
     INVERSE,
     NET,
@@ -127,7 +128,7 @@ def _new_room(size: int, columns: int, count: int) -> Room:
 
 
 @compiled
-def _times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -> None:
+def times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -> None:
     """Write `H^-1 x`."""
     n = x.shape[0]
     total = 0.0
@@ -139,13 +140,16 @@ def _times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) 
 
 
 @compiled
-def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, move: Move, measured: Floats) -> None:
+def ascend(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, move: Move, measured: Floats
+) -> None:
     """Take the last step, measure, and eliminate some nodes for the predictor; children must be done.
 
     `measured` `(node, 4)` receives what `measure_unit` returns of all units, and the greatest broken balance.
     """
     room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
     unit, count, aim = room.unit, len(room.price), Aim(0.0, 0.0)
+    came, goes = drives.came, drives.goes
     moving = move.primal > 0 or move.dual > 0
     for k in some:
         room.g[:] = 0.0
@@ -154,22 +158,29 @@ def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, mov
         gather_price(nodes.slots, nodes.price[k], room.price)
         products = cost = worst = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o = fleet.places[first, ENTRY]
-            n = expand(fleet, room.price, first, stop, unit)
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            o = fleet.places[first, ENTRY] - lead
+            n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
+            if is_joined(came[i], goes[i]):
+                join(unit, n, came[i], goes[i], drives)
             if moving:
                 load_predicted(unit, n, state, o)
                 load_corrected(unit, n, state, o)
                 advance_unit(unit, n, (move.aim.tau, move.aim.second), move.primal, move.dual)
                 store(unit, n, state, o)
                 load(unit, n, state, o)
+                if is_joined(came[i], goes[i]):
+                    join(unit, n, came[i], goes[i], drives)
             one = measure_unit(unit, n, work.power[k])
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
             eliminate(unit, n, aim.tau, aim.second)
             solve_values(unit, n, room.g, 0.0)
             add_response(unit, n, room.g)
             add_compliance(unit, n, room.matrix)
+            if is_joined(came[i], goes[i]):
+                tell_pull(unit, n, came[i], goes[i], drives)
+                tell_reach(unit, n, came[i], goes[i], drives, room.g)
         spread_power(nodes.slots, count, work.power[k])
         spread_power(nodes.slots, count, room.g)
         spread_matrix(nodes.slots, count, room.matrix)
@@ -182,22 +193,27 @@ def ascend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, mov
 
 
 @compiled
-def ascend_again(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, aim: Aim) -> None:
+def ascend_again(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim) -> None:
     """Eliminate some nodes for the corrector, with the factors that `ascend` has left; children must be done."""
     room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
     unit = room.unit
+    came, goes = drives.came, drives.goes
     for k in some:
         room.g[:] = 0.0
         gather_price(nodes.slots, nodes.price[k], room.price)
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o = fleet.places[first, ENTRY]
-            n = expand(fleet, room.price, first, stop, unit)
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            o = fleet.places[first, ENTRY] - lead
+            n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
             load_predicted(unit, n, state, o)
+            if is_joined(came[i], goes[i]):
+                join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
             solve_values(unit, n, room.g, 0.0)
             add_response(unit, n, room.g)
+            if is_joined(came[i], goes[i]):
+                tell_pull(unit, n, came[i], goes[i], drives)
         spread_power(nodes.slots, len(room.price), room.g)
         _own_terms(nodes, work, k, aim, room.scratch)
         _hand_up(nodes, work, k, room)
@@ -244,13 +260,13 @@ def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
         gamma = work.gamma[nodes.child[q]]
         for t in range(len(g)):
             g[t] += gamma[t]
-    _times_inverse(work.hd[k], work.th[k], work.coef[k], own, x)
+    times_inverse(work.hd[k], work.th[k], work.coef[k], own, x)
     for t in range(len(free)):
         free[t] = g[t] + x[t] + residual[t] + pull[t]
     solve_vector(work.root[k], free)
     for t in range(len(free)):
         x[t] = free[t] - own[t]
-    _times_inverse(work.hd[k], work.th[k], work.coef[k], x, work.gamma[k])
+    times_inverse(work.hd[k], work.th[k], work.coef[k], x, work.gamma[k])
 
 
 @compiled
@@ -310,28 +326,37 @@ def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
 
 
 @compiled
-def descend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> None:
+def descend(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim, found: Floats
+) -> None:
     """Find the price steps of some nodes and their vehicles' steps; parents must be done.
 
     `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
     """
     unit, x, count = new_unit(), np.empty(work.hd.shape[1]), fleet.buy.shape[1]
     price, price_step = np.empty(count), np.empty(count)
+    came, goes = drives.came, drives.goes
     for k in some:
-        _price_step(nodes, work, k, x)
+        price_step_of(nodes, work, k, x)
         gather_price(nodes.slots, nodes.price[k], price)
         gather_price(nodes.slots, work.price_step[k], price_step)
         work.power_step[k, :] = 0.0
         found[k, :] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            o = fleet.places[first, ENTRY]
-            n = expand(fleet, price, first, stop, unit)
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            o = fleet.places[first, ENTRY] - lead
+            n = expand(fleet, price, first, stop, lead, unit)
             load(unit, n, state, o)
             if aim.second > 0:
                 load_predicted(unit, n, state, o)
+            if is_joined(came[i], goes[i]):
+                join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
+            if is_joined(came[i], goes[i]):
+                push_values(unit, n, came[i], goes[i], drives)
             solve_values(unit, n, price_step, 1.0)
+            if is_joined(came[i], goes[i]):
+                keep_values(unit, n, goes[i], drives)
             one = step_unit(unit, n)
             if aim.second > 0:
                 store_corrected(unit, n, state, o)
@@ -345,12 +370,12 @@ def descend(some: Ints, fleet: Fleet, state: State, nodes: Nodes, work: Work, ai
 
 
 @compiled
-def _price_step(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
+def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
     """Write the step of a node's price, its parent's known."""
     parent, step = nodes.parent[k], work.price_step[k]
     step[:] = work.free[k]
     if parent >= 0:
-        _times_inverse(work.hd[k], work.th[k], work.coef[k], work.price_step[parent], x)
+        times_inverse(work.hd[k], work.th[k], work.coef[k], work.price_step[parent], x)
         solve_vector(work.root[k], x)
         step += x
 

@@ -10,7 +10,7 @@ power, on the curve of the target. Each entry's energy is then a curve of two pi
     e = reference + up - down,    0 <= up <= up_width,   0 <= down <= down_width
 
 with the floor as reference at steps and the target at departure. Rows that a drive links stand one after
-the other and make one unit.
+the other and make one unit while they stand at one node; a drive to another node leads to a unit of its own.
 
 **Nodes.** What a node's power costs is `plan/pieces.py`'s.
 """
@@ -22,10 +22,14 @@ import numpy as np
 from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, node_pieces
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
-from backfeed.plan.rows import ENTRIES_MAX, Fleet, gather, places, step_shares, unit_sizes
+from backfeed.plan.rows import ENTRIES_MAX, Chain, Fleet, chained, gather, places, step_shares
 
 FREE_UNITS_PER_NODE = 64
 """How many units that hang on no kept node share a gathering node."""
+
+
+DRIVES_MAX = 3_000
+"""The most drives between nodes: their system is dense, and its work grows with their cube."""
 
 
 class NotStructuredError(Exception):
@@ -46,13 +50,14 @@ class Forest:
 class Layout:
     """A problem laid out for the structured solver.
 
-    `entries` is how many places the rows' entries take; `order[i]` is the table's row at the solver's row i; `node_of`
-    the table's node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the
-    table, -1 for none.
+    `chain` says how units follow each other, `entries` how many places their entries take. `order[i]` is the table's
+    row at the solver's row i; `node_of` the table's node of each kept node, -1 for gathering nodes; `holder` the kept
+    node at or above each node of the table, -1 for none.
     """
 
     problem: PlanProblem
     fleet: Fleet
+    chain: Chain
     entries: int
     order: Ints
     forest: Forest
@@ -68,26 +73,31 @@ def lay_out(problem: PlanProblem) -> Layout:
     Raises
     ------
     NotStructuredError
-        If a drive links rows at different nodes.
+        If there are too many drives between nodes, or a row is too long.
     """
     charge, discharge = summed_powers(problem)
     curve = node_curve(problem, charge, discharge)
     kept = _kept_nodes(problem, curve)
     holder = _holders(problem, kept)
-    order, unit_ptr, unit_node, gathered = _sorted_units(problem, holder, int(kept.sum()))
+    head = _unit_heads(problem, holder)
+    order, unit_ptr, unit_node, gathered = _sorted_units(problem, head, holder, int(kept.sum()))
+    unit_of = np.empty(len(order), np.int64)
+    unit_of[order] = np.repeat(np.arange(len(unit_node)), np.diff(unit_ptr))
+    chain = chained(problem, order, unit_ptr, unit_of)
+    if len(chain.least) > DRIVES_MAX:
+        message = f"more than {DRIVES_MAX} drives between nodes"
+        raise NotStructuredError(message)
+    length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
+    entry, entries = places(length, unit_ptr, chain.came >= 0)
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
-    length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
-    entry, entries = places(length, unit_ptr)
-    if np.any(unit_sizes(length, unit_ptr) > ENTRIES_MAX):
-        message = f"a vehicle has more than {ENTRIES_MAX} steps and departures"
-        raise NotStructuredError(message)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
     free = _gathered_powers(problem, order, unit_ptr[node_ptr[int(kept.sum()) :]])
     pieces = node_pieces(problem, curve, kept, holder, free)
     return Layout(
         problem=problem,
         fleet=gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr),
+        chain=chain,
         entries=entries,
         order=order,
         forest=forest,
@@ -137,16 +147,26 @@ def _holders(problem: PlanProblem, kept: Bools) -> Ints:
     return number
 
 
-def _sorted_units(problem: PlanProblem, holder: Ints, kept: int) -> tuple[Ints, Ints, Ints, int]:
+def _unit_heads(problem: PlanProblem, holder: Ints) -> Ints:
+    """Return the first row of every row's unit: linked rows are one while they stand at one node and are not many."""
+    w = problem.windows
+    head, node = np.arange(len(w)), holder[w.node]
+    entries = w.depart_step - w.arrive_step + 2  # with its departure, and its unit's arrival
+    if np.any(entries > ENTRIES_MAX):
+        message = f"a row has more than {ENTRIES_MAX - 2} steps"
+        raise NotStructuredError(message)
+    for row in np.flatnonzero(w.previous >= 0):
+        before = w.previous[row]
+        if node[row] == node[before] and entries[before] + entries[row] <= ENTRIES_MAX:
+            head[row] = head[before]
+            entries[row] += entries[before]
+    return head
+
+
+def _sorted_units(problem: PlanProblem, head: Ints, holder: Ints, kept: int) -> tuple[Ints, Ints, Ints, int]:
     """Sort rows by unit and units by node; return `(order, unit_ptr, node of unit, gathering nodes)`."""
     w = problem.windows
-    head = np.arange(len(w))
-    for row in np.flatnonzero(w.previous >= 0):
-        head[row] = head[w.previous[row]]
     node = holder[w.node]
-    if np.any(node != node[head]):
-        message = "a drive links rows at different nodes"
-        raise NotStructuredError(message)
     free = np.unique(head[node < 0])
     place = np.zeros(len(w), np.int64)
     place[free] = kept + np.arange(len(free)) // FREE_UNITS_PER_NODE

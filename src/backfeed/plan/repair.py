@@ -11,6 +11,7 @@
 import numpy as np
 
 from backfeed.plan.compiled import compiled
+from backfeed.plan.drives import Drives, lead_of
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.problem import Floats, Ints
@@ -52,10 +53,13 @@ UNLIMITED_KW = 1e15
 
 
 @compiled
-def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, power: Floats) -> None:
-    """Follow one unit's energies within its power limits, one direction a step; write what it reaches."""
+def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, brought: float, power: Floats) -> None:
+    """Follow one unit's energies within its power limits, one direction a step; write what it reaches.
+
+    `brought` is what the unit before it has reached.
+    """
     u = unit.u
-    energy = u[JUMP]
+    energy = u[JUMP] + brought
     for t in range(n):
         if unit.step[t] >= 0:
             change = min(max(wanted[o + t] - energy, -u[LOSS + t]), u[GAIN + t])
@@ -70,9 +74,9 @@ def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, power: Floats) -> No
 
 
 @compiled
-def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, wanted: Floats) -> None:
-    """Write a loaded unit's energies, within capacity and empty."""
-    u, at = unit.u, 0
+def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, at: int, wanted: Floats) -> None:
+    """Write a loaded unit's energies from its entry `at` on, within capacity and empty."""
+    u = unit.u
     for r in range(first, stop):
         entry, empty, capacity = fleet.places[r, ENTRY], fleet.figures[r, ROW_EMPTY], fleet.figures[r, ROW_CAPACITY]
         for k in range(fleet.places[r, LENGTH] + 1):
@@ -82,70 +86,115 @@ def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, wanted: Flo
 
 
 @compiled
-def follow_nodes(some: Ints, fleet: Fleet, state: State, wanted: Floats, power: Floats) -> None:
-    """Follow the iterates' energies of all rows of some nodes; `wanted` receives what is reached."""
+def follow_nodes(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, turn: int, wanted: Floats, power: Floats
+) -> None:
+    """Follow the iterates' energies of all units of some nodes whose turn it is; `wanted` receives what is reached."""
     unit = new_unit()
     for k in some:
-        power[k, :] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet, power[k], first, stop, unit)
-            load(unit, n, state, fleet.places[first, ENTRY])
-            _write_energies(unit, fleet, first, stop, wanted)
-            follow_unit(unit, n, wanted, fleet.places[first, ENTRY], power[k])
+            if drives.turn[i] == turn:
+                first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+                o = fleet.places[first, ENTRY] - lead
+                n = expand(fleet, power[k], first, stop, lead, unit)
+                load(unit, n, state, o)
+                _write_energies(unit, fleet, first, stop, lead, wanted)
+                brought, r = 0.0, drives.row_before[first]
+                if r >= 0:
+                    brought = wanted[fleet.places[r, ENTRY] + fleet.places[r, LENGTH]]
+                follow_unit(unit, n, wanted, o, brought, power[k])
 
 
 @compiled
-def cap_nodes(some: Ints, fleet: Fleet, state: State, wanted: Floats, low: Floats, high: Floats, power: Floats) -> None:
-    """Follow the iterates' energies of all rows of some nodes through time, under caps on their sum `(node, step)`."""
-    unit = new_unit()
-    for k in some:
-        first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
-        energy, change = np.zeros(stop - first), np.zeros(stop - first)
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            begin, end = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet, power[k], begin, end, unit)
-            load(unit, n, state, fleet.places[begin, ENTRY])
-            _write_energies(unit, fleet, begin, end, wanted)
-        for t in range(power.shape[1]):
-            charging = discharging = 0.0
-            for i in range(stop - first):
-                change[i] = _wanted_change(fleet, first + i, t, energy, i, wanted)
-                charging += max(change[i], 0.0) / fleet.figures[first + i, ROW_GAIN]
-                discharging -= min(change[i], 0.0) / fleet.figures[first + i, ROW_LOSS]
-            total = charging - discharging
-            keep_in = keep_out = 1.0
-            if total > high[k, t] and charging > 0:
-                keep_in = max(1.0 - (total - high[k, t]) / charging, 0.0)
-            if total < low[k, t] and discharging > 0:
-                keep_out = max(1.0 - (low[k, t] - total) / discharging, 0.0)
-            power[k, t] = charging * keep_in - discharging * keep_out
-            for i in range(stop - first):
-                at = t - fleet.places[first + i, ARRIVE]
-                if 0 <= at < fleet.places[first + i, LENGTH]:
-                    energy[i] += change[i] * (keep_in if change[i] > 0 else keep_out)
-                    wanted[fleet.places[first + i, ENTRY] + at] = energy[i]
+def cap_nodes(
+    some: Ints,
+    fleet: Fleet,
+    state: State,
+    drives: Drives,
+    room: tuple[Floats, Floats],
+    wanted: Floats,
+    caps: tuple[Floats, Floats],
+    power: Floats,
+) -> None:
+    """Follow the iterates' energies of all rows of some nodes, one after the other, as `cap_abreast` does."""
+    for q in range(len(some)):
+        cap_abreast(some[q : q + 1], fleet, state, drives, room, wanted, caps, power)
 
 
 @compiled
-def _wanted_change(fleet: Fleet, r: int, t: int, energy: Floats, i: int, wanted: Floats) -> float:
+def cap_abreast(
+    some: Ints,
+    fleet: Fleet,
+    state: State,
+    drives: Drives,
+    room: tuple[Floats, Floats],
+    wanted: Floats,
+    caps: tuple[Floats, Floats],
+    power: Floats,
+) -> None:
+    """Follow the iterates' energies of all rows of some nodes through time, under caps on their sum `(node, step)`.
+
+    The nodes go through time abreast, so that a car takes along what it has reached. `room` are the energies and their
+    changes of all rows, `caps` the lower and the upper ones.
+    """
+    unit = new_unit()
+    for k in some:
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            n = expand(fleet, power[k], first, stop, lead, unit)
+            load(unit, n, state, fleet.places[first, ENTRY] - lead)
+            _write_energies(unit, fleet, first, stop, lead, wanted)
+    for t in range(power.shape[1]):
+        for k in some:
+            _cap_step(fleet, drives, (k, t), room, wanted, caps, power)
+
+
+@compiled
+def _cap_step(
+    fleet: Fleet,
+    drives: Drives,
+    at: tuple[int, int],
+    room: tuple[Floats, Floats],
+    wanted: Floats,
+    caps: tuple[Floats, Floats],
+    power: Floats,
+) -> None:
+    """Take the rows of a node through a step under its caps."""
+    k, t = at
+    (energy, change), (low, high) = room, caps
+    first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
+    charging = discharging = 0.0
+    for r in range(first, stop):
+        change[r] = _wanted_change(fleet, drives, r, t, energy, wanted)
+        charging += max(change[r], 0.0) / fleet.figures[r, ROW_GAIN]
+        discharging -= min(change[r], 0.0) / fleet.figures[r, ROW_LOSS]
+    total = charging - discharging
+    keep_in = keep_out = 1.0
+    if total > high[k, t] and charging > 0:
+        keep_in = max(1.0 - (total - high[k, t]) / charging, 0.0)
+    if total < low[k, t] and discharging > 0:
+        keep_out = max(1.0 - (low[k, t] - total) / discharging, 0.0)
+    power[k, t] = charging * keep_in - discharging * keep_out
+    for r in range(first, stop):
+        gone = t - fleet.places[r, ARRIVE]
+        if 0 <= gone < fleet.places[r, LENGTH]:
+            energy[r] += change[r] * (keep_in if change[r] > 0 else keep_out)
+            wanted[fleet.places[r, ENTRY] + gone] = energy[r]
+
+
+@compiled
+def _wanted_change(fleet: Fleet, drives: Drives, r: int, t: int, energy: Floats, wanted: Floats) -> float:
     """Return by how much a row's energy wants to change in a step, within its power limits; 0 when it is away."""
     at, length, figure = t - fleet.places[r, ARRIVE], fleet.places[r, LENGTH], fleet.figures[r]
     if at < 0 or at >= length:
         return 0.0
     if at == 0:
-        energy[i] = figure[ROW_START] + (energy[i - 1] if linked(fleet, r) else 0.0)
+        before = drives.row_before[r]
+        energy[r] = figure[ROW_START] + (energy[before] if before >= 0 else 0.0)
     share = share_of(fleet, r, at, length)
     aim = min(max(wanted[fleet.places[r, ENTRY] + at], min(figure[ROW_EMPTY], 0.0)), figure[ROW_CAPACITY])
     least, most = -figure[ROW_LOSS] * figure[ROW_DISCHARGE] * share, figure[ROW_GAIN] * figure[ROW_CHARGE] * share
-    return float(min(max(aim - energy[i], least), most))
-
-
-@compiled
-def linked(fleet: Fleet, r: int) -> bool:
-    """Tell whether a row goes on from the row before it: it is not the first of its unit."""
-    at = np.searchsorted(fleet.unit_ptr, r)
-    return bool(at >= len(fleet.unit_ptr) or fleet.unit_ptr[at] != r)
+    return float(min(max(aim - energy[r], least), most))
 
 
 @compiled
@@ -168,15 +217,21 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
     wanted = np.zeros(point.layout.entries)
     count = point.count
     power = np.zeros((point.nodes_count, count))
-    point.threads.share_levels(follow_nodes, point.downwards, fleet, point.state, wanted, power)
+    for turn in range(int(point.drives.turn.max(initial=0)) + 1):
+        point.threads.share_levels(follow_nodes, point.downwards, *point.vehicles, turn, wanted, power)
     curtailed = np.zeros_like(power)
     with_pv = nodes.curtail >= 0
     box, most = nodes.boxes[nodes.curtail[with_pv], :, :count], pieces.curtail_kw[with_pv, :count]
     curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, most), 0.0)
-    low, high = _caps(point, power, curtailed)
+    caps = low, high = _caps(point, power, curtailed)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
-    point.threads.share(cap_nodes, again, fleet, point.state, wanted, low, high, power)
+    reached = wanted[fleet.places[:, ENTRY] + fleet.places[:, LENGTH]]
+    room = (reached, np.zeros_like(reached))
+    if len(point.drives.value):
+        cap_abreast(again, *point.vehicles, room, wanted, caps, power)
+    else:
+        point.threads.share(cap_nodes, again, *point.vehicles, room, wanted, caps, power)
     return wanted, curtailed, power
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.problem import Floats, Ints, PlanProblem
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
 from backfeed.plan.vectors import LANES
 
 ENTRIES_MAX = 1024
@@ -54,6 +54,18 @@ class Fleet(NamedTuple):
         return self.figures[:, which]
 
 
+class Chain(NamedTuple):
+    """How units follow each other: the first columns of `plan/drives.py`'s `Drives`."""
+
+    came: Ints
+    goes: Ints
+    turn: Ints
+    row_before: Ints
+    least: Floats
+    likely: Floats
+    most: Floats
+
+
 def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr: Ints) -> Fleet:
     """Return the rows in the solver's order; `at` is every row's first entry and its steps."""
     w, step_h = problem.windows, problem.axis.step_h
@@ -100,20 +112,40 @@ def step_shares(problem: PlanProblem) -> tuple[Floats, Floats]:
     return np.where(single, both, first), np.where(single, both, last)
 
 
-def unit_sizes(length: Ints, unit_ptr: Ints) -> Ints:
-    """Return how many entries every unit has."""
-    total = np.concatenate(([0], np.cumsum(length + 1)))
-    return np.diff(total[unit_ptr])
+def places(length: Ints, unit_ptr: Ints, arrives: Bools) -> tuple[Ints, int]:
+    """Return where every row's entries begin, and how many places there are.
+
+    Units begin at whole vectors; those that arrive from others have an entry for that before their first row's.
+    """
+    packed = np.concatenate(([0], np.cumsum(length + 1)))
+    whole = -(-(np.diff(packed[unit_ptr]) + arrives) // LANES) * LANES
+    lead = np.cumsum(whole) - whole + arrives - packed[unit_ptr[:-1]]
+    return packed[:-1] + np.repeat(lead, np.diff(unit_ptr)), int(whole.sum())
 
 
-def places(length: Ints, unit_ptr: Ints) -> tuple[Ints, int]:
-    """Return where every row's entries begin, units at whole vectors, and how many places there are."""
-    sizes = unit_sizes(length, unit_ptr)
-    whole = -(-sizes // LANES) * LANES
-    unit_start = np.cumsum(whole) - whole
-    packed = np.cumsum(length + 1) - (length + 1)
-    unit_of = np.repeat(np.arange(len(sizes)), np.diff(unit_ptr))
-    return packed - packed[unit_ptr[:-1]][unit_of] + unit_start[unit_of], int(whole.sum())
+def chained(problem: PlanProblem, order: Ints, unit_ptr: Ints, unit_of: Ints) -> Chain:
+    """Return how units follow each other; `unit_of` is the unit of every row of the table."""
+    w = problem.windows
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    row_before = np.where(w.previous[order] >= 0, place[w.previous[order]], NO_PARENT)
+    entered = order[unit_ptr[:-1]]
+    before = w.previous[entered]
+    entering = np.flatnonzero(before >= 0)
+    entered, before = entered[entering], before[entering]
+    units = len(unit_ptr) - 1
+    came, goes, came_from = np.full((3, units), NO_PARENT)
+    came[entering] = goes[unit_of[before]] = np.arange(len(entering))
+    came_from[entering] = unit_of[before]
+    turn, walk = np.zeros(units, np.int64), np.arange(units)
+    while np.any(walk >= 0):
+        walk = np.where(walk >= 0, came_from[walk], NO_PARENT)
+        turn[walk >= 0] += 1
+    least = lowest_energies(problem)[before] - w.drain_kwh[entered] - 1.0
+    most = w.energy_max_kwh[before] - w.drain_kwh[entered] + 1.0
+    likely = np.minimum(w.energy_target_kwh, w.energy_max_kwh)[before] - w.drain_kwh[entered]
+    likely = np.clip(likely, 0.9 * least + 0.1 * most, 0.1 * least + 0.9 * most)
+    return Chain(came, goes, turn, row_before, least, likely, most)
 
 
 def lowest_energies(problem: PlanProblem) -> Floats:

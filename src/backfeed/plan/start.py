@@ -8,6 +8,7 @@ the number of iterations.
 import numpy as np
 
 from backfeed.plan.compiled import compiled
+from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
 from backfeed.plan.problem import Floats, Ints
@@ -52,12 +53,14 @@ EDGE = 0.05
 
 
 @compiled
-def start(some: Ints, fleet: Fleet, state: State, value: float, delta: float, product: float, power: Floats) -> None:
+def start(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, value: float, delta: float, product: float, power: Floats
+) -> None:
     """Write the starting iterates of some nodes' vehicles.
 
     Parameters
     ----------
-    some, fleet, state
+    some, fleet, state, drives
         The nodes, the problem and the iterates.
     value
         Value of energy at the start [currency/kWh].
@@ -73,20 +76,31 @@ def start(some: Ints, fleet: Fleet, state: State, value: float, delta: float, pr
     u = unit.u
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
-            n = expand(fleet, free, first, stop, unit)
-            at = 0
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            n = expand(fleet, free, first, stop, lead, unit)
+            at = lead
             energy = 0.0
+            if lead > 0:
+                join(unit, n, drives.came[i], drives.goes[i], drives)
+                energy = _start_arrival(u, drives.likely[drives.came[i]])
             for r in range(first, stop):
                 length = fleet.places[r, LENGTH] + 1
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, energy)
                 at += length
-            _start_duals(unit, n, value, (delta, product))
-            store(unit, n, state, fleet.places[first, ENTRY])
+            _start_duals(unit, n, value, (delta, product), value if drives.goes[i] >= 0 else 0.0)
+            store(unit, n, state, fleet.places[first, ENTRY] - lead)
             for t in range(n):
                 if unit.step[t] >= 0:
                     power[k, unit.step[t]] += u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t]
+
+
+@compiled
+def _start_arrival(u: Floats, likely: float) -> float:
+    """Write an arrival at a likely energy; return it."""
+    u[A], u[B] = 1.0 / 3.0, 1.0 / 3.0
+    u[UP], u[DOWN] = likely - u[REFERENCE], 0.0
+    return likely
 
 
 @compiled
@@ -113,8 +127,8 @@ def _start_row(u: Floats, at: int, length: int, arrival: float) -> float:
 
 
 @compiled
-def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float]) -> None:
-    """Split the reduced costs into duals and draw the pieces inside their widths."""
+def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], onward: float) -> None:
+    """Split the reduced costs into duals and draw the pieces inside their widths; `onward` is the value at the end."""
     u = unit.u
     delta, product = sizes
     for t in range(padded(n)):
@@ -132,7 +146,7 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float]) -
             least = min(ra, rb, 0.0)
             size = delta * (u[CHARGE + t] + u[DISCHARGE + t]) + 1e-3 * delta
             u[ZJ + t], u[ZA + t], u[ZB + t] = size - least, ra - least + size, rb - least + size
-        slope = value if t == n - 1 else 0.0
+        slope = value - onward if t == n - 1 else 0.0
         u[UP + t], u[ZUL + t], u[ZUU + t] = _start_piece(
             u[UP + t], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, product
         )

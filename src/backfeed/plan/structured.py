@@ -166,7 +166,7 @@ def _duals(point: InteriorPoint) -> Duals:
 def _values_of_energy(point: InteriorPoint) -> Floats:
     """Return the value of energy of every entry."""
     value = np.zeros(point.layout.entries)
-    point.threads.share_levels(write_values, point.downwards, point.layout.fleet, point.state, value)
+    point.threads.share_levels(write_values, point.downwards, *point.vehicles, value)
     return value
 
 

@@ -45,6 +45,9 @@ from backfeed.plan.vectors import store as store_eight
 WIDTH_MIN_KWH = 1e-9
 """A piece narrower than this counts for nothing; it is then given a width of 1 and a value that never moves."""
 
+HELD = 1e100
+"""The diagonal of an entry whose value of energy is given from outside, as an arrival's is."""
+
 STRIDE = ENTRIES_MAX + LANES
 """Distance of quantities in a unit's buffer; not a power of two, which would map them all to the same cache lines."""
 
@@ -105,10 +108,13 @@ def padded(n: int) -> int:
 
 
 @compiled
-def expand(fleet: Fleet, price: Floats, first: int, stop: int, unit: Unit) -> int:
-    """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are."""
+def expand(fleet: Fleet, price: Floats, first: int, stop: int, lead: int, unit: Unit) -> int:
+    """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are.
+
+    Where `lead` is 1, the first entry is an arrival, which is left out; the first row then begins without a jump.
+    """
     u, step = unit.u, unit.step
-    p = 0
+    p = lead
     for r in range(first, stop):
         length, arrive, zone = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, ZONE]
         figure, v = fleet.figures[r], u[p:]
@@ -127,6 +133,8 @@ def expand(fleet: Fleet, price: Floats, first: int, stop: int, unit: Unit) -> in
             _shorten(v, length - 1, figure[ROW_LAST_SHARE])
         p += length + 1
         step[p - 1] = -1
+    if lead > 0:
+        step[0], u[JUMP], u[JUMP + 1] = -1, u[JUMP + 1], 0.0
     _close(u, step, p)
     return p
 

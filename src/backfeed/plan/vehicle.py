@@ -54,6 +54,7 @@ from backfeed.plan.unit import (
     GAIN,
     GD,
     GU,
+    HELD,
     IA,
     IAA,
     IAB,
@@ -147,6 +148,8 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
     for t in range(1, n):
         u[H + t] += u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[E_PULL + t] + u[E_PULL + t - 1]
+    if unit.step[0] < 0:  # an arrival
+        u[G], u[H] = HELD, 0.0
     _factor(u, n)
 
 
@@ -266,7 +269,7 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     follow each other, eight rows are taken at a time: what stands right of a block passes through it in registers.
     """
     u, step = unit.u, unit.step
-    if step[n - 2] != step[0] + n - 2:
+    if step[0] < 0 or step[n - 2] != step[0] + n - 2:
         _scatter_rows(unit, n, matrix)
         return
     whole, k = padded(n), 0.0
@@ -464,7 +467,7 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
         u[ENERGY + t] = u[REFERENCE + t] + up - down
         u[H + t] = u[GAIN + t] * a - u[LOSS + t] * b
         u[PULL + t] = u[CHARGE + t] * a - u[DISCHARGE + t] * b
-    u[MOST] = abs(u[ENERGY] - u[JUMP] - u[H])
+    u[MOST] = abs(u[ENERGY] - u[JUMP] - u[H]) if step[0] >= 0 else 0.0
     for t in range(1, whole):
         broken = abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t])
         u[MOST + t] = broken if t < n else 0.0
