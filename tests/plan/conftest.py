@@ -12,10 +12,13 @@ from backfeed.plan.problem import Commitments, Nodes, Penalties, PlanProblem, Pr
 
 
 def draw_tree(rng, shape, count):
-    """Draw a tree: flat, deep, a single node, or random parents."""
-    size = {"single": 1, "flat": int(rng.integers(3, 9)), "deep": 6, "random": int(rng.integers(3, 10))}[shape]
-    parent = [-1]
-    parent += [{"flat": 0, "deep": k - 1}.get(shape, int(rng.integers(0, k))) for k in range(1, size)]
+    """Draw a tree: flat, deep, a single node, many sites under a few feeders, or random parents."""
+    sizes = {"single": 1, "flat": int(rng.integers(3, 9)), "deep": 6, "random": int(rng.integers(3, 10)), "many": 1_000}
+    size, feeders, parent = sizes[shape], 20, [-1]
+    for k in range(1, size):
+        below = int(rng.integers(0, k))
+        site = 0 if k <= feeders else 1 + k % feeders
+        parent.append({"flat": 0, "deep": k - 1, "many": site}.get(shape, below))
     return Nodes.tree([f"n{k}" for k in range(size)], parent, count)
 
 
@@ -118,17 +121,17 @@ def draw_problem(seed, **wanted):
         prices=Prices(tuple(f"z{z}" for z in range(zones)), buy, sell),
         nodes=nodes,
         windows=windows,
-        commitments=draw_commitments(rng, nodes, count, peak_power, pick("promises", 0, 0, 3)),
+        commitments=draw_commitments(rng, nodes, count, peak_power, pick("promises", 0, 0, 3), wanted.get("up", 0.5)),
         penalties=Penalties(),
     )
 
 
-def draw_commitments(rng, nodes, count, power, many):
-    """Draw promises up and down."""
+def draw_commitments(rng, nodes, count, power, many, up):
+    """Draw promises up and down; `up` is the share of the former."""
     return Commitments(
         node=rng.integers(0, len(nodes), many),
         step=rng.integers(0, count, many),
-        up=rng.random(many) < 0.5,
+        up=rng.random(many) < up,
         power_kw=rng.uniform(0, 0.3, many) * power,
         shortfall_per_kwh=rng.uniform(0.1, 1.0, many),
     )

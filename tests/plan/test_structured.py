@@ -85,11 +85,30 @@ FAMILIES = {
     "long drives in deep trees": {"drained": True, "tree": "deep", "rows": 60, "count": 48},
     "meters with PV": {"meters": True, "pv": 0.5, "promises": 0},
     "promises": {"promises": 3, "meters": False},
+    "promises to take": {"promises": 8, "up": 0.0},
+    "thousands of tiny sites": {"tree": "many", "rows": 1_500, "count": 8, "drained": False, "peak": 0.0},
     "promises above PV": {"promises": 3, "meters": True, "pv": 0.5},
     "peaks": {"peak": 0.4, "base": True},
     "partial steps": {"partial": True},
     "one step": {"count": 1},
 }
+
+
+NEAR_THEIR_BOUNDS = [
+    (50016, "promises"),
+    (50018, "long drives in deep trees"),
+    (50117, "deep"),
+    (50251, "one giant site"),
+    (60011, "one giant site"),
+    (60035, "no v2g"),
+    (60076, "deep"),
+    (60271, "one giant site"),
+]
+
+
+@pytest.mark.parametrize(("seed", "family"), NEAR_THEIR_BOUNDS)
+def test_digits_last_where_peaks_and_limits_bind(random_problem, seed, family):
+    compare(random_problem(seed, **FAMILIES[family]))
 
 
 @pytest.mark.nightly

@@ -388,7 +388,7 @@ def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> Non
         net, power_step, residual = scratch[NET], work.power_step[k], work.residual[k]
         for t in range(len(net)):
             net[t] = power_step[t] + residual[t]
-        step_node(nodes, k, aim, work.price_step[k], scratch, found[k])
+        step_node(nodes, k, aim, work.price_step, scratch, found[k])
 
 
 def new_work(nodes: int, columns: int) -> Work:

@@ -11,7 +11,8 @@ With i = sum_j 1 / (zl/x + zu/(w - x)) and theta = share / s, the Hessian of n i
 
 Pieces and curtailed PV are boxes alike; what elimination finds of a box is cheap, and is found again where it is
 needed instead of being kept. A step of the net power is taken from the balance, from the leaves up, not from the
-prices, whose differences lose their digits where nothing binds: so a balance once kept stays kept.
+prices, whose differences lose their digits where nothing binds: so a balance once kept stays kept. For the same reason
+the piece that moves most freely takes what the others leave of it.
 """
 
 from typing import NamedTuple
@@ -27,13 +28,13 @@ WIDTH_MIN_KW = 1e-9
 BOX = (WIDTH, SLOPE, X, REST, ZL, ZU, STEP, PREDICTED) = tuple(range(8))
 """Quantities of a box: its width and cost, what is in it and what is left, both duals, the steps found last."""
 
-SLACK = (HEAD, SHARE, HEAD_STEP, HEAD_PREDICTED) = tuple(range(4))
+SLACK = (HEAD, SHARE, HEAD_STEP, HEAD_PREDICTED, SHARE_STEP) = tuple(range(5))
 """Quantities of what a net power leaves below a peak: the slack, its dual, the steps found last."""
 
 SUMMIT = (CHARGE, PEAK, PEAK_DUAL, PEAK_STEP, PEAK_PREDICTED) = tuple(range(5))
 """Quantities of a peak."""
 
-SCRATCH = (TOTAL, PULLED, INVERSE, PUSH, NET) = tuple(range(5))
+SCRATCH = (TOTAL, PULLED, INVERSE, PUSH, NET, MOST, WIDEST) = tuple(range(7))
 """Vectors to work in."""
 
 
@@ -151,22 +152,22 @@ def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
 
 
 @compiled
-def step_node(nodes: Nodes, k: int, aim: Aim, price_step: Floats, scratch: Floats, found: Floats) -> None:
+def step_node(nodes: Nodes, k: int, aim: Aim, price_steps: Floats, scratch: Floats, found: Floats) -> None:
     """Find the steps of a node's own variables, its children's known.
 
     Parameters
     ----------
     nodes, k, aim
         The node, and what the step aims at.
-    price_step
-        The step of the node's price.
+    price_steps
+        The steps of all nodes' prices.
     scratch
         Vectors to work in; NET holds the step of the vehicles' power and what enters beyond the net power.
     found
         Receives `(primal, dual, s1, s2, s3)` of the node, as of `step_unit`.
     """
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
-    count = len(net)
+    count, price_step, above_step = len(net), price_steps[k], price_steps[max(nodes.parent[k], 0)]
     found[:] = 0.0
     if reduce_curtailed(nodes, k, aim, scratch):
         for t in range(count):
@@ -176,17 +177,36 @@ def step_node(nodes: Nodes, k: int, aim: Aim, price_step: Floats, scratch: Float
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         net += nodes.net_step[nodes.child[q]]
     nodes.net_step[k, :] = net
-    if nodes.charged[k] >= 0:
-        _step_peak(nodes, k, aim, found)
     reduce_pieces(nodes, k, aim, scratch)
+    if nodes.charged[k] >= 0:
+        has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
+        for t in range(count):
+            push[t] = price_step[t] - has_parent * above_step[t] - (net[t] + pulled[t]) / total[t]
+        _step_peak(nodes, k, aim, push, total, found)
+    _step_pieces(nodes, k, aim, scratch, found)
+
+
+@compiled
+def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, found: Floats) -> None:
+    """Share the step of the net power (NET) among the pieces; TOTAL and PULLED are of `reduce_pieces`."""
+    net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
+    most, widest = scratch[MOST], scratch[WIDEST]
     price, above = nodes.price[k], nodes.price[max(nodes.parent[k], 0)]
     has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
-    for t in range(count):
+    most[:] = 0.0
+    for t in range(len(net)):
         total[t] = (net[t] + pulled[t]) / total[t]
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
         _reduce_box(nodes.boxes[b], aim.tau, aim.second, inverse, push)
-        for t in range(count):
+        for t in range(len(net)):
             push[t] = inverse[t] * (total[t] - push[t] - has_parent * above[t] + price[t])
+            net[t] -= push[t]
+            nodes.boxes[b, STEP, t] = push[t]
+            widest[t] = b if inverse[t] > most[t] else widest[t]
+            most[t] = max(inverse[t], most[t])
+    for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
+        for t in range(len(net)):
+            push[t] = nodes.boxes[b, STEP, t] + (net[t] if widest[t] == b else 0.0)
         _step_box(nodes.boxes[b], push, aim, found)
 
 
@@ -219,8 +239,13 @@ def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
 
 
 @compiled
-def _step_peak(nodes: Nodes, k: int, aim: Aim, found: Floats) -> None:
-    """Find the steps of a peak, of what is left below it, and of their duals."""
+def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, found: Floats) -> None:
+    """Find the steps of a peak, of what is left below it, and of their duals.
+
+    A share's step follows from the slack's, or from the prices: `share` is what they make of it. The first multiplies
+    the slack's rounding by share / slack, the second that of the net power by the inverse of the `pieces`' inverse
+    Hessian: the better one is taken.
+    """
     c = nodes.charged[k]
     peak, head, net = nodes.peaks[c], nodes.heads[c], nodes.net_step[k]
     omega, gradient, ratio, target = reduce_peak(nodes, c, aim)
@@ -233,8 +258,10 @@ def _step_peak(nodes: Nodes, k: int, aim: Aim, found: Floats) -> None:
     for t in range(head.shape[1]):
         s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], step - net[t]
         dz = (aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds
+        if z * pieces[t] > s:
+            dz = share[t] - z
         _count(s, ds, z, dz, found)
-        head[HEAD_STEP, t] = ds
+        head[HEAD_STEP, t], head[SHARE_STEP, t] = ds, dz
         if aim.second == 0:
             head[HEAD_PREDICTED, t] = ds
     peak[PEAK_STEP] = step
@@ -304,9 +331,7 @@ def _advance_peak(nodes: Nodes, c: int, aim: Aim, primal: float, dual: float) ->
     _, _, ratio, target = reduce_peak(nodes, c, aim)
     products = 0.0
     for t in range(head.shape[1]):
-        s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], head[HEAD_STEP, t]
-        z += dual * ((aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds)
-        s += primal * ds
+        s, z = head[HEAD, t] + primal * head[HEAD_STEP, t], head[SHARE, t] + dual * head[SHARE_STEP, t]
         head[HEAD, t], head[SHARE, t] = s, z
         products += s * z
     peak[PEAK_DUAL] += dual * (target - peak[PEAK_DUAL] - ratio * peak[PEAK_STEP])

@@ -228,7 +228,7 @@ def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
     peak = np.maximum(net.max(axis=1, initial=0.0), 0.0) * 1.1 + 1.0
     zero, zeros = np.zeros_like(peak), np.zeros_like(net)
     share = np.repeat(charge[:, None] * 0.9 / net.shape[1], net.shape[1], axis=1)
-    heads = np.stack((peak[:, None] - net, share, zeros, zeros), axis=1)
+    heads = np.stack((peak[:, None] - net, share, zeros, zeros, zeros), axis=1)
     return heads, np.stack((charge, peak, charge * 0.1, zero, zero), axis=1)
 
 
