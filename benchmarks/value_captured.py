@@ -1,10 +1,11 @@
 """How much of the value of perfect foresight the rolling platform captures, over several draws of what drivers say.
 
 Run it with `python benchmarks/value_captured.py [--pilot FILE] [--seeds 2 3 4 5 6] [--share S] [--sd MIN] [--wrong S]
-[--days N]`. One V2G world a statement seed, over links in memory; charging at once is the same for all of them. A row
-is one seed: the captured share of all, of sessions with a kept, a broken and no statement; departures short by more
-than 1 kWh, of all and of those with a kept statement; cars discharged below their true reserve by more than half a kWh;
-broken limits; CPU time.
+[--days N] [--prompts [BONUS [CHARGE_BONUS]]]`. One V2G world a statement seed, over links in memory; charging at once is
+the same for all of them. A row is one seed: the captured share of all, of sessions with a kept, a broken and no
+statement; departures short by more than 1 kWh, of all and of those with a kept statement; cars discharged below their
+true reserve by more than half a kWh; broken limits; what is gained over charging at once and what drivers were paid for
+answers; questions, answers and what proved right; CPU time.
 """
 
 import argparse
@@ -39,6 +40,11 @@ class Row:
     short_kept: float
     below_reserve: float
     violations: float
+    gained: float
+    paid: float
+    asked: float
+    answered: float
+    right: float
     cpu_s: float
 
 
@@ -63,14 +69,15 @@ def main() -> int:
 
 _HEAD = (
     f"{'seed':>5}{'captured':>10}{'kept':>8}{'broken':>8}{'silent':>8}{'short':>8}{'kept':>7}"
-    f"{'reserve':>9}{'limits':>8}{'cpu s':>7}"
+    f"{'reserve':>9}{'limits':>8}{'gained':>9}{'paid':>7}{'asked':>7}{'told':>6}{'right':>7}{'cpu s':>7}"
 )
 
 
 def _print_row(name: str, row: Row) -> None:
     print(
         f"{name:>5}{row.captured:>9.1f}%{row.kept:>7.1f}%{row.broken:>7.1f}%{row.silent:>7.1f}%{row.short:>7.2f}%"
-        f"{row.short_kept:>6.2f}%{row.below_reserve:>9.1f}{row.violations:>8.0f}{row.cpu_s:>7.0f}",
+        f"{row.short_kept:>6.2f}%{row.below_reserve:>9.1f}{row.violations:>8.0f}{row.gained:>9.0f}{row.paid:>7.1f}"
+        f"{row.asked:>7.0f}{row.answered:>6.0f}{row.right:>7.0f}{row.cpu_s:>7.0f}",
         flush=True,
     )
 
@@ -83,6 +90,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sd", type=float, help="spread of statements [min]")
     parser.add_argument("--wrong", type=float, help="share of statements that are hours off")
     parser.add_argument("--days", type=int, help="length of the window")
+    parser.add_argument(
+        "--prompts",
+        type=float,
+        nargs="*",
+        metavar="BONUS",
+        help="ask drivers, for a bonus on a kept departure and one on a right charge level; without numbers ask nobody",
+    )
     return parser.parse_args()
 
 
@@ -104,6 +118,10 @@ def _pilot(asked: argparse.Namespace, seed: int, folder: Path) -> Path:
                 text, found = re.subn(r"(?m)^\[drivers\].*$", rf"\g<0>\n{key} = {value}", text)
             if found != 1:
                 sys.exit(f"{asked.pilot}: expected one line {key} = ..., found {found}")
+    if asked.prompts is not None:
+        text = re.sub(r"(?ms)^\[prompts\].*?(?=^\[|\Z)", "", text)
+        terms = zip(("bonus", "charge_bonus"), asked.prompts, strict=False)
+        text += "\n[prompts]\n" + "".join(f"{key} = {bonus}\n" for key, bonus in terms) if asked.prompts else ""
     path = folder / asked.pilot.name
     path.write_text(text, encoding="utf-8")
     return path
@@ -117,6 +135,7 @@ def _row(scene: Scene, judgement: Judgement, v2g: WorldRun) -> Row:
     detail = judgement.summary.captured_detail.captured_share
     result = judgement.worlds["v2g"]
     accounts, kept = result.sessions, statement_masks(scene.sessions)["kept"]
+    prompts, worlds = judgement.summary.prompts, judgement.summary.worlds
     shares = {kind: 100 * (split.share or np.nan) for kind, split in detail.by_statement.items()}
     return Row(
         captured=100 * (np.nan if detail.share is None else detail.share),
@@ -127,6 +146,11 @@ def _row(scene: Scene, judgement: Judgement, v2g: WorldRun) -> Row:
         short_kept=100 * (accounts.short & kept).sum() / max((accounts.feasible & kept).sum(), 1),
         below_reserve=float(_below_reserve(scene, v2g)),
         violations=sum(site.violations for site in result.result.sites.values()),
+        gained=worlds["v2g"].net_value - worlds["unmanaged"].net_value,
+        paid=prompts.bonus_cost if prompts is not None else 0.0,
+        asked=prompts.sent if prompts is not None else 0,
+        answered=prompts.answered if prompts is not None else 0,
+        right=prompts.kept if prompts is not None else 0,
         cpu_s=v2g.cpu_s,
     )
 
