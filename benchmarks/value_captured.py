@@ -1,8 +1,8 @@
 """How much of the value of perfect foresight the rolling platform captures, over several draws of what drivers say.
 
 Run it with `python benchmarks/value_captured.py [--pilot FILE] [--seeds 2 3 4 5 6] [--share S] [--sd MIN] [--wrong S]
-[--days N] [--prompts [BONUS [CHARGE_BONUS]]]`. One V2G world a statement seed, over links in memory; charging at once is
-the same for all of them. A row is one seed: the captured share of all, of sessions with a kept, a broken and no
+[--days N] [--prompts [BONUS [CHARGE_BONUS]]]`. One V2G world a statement seed, over links in memory; charging at once
+is the same for all of them. A row is one seed: the captured share of all, of sessions with a kept, a broken and no
 statement; departures short by more than 1 kWh, of all and of those with a kept statement; cars discharged below their
 true reserve by more than half a kWh; broken limits; what is gained over charging at once and what drivers were paid for
 answers; questions, answers and what proved right; CPU time.

@@ -21,7 +21,6 @@ BODY_MAX_BYTES = 4_096
 
 SECURITY_SCHEMES = {"driver_app": {"type": "http", "scheme": "bearer"}}
 _SECURED = {"security": [{"driver_app": list[str]()}]}
-_STATUS_OF = {Refusal.NOT_ASKED: HTTPStatus.CONFLICT, Refusal.NO_DEPARTURE: HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 def problem_response(status: int, detail: str, headers: Any = None) -> Response:  # noqa: ANN401 - starlette's own type
@@ -98,5 +97,7 @@ async def _answered(request: Request, desk: DriverDesk) -> Response:
     except EnvironmentProblemError as error:
         return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     if refusal is not None:
-        return problem_response(_STATUS_OF[refusal], refusal.value)
+        conflicts = refusal is Refusal.NOT_ASKED
+        status = HTTPStatus.CONFLICT if conflicts else HTTPStatus.UNPROCESSABLE_ENTITY
+        return problem_response(status, refusal.value)
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from backfeed.core.clock import Clock
 from backfeed.core.money import MICRO
-from backfeed.fleet.event import AnyEvent, DepartureAnswered, DriverPrompted
-from backfeed.sim.driver import Drivers, SpokenDeparture
+from backfeed.fleet.event import AnyEvent, ChargeAnswered, DepartureAnswered, DriverPrompted
+from backfeed.sim.driver import Answer, Drivers
 from backfeed.store.log import EventLog
 
 
@@ -37,21 +37,25 @@ class App:
     def on_committed(self, event: AnyEvent) -> None:
         """Hand a question on."""
         if isinstance(event, DriverPrompted):
-            answer = self.drivers.asked(event.transaction, event.bonus_micro / MICRO, event.at_ms)
+            offered = (event.bonus_micro + event.charge_bonus_micro) / MICRO
+            answer = self.drivers.asked(event.transaction, offered, event.at_ms)
             if answer is not None:
                 self.waiting.append(self.group.create_task(self._tell(event, answer)))
 
-    async def _tell(self, asked: DriverPrompted, answer: SpokenDeparture) -> None:
+    async def _tell(self, asked: DriverPrompted, answer: Answer) -> None:
         await self.clock.sleep_until(answer.at_ms)
-        await self.log.commit(
-            DepartureAnswered(
-                at_ms=self.clock.now_ms(),
-                station=asked.station,
-                evse=asked.evse,
-                transaction=asked.transaction,
-                departure_ms=answer.departure_ms,
+        now_ms, station, evse, transaction = self.clock.now_ms(), asked.station, asked.evse, asked.transaction
+        if "charge" in asked.asks:
+            await self.log.commit(
+                ChargeAnswered(at_ms=now_ms, station=station, evse=evse, transaction=transaction, soc=answer.soc)
             )
-        )
+        if "departure" in asked.asks:
+            departure_ms = answer.departure_ms
+            await self.log.commit(
+                DepartureAnswered(
+                    at_ms=now_ms, station=station, evse=evse, transaction=transaction, departure_ms=departure_ms
+                )
+            )
 
     def close(self) -> None:
         """Forget answers that nobody waits for any more."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from backfeed.app.battery_book import BatteryBook
 from backfeed.app.demand import DemandDesk
 from backfeed.app.dispatching import Dispatching, Policy
+from backfeed.app.knowing import Knowing
 from backfeed.app.knowledge import Knowledge
 from backfeed.app.outlook import ForecastOutlook
 from backfeed.app.plan_wear import PlanWear, WearMode
@@ -260,12 +261,13 @@ def _demand(scene: Scene, policy: Policy, knowledge: Knowledge, metered_from_ms:
 def _prompting(
     scene: Scene, policy: Policy, knowledge: Knowledge, planning: Planning, log: EventLog
 ) -> Prompting | None:
-    """Return who asks silent drivers; nobody where the pilot does not ask for it, or nothing would be decided by it."""
+    """Return who asks drivers; nobody where the pilot does not ask for it, or nothing would be decided by it."""
     prompts = scene.pilot.prompts
     if prompts is None or policy is Policy.UNMANAGED:
         return None
-    terms = PromptTerms(round(prompts.bonus * MICRO), prompts.per_driver_week)
-    return Prompting(terms, scene.enrolment, knowledge.outlook, planning, log)
+    charge_micro = round(prompts.charge_bonus * MICRO) if prompts.charge_bonus is not None else None
+    terms = PromptTerms(round(prompts.bonus * MICRO), prompts.per_driver_week, charge_micro)
+    return Prompting(terms, scene.enrolment, Knowing(knowledge, planning), knowledge.said_too_much, log)
 
 
 def _recall(parts: Parts) -> None:

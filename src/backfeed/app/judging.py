@@ -33,6 +33,9 @@ from backfeed.market.demand_response import Direction, delivered_wh, settle_even
 from backfeed.market.price import PriceSeries
 from backfeed.report.run_report import GapCause
 from backfeed.report.summary import (
+    ASKED_KINDS,
+    AskedKind,
+    AskedResult,
     LedgerUnit,
     PromptResult,
     RunFacts,
@@ -334,7 +337,19 @@ def _prompts(counts: PromptCounts | None) -> PromptResult | None:
     """Return what came of asking drivers, None where nobody was to be asked."""
     if counts is None:
         return None
-    return PromptResult(counts.sent, counts.answered, counts.kept, counts.bonus_micro / MICRO)
+    parts = (counts.departure, counts.charge)
+    kinds: dict[AskedKind, AskedResult] = {
+        kind: AskedResult(each.sent, each.answered, each.kept, each.bonus_micro / MICRO)
+        for kind, each in zip(ASKED_KINDS, parts, strict=True)
+        if each.sent
+    }
+    return PromptResult(
+        sent=counts.sent,
+        answered=sum(each.answered for each in parts),
+        kept=sum(each.kept for each in parts),
+        bonus_cost=sum(each.bonus_micro for each in parts) / MICRO,
+        by_kind=kinds,
+    )
 
 
 def _shown(runs: Mapping[Policy, WorldRun]) -> WorldRun:

@@ -5,7 +5,7 @@ history; nothing is decided here. A restart folds the whole log again and knows 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, promised_kwh, revise, stored_kwh
 from backfeed.fleet.event import (
     AnyEvent,
+    ChargeAnswered,
     DepartureAnswered,
     NeedsNotified,
     StationConnected,
@@ -28,6 +29,7 @@ from backfeed.fleet.event import (
 from backfeed.fleet.owner import Owner
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
+from backfeed.forecast.charge_word import ChargeRecord
 from backfeed.forecast.energy_need import EnergyDistribution
 from backfeed.meter.interval import INTERVAL_MS, MeterBook, MeterKey
 
@@ -142,9 +144,11 @@ class Knowledge:
     repeated: int = 0
     meter_keys: list[MeterKey] = field(default_factory=list)
     stays: StayBook = field(default_factory=StayBook)
+    charge_words: ChargeRecord = field(default_factory=ChargeRecord)
     _beliefs: dict[tuple[str, str], EnergyBelief] = field(default_factory=dict)
     _owner_of: dict[tuple[str, str], Owner] = field(default_factory=dict)
     _needs: dict[tuple[str, str], EnergyDistribution] = field(default_factory=dict)
+    _said_soc: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
         """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
@@ -155,6 +159,8 @@ class Knowledge:
             case StationConnected() | StationDisconnected() | NeedsNotified() | DepartureAnswered():
                 self.state.apply(event)
                 return True
+            case ChargeAnswered():
+                return self._hear_charge(event)
             case _:
                 self.state.apply(event)
                 return False
@@ -209,6 +215,44 @@ class Knowledge:
         self._beliefs[key] = belief
         self.batteries.follow(plug, owner, (belief.low_kwh + belief.high_kwh) / 2)
 
+    def _hear_charge(self, event: ChargeAnswered) -> bool:
+        """Weigh a driver's word for what the car came with; what the car has shown itself is not revised by it."""
+        key = (event.station, event.transaction)
+        plug, belief = self.state.plugs.get((event.station, event.evse)), self._beliefs.get(key)
+        if plug is None or plug.transaction != event.transaction or belief is None:
+            return False
+        self._said_soc[key] = event.soc
+        if belief.is_shown:
+            return False
+        owner = self._owner_of[key]
+        vehicle = owner.vehicle
+        needs_soc = owner.target_soc - event.soc
+        need = self.charge_words.weigh(
+            plug.token, self._needs[key], needs_soc, vehicle.capacity_kwh / vehicle.charge_efficiency
+        )
+        self._needs[key] = need
+        came = prior_belief(plug, owner, *need.quantiles_kwh(NEED_LEVELS).tolist())
+        self._beliefs[key] = replace(
+            came, import_wh=max(plug.first_import_wh, 0), export_wh=max(plug.first_export_wh, 0)
+        )
+        self._revise(plug, event.at_ms, None)
+        return True
+
+    def said_too_much(self, station: str, transaction: str) -> float:
+        """Return what a driver said the car came with, less what it has shown it did, as a share of its capacity.
+
+        NaN where the driver said nothing or the car has not shown itself.
+        """
+        key = (station, transaction)
+        said_soc = self._said_soc.get(key)
+        if said_soc is None:
+            return float("nan")
+        return said_soc - self._beliefs[key].arrived_kwh / self._owner_of[key].vehicle.capacity_kwh
+
+    def need(self, plug: Plug) -> EnergyDistribution:
+        """Return the energy that the stay of a car which has not shown itself takes in all, AC at the meter."""
+        return self._needs[plug.station, plug.transaction]
+
     def _need_high_kwh(self, plug: Plug, owner: Owner) -> float:
         """Return what a stay takes in all at most that has taken what this one has, and goes on [kWh AC]."""
         need = self._needs[plug.station, plug.transaction]
@@ -223,6 +267,9 @@ class Knowledge:
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
         """Turn a session that is over into a row of history; without length (a station's wrong clock) it is none."""
         self._needs.pop((plug.station, plug.transaction), None)
+        too_much = self.said_too_much(plug.station, plug.transaction)
+        if not np.isnan(too_much):
+            self.charge_words.shown(plug.token, too_much)
         departure_ms = min(event.measured_ms, event.at_ms)
         if departure_ms <= plug.since_ms:
             return

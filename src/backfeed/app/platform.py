@@ -19,6 +19,7 @@ from backfeed.app.steering import Journal, Steering
 from backfeed.core.clock import Clock
 from backfeed.fleet.event import (
     AnyEvent,
+    ChargeAnswered,
     DepartureAnswered,
     EvseStatusChanged,
     NeedsNotified,
@@ -94,7 +95,13 @@ class Platform:
 
     def _note_change(self, event: AnyEvent) -> None:
         if isinstance(
-            event, TransactionChanged | NeedsNotified | DepartureAnswered | StationConnected | StationDisconnected
+            event,
+            TransactionChanged
+            | NeedsNotified
+            | DepartureAnswered
+            | ChargeAnswered
+            | StationConnected
+            | StationDisconnected,
         ):
             site = self.enrolment.site_of(event.station)
             if site is not None:

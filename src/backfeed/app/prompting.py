@@ -1,22 +1,21 @@
-"""Prompting: silent drivers are asked when they leave, where knowing is worth more than what it costs.
+"""Prompting: drivers are asked for what is not known of their stay, where knowing is worth more than what it costs.
 
-What it is worth to know is found by planning: the expected cost of the best plan over the odds, less the mean of those
-over the odds that the driver's word would leave, for words spread over his departure. What it costs is the bonus,
-paid if the driver answers and keeps it. Everything else is folded from the log, so a restart knows whom it has asked.
+What it is worth is found by planning (`app.knowing`). What it costs is the bonus, paid if the driver answers and it
+proves right: if he leaves when he said, and if the car shows by where it stops that it came as full as he said.
+Everything else is folded from the log, so a restart knows whom it has asked.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from backfeed.app.enrolment import Enrolment
-from backfeed.app.knowledge import STATEMENT_TOLERANCE_MS, Car, Outlook
-from backfeed.app.planning import Planning
+from backfeed.app.knowing import Knowing
+from backfeed.app.knowledge import STATEMENT_TOLERANCE_MS, Car
 from backfeed.app.steering import Journal
 from backfeed.core.instant import MS_PER_DAY, MS_PER_MIN
 from backfeed.core.money import MICRO
-from backfeed.fleet.event import AnyEvent, DepartureAnswered, DriverPrompted, TransactionChanged
+from backfeed.fleet.event import AnyEvent, Asks, ChargeAnswered, DepartureAnswered, DriverPrompted, TransactionChanged
 from backfeed.forecast.prompt import PromptRecord
-from backfeed.plan.rolling import LEVELS
 from backfeed.settle.bonus import Bonus
 
 WAIT_MS = MS_PER_MIN
@@ -25,8 +24,9 @@ WAIT_MS = MS_PER_MIN
 LATER_MS = 60 * MS_PER_MIN
 """Whoever stays this much longer than said has not kept it either: an early word costs nothing and tells nothing."""
 
-ASKED_LEVELS = (0.2, 0.6, 0.95)
-"""The departures, as quantiles of the odds, for which it is found what the driver's word would be worth."""
+CHARGE_WITHIN = 0.05
+"""How far a right word for the state of charge may lie off what the car has shown, as a share of its capacity: a
+reading off a dashboard, and what enrolled capacities and efficiencies miss."""
 
 WORTH_ASKING = 0.05
 """What a question must be expected to gain [currency]: nobody likes to be asked."""
@@ -36,26 +36,53 @@ _WEEK_MS = 7 * MS_PER_DAY
 
 @dataclass(frozen=True, slots=True)
 class PromptTerms:
-    """What is offered for a kept answer [1e-6 currency], and how often a driver may be asked in seven days."""
+    """What is offered for a right answer [1e-6 currency], and how often a driver may be asked for it in seven days.
+
+    Without a bonus for the state of charge nobody is asked for that.
+    """
 
     bonus_micro: int
     per_driver_week: int
+    charge_bonus_micro: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCounts:
+    """How many drivers were asked for one thing, answered and were right, and what that cost [1e-6 currency]."""
+
+    sent: int = 0
+    answered: int = 0
+    kept: int = 0
+    bonus_micro: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PromptCounts:
-    """How many drivers were asked, answered and kept it, and what that cost [1e-6 currency]."""
+    """How many questions were asked, and what came of those for a departure and for a state of charge."""
 
     sent: int
-    answered: int
-    kept: int
-    bonus_micro: int
+    departure: AskedCounts
+    charge: AskedCounts
 
 
 @dataclass(slots=True)
 class _Question:
     asked: DriverPrompted
-    answered_ms: int = -1
+    departure_ms: int = -1
+    answered: Asks = ()
+
+    @property
+    def open(self) -> Asks:
+        """What still waits for an answer."""
+        return tuple(what for what in self.asked.asks if what not in self.answered)
+
+
+@dataclass(slots=True)
+class _Count:
+    sent: int = 0
+    answered: int = 0
+    kept: int = 0
+    bonus_micro: int = 0
 
 
 @dataclass
@@ -66,23 +93,28 @@ class Prompting:
     ----------
     terms
         What is offered, how often.
-    enrolment, outlook, planning
-        Who is known, what is forecast, what a plan costs.
+    enrolment
+        Who is known.
+    knowing
+        What an answer would be worth.
+    said_too_much
+        By how much a driver's word for the state of charge of a transaction passed what the car has shown, as a share
+        of its capacity; NaN where that is not known.
     journal
         Where questions are written down; whoever runs the drivers' app reads them there.
     """
 
     terms: PromptTerms
     enrolment: Enrolment
-    outlook: Outlook
-    planning: Planning
+    knowing: Knowing
+    said_too_much: Callable[[str, str], float]
     journal: Journal
-    record: PromptRecord = field(default_factory=PromptRecord)
     bonuses: list[Bonus] = field(default_factory=list)
     _sent: int = 0
-    _answered: int = 0
+    _counts: dict[str, _Count] = field(default_factory=lambda: {"departure": _Count(), "charge": _Count()})
+    _records: dict[Asks, PromptRecord] = field(default_factory=dict)
     _open: dict[tuple[str, str], _Question] = field(default_factory=dict)
-    _asked_ms: dict[str, list[int]] = field(default_factory=dict)
+    _asked_ms: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     _weighed: set[tuple[str, str]] = field(default_factory=set)
 
     def learn(self, event: AnyEvent) -> None:
@@ -91,39 +123,67 @@ class Prompting:
             case DriverPrompted():
                 self._sent += 1
                 self._open[event.station, event.transaction] = _Question(event)
-                self._asked_ms.setdefault(event.token, []).append(event.at_ms)
-                self.record.asked(event.token)
-            case DepartureAnswered():
+                for what in event.asks:
+                    self._counts[what].sent += 1
+                    self._asked_ms.setdefault((event.token, what), []).append(event.at_ms)
+                self.record(event.asks).asked(event.token)
+            case DepartureAnswered() | ChargeAnswered():
                 question = self._open.get((event.station, event.transaction))
-                if question is not None and question.answered_ms < 0:
-                    question.answered_ms = event.departure_ms
-                    self._answered += 1
-                    self.record.answered(question.asked.token)
+                if question is not None:
+                    self._answered(event, question)
             case TransactionChanged() if event.phase == "ended":
                 self._weighed.discard((event.station, event.transaction))
                 question = self._open.pop((event.station, event.transaction), None)
-                if question is not None and question.answered_ms >= 0:
+                if question is not None:
                     self._departed(event, question)
             case _:
                 pass
 
-    def _departed(self, event: TransactionChanged, question: _Question) -> None:
-        late_ms = min(event.measured_ms, event.at_ms) - question.answered_ms
-        kept = -STATEMENT_TOLERANCE_MS <= late_ms <= LATER_MS
-        self.record.departed(question.asked.token, kept=kept)
-        if kept:
-            owner = self.enrolment.owner_of(question.asked.token).owner_id
-            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, question.asked.bonus_micro))
+    def record(self, asks: Asks) -> PromptRecord:
+        """Return who answers a question for just these, and who was right where it is for one."""
+        return self._records.setdefault(asks, PromptRecord())
 
-    def open_questions(self) -> tuple[DriverPrompted, ...]:
-        """Return the questions that wait for an answer, in the order in which they were asked."""
-        return tuple(question.asked for question in self._open.values() if question.answered_ms < 0)
+    def _answered(self, event: DepartureAnswered | ChargeAnswered, question: _Question) -> None:
+        what = "departure" if isinstance(event, DepartureAnswered) else "charge"
+        if what not in question.open:
+            return
+        if not question.answered:
+            self.record(question.asked.asks).answered(question.asked.token)
+        question.answered = (*question.answered, what)
+        self._counts[what].answered += 1
+        if isinstance(event, DepartureAnswered):
+            question.departure_ms = event.departure_ms
+
+    def _departed(self, event: TransactionChanged, question: _Question) -> None:
+        """Judge the answers of a stay that is over, and owe what is due for them."""
+        due_micro = 0
+        for what in question.answered:
+            if what == "departure":
+                late_ms = min(event.measured_ms, event.at_ms) - question.departure_ms
+                right = -STATEMENT_TOLERANCE_MS <= late_ms <= LATER_MS
+                bonus_micro = question.asked.bonus_micro
+            else:
+                right = abs(self.said_too_much(event.station, event.transaction)) <= CHARGE_WITHIN
+                bonus_micro = question.asked.charge_bonus_micro
+            self.record((what,)).departed(question.asked.token, kept=right)
+            if right:
+                due_micro += bonus_micro
+                self._counts[what].kept += 1
+                self._counts[what].bonus_micro += bonus_micro
+        if due_micro > 0:
+            owner = self.enrolment.owner_of(question.asked.token).owner_id
+            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, due_micro))
+
+    def open_questions(self) -> tuple[tuple[DriverPrompted, Asks], ...]:
+        """Return the questions that wait for an answer and for what, in the order in which they were asked."""
+        return tuple((question.asked, question.open) for question in self._open.values() if question.open)
 
     def counts(self) -> PromptCounts:
         """Return what came of asking so far."""
-        return PromptCounts(
-            self._sent, self._answered, len(self.bonuses), sum(bonus.amount_micro for bonus in self.bonuses)
+        departure, charge = (
+            AskedCounts(count.sent, count.answered, count.kept, count.bonus_micro) for count in self._counts.values()
         )
+        return PromptCounts(self._sent, departure, charge)
 
     async def ask(self, now_ms: int, cars: Sequence[Car]) -> None:
         """Ask the drivers for whom it pays; each stay is weighed once."""
@@ -132,18 +192,26 @@ class Prompting:
             if key in self._weighed or key in self._open or now_ms - car.plug.since_ms < WAIT_MS:
                 continue
             self._weighed.add(key)
-            if car.plug.token and car.plug.departure_stated_ms < 0 and self._may_ask(car.plug.token, now_ms):
-                await self._weigh(now_ms, car)
+            unknown = self.knowing.unknown(car) if car.plug.token else ()
+            unknown = tuple(what for what in unknown if self._may_ask(car.plug.token, what, now_ms))
+            if unknown:
+                await self._weigh(now_ms, car, unknown)
 
-    def _may_ask(self, token: str, now_ms: int) -> bool:
-        recent = [asked_ms for asked_ms in self._asked_ms.get(token, ()) if asked_ms > now_ms - _WEEK_MS]
+    def _may_ask(self, token: str, what: str, now_ms: int) -> bool:
+        if what == "charge" and self.terms.charge_bonus_micro is None:
+            return False
+        recent = [asked_ms for asked_ms in self._asked_ms.get((token, what), ()) if asked_ms > now_ms - _WEEK_MS]
         return len(recent) < self.terms.per_driver_week
 
-    async def _weigh(self, now_ms: int, car: Car) -> None:
+    async def _weigh(self, now_ms: int, car: Car, unknown: Asks) -> None:
+        """Ask for what gains most, if anything gains enough."""
         token = car.plug.token
-        cost = self.record.kept_share(token) * self.terms.bonus_micro / MICRO
-        gain = await self._worth_of_knowing(now_ms, car)
-        if self.record.answer_share(token) * (gain - cost) > WORTH_ASKING:
+        gains = {
+            asks: self.record(asks).answer_share(token) * (worth - self._cost(token, asks))
+            for asks, worth in (await self.knowing.worth(now_ms, car, unknown)).items()
+        }
+        asks = max(gains, key=gains.__getitem__)
+        if gains[asks] > WORTH_ASKING:
             self.journal.append_now(
                 DriverPrompted(
                     at_ms=now_ms,
@@ -151,15 +219,15 @@ class Prompting:
                     evse=car.plug.evse,
                     transaction=car.plug.transaction,
                     token=token,
-                    bonus_micro=self.terms.bonus_micro,
+                    asks=asks,
+                    bonus_micro=self._offer_micro("departure") if "departure" in asks else 0,
+                    charge_bonus_micro=self._offer_micro("charge") if "charge" in asks else 0,
                 )
             )
 
-    async def _worth_of_knowing(self, now_ms: int, car: Car) -> float:
-        """Return how much less the best plan costs once the driver has spoken [currency]."""
-        knowing = 0.0
-        for level in ASKED_LEVELS:
-            word_ms = int(car.left_by_ms[LEVELS.index(level)])
-            left_by_ms = self.outlook.left_by_if_stated_ms(car.plug, car.location, now_ms, word_ms)
-            knowing += await self.planning.cost_alone(now_ms, replace(car, left_by_ms=left_by_ms))
-        return await self.planning.cost_alone(now_ms, car) - knowing / len(ASKED_LEVELS)
+    def _offer_micro(self, what: str) -> int:
+        return self.terms.bonus_micro if what == "departure" else self.terms.charge_bonus_micro or 0
+
+    def _cost(self, token: str, asks: Asks) -> float:
+        """Return what an answer is expected to cost [currency]."""
+        return sum(self.record((what,)).kept_share(token) * self._offer_micro(what) for what in asks) / MICRO

@@ -224,6 +224,8 @@ def world_config(pilot: Pilot) -> WorldConfig:
         answer_curve=asked.answer_curve if asked is not None else (),
         answer_spread=asked.answer_spread if asked is not None else 0.0,
         answer_delay_s=60 * asked.answer_delay_min if asked is not None else 0.0,
+        answer_charge_sd=asked.answer_charge_sd if asked is not None else 0.0,
+        answer_charge_wrong_share=asked.answer_charge_wrong_share if asked is not None else 0.0,
         soc_reported_share=drivers.soc_reported_share,
         reserve_soc=owners.reserve_soc,
         target_soc=owners.target_soc,

@@ -103,22 +103,29 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A question to a driver, for his app: when the car will leave."""
+    """A question to a driver, for his app: when the car will leave, how full it was when it was plugged in, or both."""
 
     station: str
     evse: int
     transaction: str
     token: Annotated[str, Meta(description="What the driver showed at the charger")]
     asked_at: Instant
-    bonus: Annotated[float, Meta(ge=0, description="What a kept answer is paid, in the pilot's currency")]
+    asks: Annotated[tuple[str, ...], Meta(description="What waits for an answer: `departure`, `charge`")]
+    bonus: Annotated[float, Meta(ge=0, description="What a kept departure is paid, in the pilot's currency")]
+    charge_bonus: Annotated[float, Meta(ge=0, description="What a right state of charge is paid")]
+    words: Annotated[str, Meta(description="The question for the driver, in English")]
+    words_zh: Annotated[str, Meta(description="The question in Simplified Chinese")]
 
 
 class AnswerView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a driver has answered in his app."""
+    """What a driver has answered in his app: all that was asked, or a part of it."""
 
     station: str
     transaction: str
-    departure: Annotated[str, Meta(description="ISO 8601 with an offset, in the coming 31 days")]
+    departure: Annotated[str, Meta(description="ISO 8601 with an offset, in the coming 31 days")] | None = None
+    charge_percent: (
+        Annotated[float, Meta(description="What the dashboard showed when the car was plugged in, 0 to 100")] | None
+    ) = None
 
 
 class Refusal(StrEnum):
@@ -126,6 +133,8 @@ class Refusal(StrEnum):
 
     NOT_ASKED = "nobody waits for an answer on this transaction: it was not asked, has been answered or is over"
     NO_DEPARTURE = "expected a departure in the coming 31 days, ISO 8601 with an offset"
+    NO_CHARGE = "expected a state of charge from 0 to 100 percent"
+    NO_ANSWER = "expected a departure, a charge_percent or both"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

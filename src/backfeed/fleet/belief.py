@@ -61,6 +61,8 @@ class EnergyBelief:
         Where it stopped at its driver's limit, by what it had taken [kWh in the battery]; NaN if it never did.
     is_shown
         Whether the car itself has shown where it stands; before that the band is what its driver usually needs.
+    arrived_kwh
+        What it came with, by where it first stopped at its driver's limit [kWh in the battery]; NaN if it never did.
     """
 
     low_kwh: float
@@ -69,6 +71,7 @@ class EnergyBelief:
     export_wh: int
     stopped_kwh: float = float("nan")
     is_shown: bool = False
+    arrived_kwh: float = float("nan")
 
 
 def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: float) -> EnergyBelief:
@@ -135,16 +138,21 @@ def revise(
         merely_charged = told.mode is Mode.CHARGING_ONLY and told.power_kw > 0
         return reached if stopped_ms is None or not merely_charged else _ended(reached, plug, owner, told, stopped_ms)
     low, high = energy_now(belief, plug, owner)
-    stopped_kwh, is_shown = belief.stopped_kwh, belief.is_shown
+    stopped_kwh, is_shown, arrived_kwh = belief.stopped_kwh, belief.is_shown, belief.arrived_kwh
     if told.power_kw > 0:
         capacity_kwh = owner.vehicle.capacity_kwh
         target_kwh = owner.target_soc * capacity_kwh
         merely_charges = told.mode is Mode.CHARGING_ONLY
         if stopped_ms is not None:
-            import_wh += _unread_wh(plug, told, stopped_ms)
+            unread_wh = _unread_wh(plug, told, stopped_ms)
+            import_wh += unread_wh
             is_shown = True
         if stopped_ms is not None and merely_charges:
             low = high = stopped_kwh = max(target_kwh, _least_kwh(plug, owner))
+            if np.isnan(arrived_kwh):
+                # Of what may have been taken since the last reading, half.
+                unread_kwh = unread_wh * owner.vehicle.charge_efficiency / WH_PER_KWH
+                arrived_kwh = stopped_kwh - stored_kwh(plug, owner) - unread_kwh / 2
         elif stopped_ms is not None:
             low = high = capacity_kwh
         elif merely_charges and plug.power_kw >= CHARGES_KW:
@@ -153,7 +161,7 @@ def revise(
             likely_kwh = max(target_kwh - lacks_kwh, _least_kwh(plug, owner)) if need_high_kwh > 0 else near_kwh
             low = max(min(low, near_kwh, likely_kwh), 0.0)
             high = max(low, min(high, target_kwh))
-    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown)
+    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown, arrived_kwh)
 
 
 def _ended(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, stopped_ms: int) -> EnergyBelief:

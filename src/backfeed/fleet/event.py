@@ -175,13 +175,22 @@ class AwardAccepted(Event, frozen=True, tag="award"):
     baseline_kw: tuple[float, ...]
 
 
+Asks = tuple[Literal["departure", "charge"], ...]
+"""What a question asks for: when the car leaves, and how full its battery was when it was plugged in."""
+
+
 class DriverPrompted(StationEvent, frozen=True, tag="driver_prompted"):
-    """The platform has asked a silent driver, in an app, when the car leaves; a kept answer is paid `bonus_micro`."""
+    """The platform has asked a driver, in an app, for what he has not told.
+
+    A kept departure is paid `bonus_micro`, a right state of charge `charge_bonus_micro`.
+    """
 
     evse: int
     transaction: str
     token: str
     bonus_micro: int
+    asks: Asks = ("departure",)
+    charge_bonus_micro: int = 0
 
 
 class DepartureAnswered(StationEvent, frozen=True, tag="departure_answered"):
@@ -190,6 +199,14 @@ class DepartureAnswered(StationEvent, frozen=True, tag="departure_answered"):
     evse: int
     transaction: str
     departure_ms: int
+
+
+class ChargeAnswered(StationEvent, frozen=True, tag="charge_answered"):
+    """A driver who was asked has said in the app how full the battery was when the car was plugged in, 0 to 1."""
+
+    evse: int
+    transaction: str
+    soc: float
 
 
 class OfferMade(Event, frozen=True, tag="offer"):
@@ -235,6 +252,7 @@ AnyEvent = (
     | AwardAccepted
     | DriverPrompted
     | DepartureAnswered
+    | ChargeAnswered
     | OfferMade
     | DeliveryVerified
     | Refused

@@ -67,14 +67,18 @@ def _prompts(report: RunReport) -> str:
     asked = report.summary.prompts
     if asked is None:
         return ""
-    told = html_of(
-        "prompts_line",
-        sent=str(asked.sent),
-        answered=str(asked.answered),
-        kept=str(asked.kept),
-        cost=f"{number(asked.bonus_cost, 2)} {report.currency}",
-    )
-    return f"<h3>{html_of('prompts_title')}</h3><p>{told}</p>"
+    cost = f"{number(asked.bonus_cost, 2)} {report.currency}"
+    told = html_of("prompts_line", sent=str(asked.sent), cost=cost)
+    heads = [html_of(f"prompts_{key}") for key in ("kind", "sent", "answered", "kept", "cost")]
+    rows = [
+        [
+            html_of(f"prompts_{kind}"),
+            *(str(count) for count in (each.sent, each.answered, each.kept)),
+            f"{number(each.bonus_cost, 2)} {report.currency}",
+        ]
+        for kind, each in asked.by_kind.items()
+    ]
+    return f"<h3>{html_of('prompts_title')}</h3><p>{told}</p>" + (_table(heads, rows) if rows else "")
 
 
 def missed_table(rows: Sequence[MissedRow], currency: str) -> str:

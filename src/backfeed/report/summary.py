@@ -23,6 +23,8 @@ WorldName = Literal["unmanaged", "v1g", "v2g", "foresight"]
 WORLD_NAMES: Final[tuple[WorldName, ...]] = get_args(WorldName)
 
 StatementKind = Literal["kept", "broken", "none"]
+AskedKind = Literal["departure", "charge"]
+ASKED_KINDS: Final[tuple[AskedKind, ...]] = get_args(AskedKind)
 STATEMENT_KINDS: Final[tuple[StatementKind, ...]] = get_args(StatementKind)
 
 TargetName = Literal[
@@ -223,16 +225,27 @@ class LedgerUnit(_Part, frozen=True):
     balance: int
 
 
-class PromptResult(_Part, frozen=True):
-    """Silent drivers who were asked in the V2G world, who answered and kept it, and what that cost the platform.
+class AskedResult(_Part, frozen=True):
+    """How often drivers were asked for one thing, answered, and were right, and what that cost the platform."""
 
-    The bonus goes from the platform to owners: it is no part of a world's `net_value`, which counts all parties.
+    sent: int
+    answered: int
+    kept: int
+    bonus_cost: float
+
+
+class PromptResult(_Part, frozen=True):
+    """Drivers who were asked in the V2G world, their answers, those that proved right, and what that cost the platform.
+
+    A question may ask for two things, so `by_kind` may add up to more than was `sent`. The bonus goes from the platform
+    to owners: it is no part of a world's `net_value`, which counts all parties.
     """
 
     sent: int
     answered: int
     kept: int
     bonus_cost: float
+    by_kind: Annotated[dict[AskedKind, AskedResult], _keys(ASKED_KINDS)] = {}
 
 
 class RunFacts(_Part, frozen=True):

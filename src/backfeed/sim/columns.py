@@ -83,6 +83,8 @@ class WorldConfig:
     answer_curve, answer_spread, answer_delay_s
         Shares of silent drivers who answer when asked, by the bonus they are offered, `(bonus, share)` ascending;
         how far drivers differ in that, as a standard deviation of log odds; and how long an answer takes.
+    answer_charge_sd, answer_charge_wrong_share
+        How well those who are asked say how full their car came, as a share of its capacity; how many are far off.
     reserve_soc, target_soc
         The owners' standing wishes as fractions of the capacity.
     capacity_spread, efficiency_spread, charger_error_max
@@ -111,6 +113,8 @@ class WorldConfig:
     answer_curve: tuple[tuple[float, float], ...] = ()
     answer_spread: float = 0.0
     answer_delay_s: float = 0.0
+    answer_charge_sd: float = 0.0
+    answer_charge_wrong_share: float = 0.0
     reserve_soc: float = 0.25
     target_soc: float = 0.85
     capacity_spread: float = 0.05
