@@ -130,7 +130,8 @@ class Desk:
 
     def questions(self):
         asked = {"station": "A-1", "evse": 1, "transaction": "t", "token": "card", "asked_at": NOW, "bonus": 0.5}
-        return (QuestionView(**asked),)
+        words = {"asks": ("departure",), "charge_bonus": 0.0, "words": "When?", "words_zh": "几点？"}
+        return (QuestionView(**asked, **words),)
 
     async def answer(self, given):
         self.given.append(given)
@@ -228,7 +229,12 @@ def test_an_answer_that_counts_has_no_content(view):
 
 @pytest.mark.parametrize(
     ("refusal", "status"),
-    [(Refusal.NOT_ASKED, 409), (Refusal.NO_DEPARTURE, 422), (EnvironmentProblemError("disk full"), 503)],
+    [
+        (Refusal.NOT_ASKED, 409),
+        (Refusal.NO_DEPARTURE, 422),
+        (Refusal.NO_CHARGE, 422),
+        (EnvironmentProblemError("disk full"), 503),
+    ],
 )
 def test_an_answer_that_does_not_count_is_told_why(view, refusal, status):
     desk = Desk()

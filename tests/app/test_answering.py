@@ -1,6 +1,7 @@
 """A driver's app and the platform: open questions, answers that count and answers that do not."""
 
 import asyncio
+from math import nan
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from backfeed.cli.main import run
 from backfeed.core.clock import LoopClock
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, format_instant
 from backfeed.core.problem import InputError
-from backfeed.fleet.event import DepartureAnswered, DriverPrompted
+from backfeed.fleet.event import ChargeAnswered, DepartureAnswered, DriverPrompted
 from backfeed.store.log import EventLog
 
 NOW_MS = 1_783_300_000_000
@@ -22,17 +23,25 @@ NOW_MS = 1_783_300_000_000
 class Asked:
     """A platform whose only business is one question, over a log of its own."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, asks=("departure",)):
+        self.folder, self.asks = folder, asks
 
     async def __aenter__(self):
         clock = LoopClock(asyncio.get_running_loop(), NOW_MS)
         self.log = EventLog(self.folder / "events.sqlite", clock, durable=False)
-        self.prompting = Prompting(PromptTerms(500_000, 5), None, None, None, self.log)
+        self.prompting = Prompting(PromptTerms(500_000, 5, 250_000), None, None, lambda *_: nan, self.log)
         self.log.subscribe(self.prompting.learn)
-        await self.log.commit(
-            DriverPrompted(at_ms=NOW_MS, station="A-1", evse=1, transaction="t", token="card", bonus_micro=500_000)
+        prompt = DriverPrompted(
+            at_ms=NOW_MS,
+            station="A-1",
+            evse=1,
+            transaction="t",
+            token="card",
+            asks=self.asks,
+            bonus_micro=500_000,
+            charge_bonus_micro=250_000,
         )
+        await self.log.commit(prompt)
         parts = SimpleNamespace(log=self.log, clock=clock, platform=SimpleNamespace(prompting=self.prompting))
         self.desk = Answering(parts, TokenRegister(self.folder))
         return self
@@ -41,7 +50,7 @@ class Asked:
         await self.log.close()
 
     def answers(self):
-        return [event for event in self.log.read() if isinstance(event, DepartureAnswered)]
+        return [event for event in self.log.read() if isinstance(event, DepartureAnswered | ChargeAnswered)]
 
 
 def given(departure_ms, transaction="t"):
@@ -81,6 +90,8 @@ def test_of_two_answers_at_once_the_first_counts(tmp_path):
         (given(NOW_MS + 32 * MS_PER_DAY), Refusal.NO_DEPARTURE),
         (AnswerView(station="A-1", transaction="t", departure="at noon"), Refusal.NO_DEPARTURE),
         (AnswerView(station="A-1", transaction="t", departure="2026-07-06T19:00:00"), Refusal.NO_DEPARTURE),
+        (AnswerView(station="A-1", transaction="t"), Refusal.NO_ANSWER),
+        (AnswerView(station="A-1", transaction="t", charge_percent=40.0), Refusal.NOT_ASKED),
     ],
 )
 def test_an_answer_that_nobody_asked_for_or_that_names_no_departure_changes_nothing(tmp_path, answer, why):
@@ -89,6 +100,45 @@ def test_an_answer_that_nobody_asked_for_or_that_names_no_departure_changes_noth
             return await asked.desk.answer(answer), asked.answers(), len(asked.desk.questions())
 
     assert asyncio.run(play()) == (why, [], 1)
+
+
+def test_what_was_asked_can_be_answered_in_parts_and_each_part_once(tmp_path):
+    def charge(percent):
+        return AnswerView(station="A-1", transaction="t", charge_percent=percent)
+
+    async def play():
+        async with Asked(tmp_path, ("departure", "charge")) as asked:
+            [both] = asked.desk.questions()
+            told = [await asked.desk.answer(charge(percent)) for percent in (101.0, -1.0, 40.0, 50.0)]
+            [left] = asked.desk.questions()
+            told.append(await asked.desk.answer(given(NOW_MS + MS_PER_H)))
+            return both, told, left, asked.desk.questions(), asked.answers()
+
+    both, told, left, none, answers = asyncio.run(play())
+    assert told == [Refusal.NO_CHARGE, Refusal.NO_CHARGE, None, Refusal.NOT_ASKED, None]
+    assert (both.asks, both.bonus, both.charge_bonus) == (("departure", "charge"), 0.5, 0.25)
+    assert (left.asks, left.bonus, left.charge_bonus, none) == (("departure",), 0.5, 0.0, ())
+    assert "When will you leave?" in both.words
+    assert "battery" in both.words
+    assert "电量" in both.words_zh
+    assert "电量" not in left.words_zh
+    assert [(type(each), getattr(each, "soc", None)) for each in answers] == [
+        (ChargeAnswered, 0.4),
+        (DepartureAnswered, None),
+    ]
+
+
+def test_both_answers_can_come_at_once(tmp_path):
+    async def play():
+        async with Asked(tmp_path, ("departure", "charge")) as asked:
+            told = AnswerView(
+                station="A-1", transaction="t", charge_percent=40, departure=format_instant(NOW_MS + MS_PER_H)
+            )
+            return await asked.desk.answer(told), asked.desk.questions(), asked.answers()
+
+    refusal, left, answers = asyncio.run(play())
+    assert (refusal, left) == (None, ())
+    assert {type(each) for each in answers} == {ChargeAnswered, DepartureAnswered}
 
 
 def test_a_platform_that_asks_nobody_has_no_questions(tmp_path):

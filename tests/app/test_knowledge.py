@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from backfeed.app.battery_book import BatteryBook
@@ -11,7 +12,7 @@ from backfeed.app.outlook import ForecastOutlook
 from backfeed.app.scene import set_scene
 from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.belief import Told
-from backfeed.fleet.event import NeedsNotified, Reading, TransactionChanged
+from backfeed.fleet.event import ChargeAnswered, NeedsNotified, Reading, TransactionChanged
 from backfeed.fleet.order import Mode
 from backfeed.meter.interval import MeterBook
 
@@ -71,3 +72,75 @@ def test_a_hidden_car_that_goes_on_charging_lacks_what_such_stays_still_take(sce
     assert usual_kwh < 24, "the last of these are more than its driver usually takes"
     assert min(lacks) > 0.05 * car.owner.vehicle.capacity_kwh - 0.01
     assert lacks[-1] > 0.05 * car.owner.vehicle.capacity_kwh + 1
+
+
+def says(scene, knowledge, hour, soc):
+    """Let the driver say how full the car came; return what is known of it."""
+    at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)
+    changes = knowledge.learn(ChargeAnswered(at_ms=at_ms, station=STATION, evse=1, transaction="t", soc=soc))
+    (car,) = knowledge.cars(at_ms)
+    return changes, car
+
+
+def stops(scene, knowledge, hour, taken_kwh, phase="updated"):
+    """Let the car end by itself at its driver's limit, or leave."""
+    at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)
+    knowledge.learn(
+        TransactionChanged(
+            at_ms=at_ms,
+            station=STATION,
+            evse=1,
+            transaction="t",
+            sequence=int(100 * hour),
+            phase=phase,
+            trigger="ChargingStateChanged",
+            measured_ms=at_ms,
+            charging_state="SuspendedEV",
+            token=OWNER,
+            readings=(Reading(measured_ms=at_ms, import_wh=int(1000 * taken_kwh), export_wh=0, power_kw=0.0),),
+        )
+    )
+
+
+def test_a_word_for_the_charge_moves_with_the_meter_to_a_band_about_what_was_said(scene):
+    knowledge = knowledge_of(scene, scene.enrolment)
+    hidden = charges(scene, knowledge, 0, 0)
+    charges(scene, knowledge, 0.2, 1.4)
+    changes, car = says(scene, knowledge, 0.25, 0.78)
+    vehicle = car.owner.vehicle
+    holds_kwh = 0.78 * vehicle.capacity_kwh + 1.4 * vehicle.charge_efficiency
+    assert changes
+    assert car.energy_low_kwh < holds_kwh < car.energy_high_kwh
+    assert car.energy_high_kwh - car.energy_low_kwh < 0.15 * vehicle.capacity_kwh
+    assert car.energy_low_kwh > hidden.energy_low_kwh + 1.4 * vehicle.charge_efficiency
+    assert np.isnan(knowledge.said_too_much(STATION, "t"))
+
+
+def test_a_word_is_dropped_when_the_car_goes_on_past_it_and_counts_against_the_driver(scene):
+    knowledge, silent = knowledge_of(scene, scene.enrolment), knowledge_of(scene, scene.enrolment)
+    for each in (knowledge, silent):
+        charges(scene, each, 0, 0)
+    before = knowledge.charge_words.wrong_share(OWNER)
+    _, car = says(scene, knowledge, 0.1, 0.80)
+    full_kwh = car.owner.vehicle.capacity_kwh / car.owner.vehicle.charge_efficiency
+    steps = np.arange(1.0, 0.4 * full_kwh, 2.0)
+    for taken_kwh in steps:
+        told = charges(scene, knowledge, taken_kwh / 7, taken_kwh)
+        untold = charges(scene, silent, taken_kwh / 7, taken_kwh)
+    assert told.energy_low_kwh == pytest.approx(untold.energy_low_kwh, abs=1.5)
+    stops(scene, knowledge, 20, steps[-1])
+    assert knowledge.said_too_much(STATION, "t") > 0.2
+    stops(scene, knowledge, 21, steps[-1], "ended")
+    assert knowledge.charge_words.wrong_share(OWNER) > before
+
+
+def test_what_a_car_has_shown_is_not_revised_by_a_word(scene):
+    knowledge = knowledge_of(scene, scene.enrolment)
+    charges(scene, knowledge, 0, 0)
+    charges(scene, knowledge, 1, 7)
+    stops(scene, knowledge, 2, 9)
+    changes, car = says(scene, knowledge, 2.1, 0.2)
+    came_soc = 0.85 - 9 * car.owner.vehicle.charge_efficiency / car.owner.vehicle.capacity_kwh
+    assert not changes
+    assert car.is_at_limit
+    assert knowledge.said_too_much(STATION, "t") == pytest.approx(0.2 - came_soc, abs=1e-6)

@@ -1,23 +1,29 @@
-"""Asking silent drivers: in the log, in the books, and nothing of it when nobody is asked."""
+"""Asking drivers: in the log, in the books, and nothing of it when nobody is asked."""
+
+import asyncio
+import shutil
 
 import msgspec
 import pytest
 
-from backfeed.app.assembly import EVENTS_FILE, LEDGER_FILE
+from backfeed.app.assembly import EVENTS_FILE, LEDGER_FILE, assemble
 from backfeed.app.config import load_pilot
 from backfeed.app.dispatching import Policy
 from backfeed.app.knowledge import STATEMENT_TOLERANCE_MS
 from backfeed.app.prompting import LATER_MS
 from backfeed.app.scene import load_scene
+from backfeed.app.workers import InlineWorkers
+from backfeed.core.clock import LoopClock
 from backfeed.core.money import MICRO
 from backfeed.core.problem import InputError
-from backfeed.fleet.event import AnyEvent, DepartureAnswered, DriverPrompted
+from backfeed.fleet.event import AnyEvent, ChargeAnswered, DepartureAnswered, DriverPrompted
+from backfeed.forecast.charge_word import ChargeRecord
 from backfeed.settle.account import Role, holder_of
 from backfeed.settle.transfer import Code, balances
 from backfeed.sim.controller import transaction_id
 from backfeed.store.ledger_seal import open_ledger, verify_file
 
-ASKING = "\n[prompts]\nbonus = 0.5\nanswer_curve = [[0.0, 0.9]]\n"
+ASKING = "\n[prompts]\nbonus = 0.5\ncharge_bonus = 0.25\nanswer_curve = [[0.0, 0.9]]\n"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +31,8 @@ def asking(small_day):
     silent = small_day.with_text("[pilot]", ASKING + "[pilot]")
     head, _, tail = silent.text.partition("[drivers]\n")
     kept = [line for line in tail.splitlines() if not line.startswith("statement_share")]
-    return silent.with_text(silent.text, head + "[drivers]\nstatement_share = 0.2\n" + "\n".join(kept))
+    drivers = "[drivers]\nstatement_share = 0.4\nsoc_reported_share = 0.0\n"
+    return silent.with_text(silent.text, head + drivers + "\n".join(kept))
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +51,33 @@ def events_of(folder):
     return [msgspec.json.decode(body, type=AnyEvent) for body in bodies]
 
 
-def test_silent_drivers_are_asked_and_their_answers_are_events(asked):
+def by_transaction(events, kind):
+    return {event.transaction: event for event in events if isinstance(event, kind)}
+
+
+def test_silent_drivers_and_those_of_hiding_cars_are_asked_and_their_answers_are_events(asked):
     scene, run = asked
     events = events_of(run.folder)
-    questions = {event.transaction: event for event in events if isinstance(event, DriverPrompted)}
-    answers = {event.transaction: event for event in events if isinstance(event, DepartureAnswered)}
+    questions = by_transaction(events, DriverPrompted)
+    departures, charges = by_transaction(events, DepartureAnswered), by_transaction(events, ChargeAnswered)
     index = {transaction_id(name): number for number, name in enumerate(scene.sessions.session_id)}
+    silent = {name for name, asked in questions.items() if "departure" in asked.asks}
+    hidden = {name for name, asked in questions.items() if "charge" in asked.asks}
     assert run.prompts.sent == len(questions) > 5
-    assert run.prompts.answered == len(answers) > 0.6 * len(questions)
-    assert all(scene.sessions.statement_ms[index[name]] < 0 for name in questions)
-    assert all(answers[name].at_ms - questions[name].at_ms >= 5 * 60_000 for name in answers)
+    assert {len(asked.asks) for asked in questions.values()} == {1, 2}
+    assert (run.prompts.departure.sent, run.prompts.charge.sent) == (len(silent), len(hidden))
+    assert (run.prompts.departure.answered, run.prompts.charge.answered) == (len(departures), len(charges))
+    assert set(departures) <= silent
+    assert set(charges) <= hidden
+    assert len(departures) + len(charges) > 0.6 * (len(silent) + len(hidden))
+    assert all(scene.sessions.statement_ms[index[name]] < 0 for name in silent)
+    assert not any(scene.sessions.reports_soc[index[name]] for name in hidden)
+    assert all(event.at_ms - questions[event.transaction].at_ms >= 5 * 60_000 for event in departures.values())
+    came = scene.sessions.energy_arrival_kwh / scene.sessions.capacity_kwh
+    assert sorted(abs(event.soc - came[index[name]]) for name, event in charges.items())[len(charges) // 2] < 0.03
 
 
-def test_what_was_kept_is_paid_from_the_platforms_own_funds_and_the_books_balance(asked):
+def test_what_proved_right_is_paid_from_the_platforms_own_funds_and_the_books_balance(asked):
     scene, run = asked
     answers = {e.transaction: e.departure_ms for e in events_of(run.folder) if isinstance(e, DepartureAnswered)}
     left = {
@@ -69,12 +90,17 @@ def test_what_was_kept_is_paid_from_the_platforms_own_funds_and_the_books_balanc
     with open_ledger(run.folder / LEDGER_FILE, readonly=True) as book:
         transfers = list(book.transfers())
     paid = [transfer for transfer in transfers if transfer.code is Code.PROMPT_BONUS]
-    assert kept
-    assert {transfer.id.rpartition("/")[2] for transfer in paid} == kept
-    assert all(transfer.amount == MICRO // 2 for transfer in paid)
+    amounts = {transfer.id.rpartition("/")[2]: transfer.amount for transfer in paid}
+    said = by_transaction(events_of(run.folder), ChargeAnswered)
+    assert {name for name, amount in amounts.items() if amount >= MICRO // 2} == kept
+    assert {amount - (name in kept) * MICRO // 2 for name, amount in amounts.items()} == {0, MICRO // 4}
+    assert all(amount == MICRO // 2 or name in said for name, amount in amounts.items())
     assert {holder_of(transfer.debit)[0] for transfer in paid} == {Role.AGGREGATOR}
     assert {holder_of(transfer.credit)[0] for transfer in paid} == {Role.OWNER}
-    assert (run.prompts.kept, run.prompts.bonus_micro) == (len(kept), len(kept) * MICRO // 2)
+    departure, charge = run.prompts.departure, run.prompts.charge
+    assert (departure.kept, departure.bonus_micro) == (len(kept), len(kept) * MICRO // 2)
+    assert 0 < charge.kept <= charge.answered
+    assert departure.bonus_micro + charge.bonus_micro == sum(amounts.values())
     assert verify_file(run.folder / LEDGER_FILE).verified
     by_unit = {}
     for account, amount in balances(transfers).items():
@@ -88,11 +114,27 @@ def test_asking_over_sockets_gives_the_same_bytes(asking, asked, play, tmp_path)
     assert (again.log_hash, again.ledger_hash, again.prompts) == (run.log_hash, run.ledger_hash, run.prompts)
 
 
+def test_a_restart_knows_whom_it_has_asked_and_what_they_said(asked, tmp_path):
+    scene, run = asked
+    shutil.copytree(run.folder, tmp_path / "again")
+
+    async def read_again():
+        clock = LoopClock(asyncio.get_running_loop(), scene.pilot.end_ms)
+        async with assemble(scene, Policy.V2G, tmp_path / "again", clock, InlineWorkers()) as parts:
+            records = parts.knowledge.charge_words
+            return parts.platform.prompting.counts(), parts.platform.prompting.bonuses, records.spread("")
+
+    counts, bonuses, spread = asyncio.run(read_again())
+    assert counts == run.prompts
+    assert sum(each.amount_micro for each in bonuses) == counts.departure.bonus_micro + counts.charge.bonus_micro
+    assert spread != ChargeRecord().spread("")
+
+
 @pytest.mark.nightly
 def test_a_question_that_gains_less_than_its_bonus_is_not_asked(asking, play, tmp_path):
-    dear = asking.with_text("bonus = 0.5", "bonus = 500.0")
+    dear = asking.with_text("bonus = 0.5", "bonus = 500.0").with_text("charge_bonus = 0.25\n", "")
     run = play(dear.write(tmp_path), tmp_path)
-    assert run.prompts.sent == run.prompts.answered == 0
+    assert run.prompts.sent == 0
 
 
 @pytest.mark.parametrize(
@@ -104,6 +146,9 @@ def test_a_question_that_gains_less_than_its_bonus_is_not_asked(asking, play, tm
         ("bonus = 1.0\nanswer_curve = []", "answer_curve"),
         ("bonus = 1.0\nanswer_spread = -0.1", "answer_spread"),
         ("bonus = 1.0\nanswer_delay_min = 2000.0", "answer_delay_min"),
+        ("bonus = 1.0\ncharge_bonus = -0.1", "charge_bonus"),
+        ("bonus = 1.0\nanswer_charge_sd = -0.1", "answer_charge_sd"),
+        ("bonus = 1.0\nanswer_charge_wrong_share = 1.1", "answer_charge_wrong_share"),
         ("bonus = 1.0\nanswer = 1", "answer"),
         ("per_driver_week = 3", "bonus"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from backfeed.report.render import render_page, write_page
-from backfeed.report.summary import PromptResult
+from backfeed.report.summary import AskedResult, PromptResult
 from backfeed.report.table import print_report
 from backfeed.report.words import _all_words
 
@@ -109,9 +109,12 @@ def test_forecasts_are_shown_by_level_and_value_by_risk_and_what_was_missed_by_c
 
 
 def test_prompts_are_told_where_drivers_were_asked(example_report):
-    asked = PromptResult(sent=111, answered=48, kept=38, bonus_cost=38.0)
+    kinds = {"departure": AskedResult(92, 37, 31, 31.0), "charge": AskedResult(28, 11, 7, 3.5)}
+    asked = PromptResult(sent=111, answered=48, kept=38, bonus_cost=34.5, by_kind=kinds)
     summary = msgspec.structs.replace(example_report.summary, prompts=asked)
-    assert "111 silent drivers were asked, 48 answered" in render_page(replace(example_report, summary=summary))
+    page = render_page(replace(example_report, summary=summary))
+    for word in ("asked 111 times", "paid 34.50", "<td>37</td><td>31</td><td>31.00", "插枪时电量"):
+        assert word in page
 
 
 def test_a_tariff_that_does_not_hold_is_told_before_any_figure(example_report):

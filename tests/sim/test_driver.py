@@ -65,3 +65,17 @@ def test_who_else_is_there_changes_no_answer():
     few, many = Drivers(*asked_world(20)), Drivers(*asked_world(MANY))
     assert answers(few, 1.0, 20) == answers(many, 1.0, 20)
     assert Drivers(*asked_world(3, answer_curve=())).asked("s1", 5.0, START_MS) is None
+
+
+def test_whoever_is_asked_says_how_full_the_car_came_to_a_few_points_and_a_few_are_far_off():
+    world, config = asked_world(
+        MANY, answer_curve=((0.0, 1.0),), answer_spread=0.0, answer_charge_sd=0.02, answer_charge_wrong_share=0.1
+    )
+    said = np.array([answer.soc for answer in answers(Drivers(world, config), 1.0)])
+    index = {name: number for number, name in enumerate(world.session_id)}
+    came = np.array([(world.energy_arrival_kwh / world.capacity_kwh)[index[f"s{n}"]] for n in range(MANY)])
+    error = said - came
+    wrong = np.abs(error) > 0.09
+    assert ((said >= 0) & (said <= 1) & (np.abs(said * 100 - np.round(said * 100)) < 1e-9)).all()
+    assert error[~wrong].std() == pytest.approx(0.02, rel=0.15)
+    assert wrong.mean() == pytest.approx(0.1, abs=0.05)

@@ -11,7 +11,6 @@ word leaves in doubt. That the former ends when the car shows itself is left out
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 from scipy.special import ndtri
 
 from backfeed.app.knowledge import NEED_LEVELS, Car, Knowledge
@@ -49,23 +48,27 @@ class Knowing:
         return (*asks, "charge") if car.plug.soc_ms < 0 and not car.is_energy_known else asks
 
     async def worth(self, now_ms: int, car: Car, unknown: Asks) -> dict[Asks, float]:
-        """Return how much less the best plan costs once the driver has told each of these, and both [currency]."""
+        """Return how much less the best plan costs once the driver has told each of these, and both [currency].
+
+        What a state of charge is worth to one whose departure is known is found for the middle one.
+        """
         found: dict[Asks, float] = {}
         words = [self._if_stated(now_ms, car, level) for level in ASKED_LEVELS] if "departure" in unknown else []
         if words:
             knowing = await self._mean_cost(now_ms, words)
             found["departure",] = await self.planning.cost_alone(now_ms, car) - knowing
         if "charge" in unknown:
-            charges = self._charges_kwh(car)
-            hidden = await self._mean_cost(now_ms, [self._holding(car, kwh, car.energy_low_kwh) for kwh in charges])
-            right = 1 - self.knowledge.charge_words.wrong_share(car.plug.token)
-            told = await self._mean_cost(now_ms, [self._told(car, kwh) for kwh in charges])
-            found["charge",] = right * (hidden - told)
+            found["charge",] = await self._worth_of_charge(now_ms, car)
             if words:
-                # Every departure meets one state of charge: three plans in place of nine.
-                both = [self._told(word, kwh) for word, kwh in zip(words, np.roll(charges, 1), strict=True)]
-                found["departure", "charge"] = right * (hidden - await self._mean_cost(now_ms, both))
+                middle = words[len(words) // 2]
+                found["departure", "charge"] = found["departure",] + await self._worth_of_charge(now_ms, middle)
         return found
+
+    async def _worth_of_charge(self, now_ms: int, car: Car) -> float:
+        charges = self._charges_kwh(car)
+        hidden = await self._mean_cost(now_ms, [self._holding(car, kwh, car.energy_low_kwh) for kwh in charges])
+        told = await self._mean_cost(now_ms, [self._told(car, kwh) for kwh in charges])
+        return (1 - self.knowledge.charge_words.wrong_share(car.plug.token)) * (hidden - told)
 
     async def _mean_cost(self, now_ms: int, cars: list[Car]) -> float:
         costs = [await self.planning.cost_alone(now_ms, car) for car in cars]

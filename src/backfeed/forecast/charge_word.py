@@ -103,8 +103,7 @@ class ChargeRecord:
         # A wrong word names any state of charge: its density is one.
         wrong /= wrong + (1 - wrong) * density
         read_kwh = full_kwh * (needs_soc + self.spread(driver) * _NORMAL)
-        energy = np.concatenate([read_kwh, need.quantiles_kwh(_LEVELS)])
-        weight = np.repeat([(1 - wrong) / len(_LEVELS), wrong / len(_LEVELS)], len(_LEVELS))
-        order = np.argsort(energy, kind="stable")
-        weight = weight[order]
-        return EnergyDistribution(energy[order], np.cumsum(weight) - weight / 2)
+        energy = np.unique(np.concatenate([read_kwh, need.energy_kwh]))
+        if_read = np.interp(energy, read_kwh, _LEVELS, left=0.0, right=1.0)
+        if_wrong = np.interp(energy, need.energy_kwh, need.level, left=0.0, right=1.0)
+        return EnergyDistribution(energy, (1 - wrong) * if_read + wrong * if_wrong)
