@@ -98,6 +98,7 @@ NEAR_THEIR_BOUNDS = [
     (50016, "promises"),
     (50018, "long drives in deep trees"),
     (50117, "deep"),
+    (50186, "one giant site"),
     (50251, "one giant site"),
     (60011, "one giant site"),
     (60035, "no v2g"),

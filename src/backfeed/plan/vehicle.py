@@ -26,7 +26,7 @@ above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recu
 """
 
 from backfeed.plan.compiled import compiled
-from backfeed.plan.problem import Floats
+from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import (
     CA,
     CB,
@@ -269,7 +269,7 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     follow each other, eight rows are taken at a time: what stands right of a block passes through it in registers.
     """
     u, step = unit.u, unit.step
-    if step[0] < 0 or step[n - 2] != step[0] + n - 2:
+    if not _is_one_run(step, n):
         _scatter_rows(unit, n, matrix)
         return
     whole, k = padded(n), 0.0
@@ -277,6 +277,15 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
         for q in range(t + LANES, whole, LANES):
             _pass_block(u, t, q, matrix[step[0] + t :], step[0] + q)
         k = _start_block(u, t, k, matrix[step[0] + t :], step[0] + t)
+
+
+@compiled
+def _is_one_run(step: Ints, n: int) -> bool:
+    """Tell whether a unit's entries are steps that follow each other, and a departure."""
+    for t in range(1, n - 1):
+        if step[t] != step[t - 1] + 1:
+            return False
+    return bool(step[0] >= 0)
 
 
 @compiled
