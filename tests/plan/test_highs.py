@@ -96,7 +96,7 @@ def naive_optimum(problem):
 
 
 def naive_nodes(lp, problem, vehicles):
-    """Limits, meters, peaks and promises; meters that sell above buy get the hull."""
+    """Limits, meters, peaks and promises; meters that sell above buy get the hull between their limits."""
     nodes, prices, dt = problem.nodes, problem.prices, problem.axis.step_h
     count, limit = problem.axis.count, problem.penalties.limit_per_kwh * problem.axis.step_h
     below = [[j for j in range(len(nodes)) if k in path_up(nodes, j)] for k in range(len(nodes))]
@@ -118,9 +118,15 @@ def naive_nodes(lp, problem, vehicles):
                 buy, sell = dt * prices.buy_per_kwh[nodes.zone[k], t], dt * prices.sell_per_kwh[nodes.zone[k], t]
                 high = fixed + sum(lp.bounds[v][1] for v, f in terms if f > 0)
                 low = fixed - sum(lp.bounds[v][1] for v, f in terms if f < 0)
+                outside = []
+                right = min(max(nodes.import_limit_kw[k, t], low), high)
+                left = min(max(-nodes.export_limit_kw[k, t], low), high)
+                if buy < sell <= buy + limit and left < right:  # beyond the limits power is priced by itself
+                    low, high, outside = left, right, [(over, 1.0), (beyond, -1.0)]
+                    lp.cost[over], lp.cost[beyond] = limit + buy, limit - sell
                 most, least = max(high, 0.0), max(-low, 0.0)
                 bought, sold = lp.variable(buy, 0.0, most), lp.variable(-sell, 0.0, least)
-                lp.equals([(bought, 1.0), (sold, -1.0), *[(v, -f) for v, f in terms]], fixed)
+                lp.equals([(bought, 1.0), (sold, -1.0), *outside, *[(v, -f) for v, f in terms]], fixed)
                 if sell > buy and most > 0 and least > 0:
                     lp.at_most([(bought, 1 / most), (sold, 1 / least)], 1.0)
     for q in range(len(problem.commitments)):

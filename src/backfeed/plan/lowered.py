@@ -12,8 +12,9 @@ where `up` costs holding (less the value of energy at departure), `down` misses 
 `deep` misses both the target and the floor. Because the curve is convex, the pieces fill in order.
 
 A metered node's net power `n` costs `buy max(n, 0) + sell min(n, 0)`. Where sell exceeds buy that is
-concave; `import_cost` and `export_cost` then both hold the slope of its convex hull over the powers
-that the node can reach, and `hull_constant` what the hull adds.
+concave; `import_cost` and `export_cost` then both hold the slope of its convex hull, and `hull_constant`
+what the hull adds. The hull goes from one limit to the other, beyond which the true cost goes on: breaking
+a limit costs more than selling above buying earns. Where it does not, it goes as far as the node can reach.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ class NodeCurve:
     """What the net power of every node costs, and what it can reach; `(node, step)` [kW] and [currency/kW].
 
     `fixed_kw` is the node's own base load less PV; `curtail_max_kw` what of the PV may be curtailed;
-    `reach_*_kw` the least and the greatest net power of the subtree.
+    `reach_*_kw` the least and the greatest net power of the subtree, `hull_*_kw` the ends of the hull where
+    prices are inverted, `within_limits` where these are limits, or nearer; `over_rise` and `beyond_rise` are by
+    how much the slope rises over the import limit and falls beyond the export limit.
     """
 
     fixed_kw: Floats
@@ -55,8 +58,12 @@ class NodeCurve:
     import_cost: Floats
     export_cost: Floats
     inverted: Bools
+    within_limits: Bools
+    hull_low_kw: Floats
+    hull_high_kw: Floats
     hull_constant: float
-    limit_cost: float
+    over_rise: Floats
+    beyond_rise: Floats
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,20 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
     buy = np.where(metered, step_h * problem.prices.buy_per_kwh[nodes.zone], 0.0)
     sell = np.where(metered, step_h * problem.prices.sell_per_kwh[nodes.zone], 0.0)
     inverted = sell > buy
+    limit_cost = step_h * problem.penalties.limit_per_kwh
+    over, beyond = np.full_like(low, limit_cost), np.full_like(low, limit_cost)
+    left, right, within = low, high, np.zeros_like(inverted)
     constant = 0.0
     if inverted.any():
-        cost_high = np.where(high > 0, buy, sell) * high
-        cost_low = np.where(low > 0, buy, sell) * low
-        slope = np.where(high > low, (cost_high - cost_low) / np.maximum(high - low, 1e-300), buy)
-        constant = float((cost_high - slope * high)[inverted].sum())
+        left, right = np.clip(-nodes.export_limit_kw, low, high), np.clip(nodes.import_limit_kw, low, high)
+        within = inverted & (right > left) & (limit_cost >= sell - buy)
+        left, right = np.where(within, left, low), np.where(within, right, high)
+        cost_right = np.where(right > 0, buy, sell) * right
+        cost_left = np.where(left > 0, buy, sell) * left
+        slope = np.where(right > left, (cost_right - cost_left) / np.maximum(right - left, 1e-300), buy)
+        constant = float((cost_right - slope * right)[inverted].sum())
+        over = np.where(within, limit_cost + buy - slope, limit_cost)
+        beyond = np.where(within, limit_cost + slope - sell, limit_cost)
         buy, sell = np.where(inverted, slope, buy), np.where(inverted, slope, sell)
     return NodeCurve(
         fixed_kw=fixed,
@@ -192,8 +207,12 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
         import_cost=buy,
         export_cost=sell,
         inverted=inverted,
+        within_limits=within,
+        hull_low_kw=left,
+        hull_high_kw=right,
         hull_constant=constant,
-        limit_cost=step_h * problem.penalties.limit_per_kwh,
+        over_rise=over,
+        beyond_rise=beyond,
     )
 
 

@@ -94,7 +94,7 @@ def _promise_columns(problem: PlanProblem, curve: NodeCurve) -> tuple[Ints, Ints
 
 def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: Ints) -> _Curves:
     """Return the curves of meters and limits; the vehicles' power by itself costs nothing."""
-    nodes, limit_cost = problem.nodes, curve.limit_cost
+    nodes, over_rise, beyond_rise = problem.nodes, curve.over_rise[kept], curve.beyond_rise[kept]
     bound, least, most = nodes.export_limit_kw[kept], curve.reach_low_kw[kept], curve.reach_high_kw[kept]
     fixed, curtail = nodes.sum_up(curve.fixed_kw)[kept], nodes.sum_up(curve.curtail_max_kw)[kept]
     n_low, n_high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
@@ -102,7 +102,6 @@ def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: In
     meter = np.where(n_low > 0, curve.import_cost[kept], curve.export_cost[kept]) * n_low
     over = np.maximum(n_low - nodes.import_limit_kw[kept], 0.0)
     beyond = np.maximum(-n_low - bound, 0.0)
-    limit = np.full_like(n_low, limit_cost)
     none = np.zeros((len(n_low), len(slots)))
 
     def beside(net: Floats, vehicles: Floats = none) -> Floats:
@@ -111,10 +110,10 @@ def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: In
     return _Curves(
         low=beside(n_low, v_low[:, slots]),
         high=beside(n_high, v_high[:, slots]),
-        low_cost=beside(meter + limit_cost * (over + beyond)),
-        first_slope=beside(curve.export_cost[kept] - limit),
+        low_cost=beside(meter + over_rise * over + beyond_rise * beyond),
+        first_slope=beside(curve.export_cost[kept] - beyond_rise),
         kinks=[beside(-bound), beside(np.zeros_like(n_low)), beside(nodes.import_limit_kw[kept])],
-        jumps=[beside(limit), beside((curve.import_cost - curve.export_cost)[kept]), beside(limit)],
+        jumps=[beside(beyond_rise), beside((curve.import_cost - curve.export_cost)[kept]), beside(over_rise)],
     )
 
 

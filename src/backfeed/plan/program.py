@@ -186,11 +186,12 @@ class _Tree:
             np.zeros(int(single.sum())), -nodes.export_limit_kw[single], nodes.import_limit_kw[single]
         )
         self.exported = _add_where(columns, split, -curve.export_cost, nodes.export_limit_kw)
-        buy, sell = np.where(split, curve.import_cost, 0.0), np.where(split, curve.export_cost, 0.0)
-        limit = curve.limit_cost
+        priced = split | curve.within_limits
+        over = np.where(priced, curve.import_cost, 0.0) + curve.over_rise
+        beyond = curve.beyond_rise - np.where(priced, curve.export_cost, 0.0)
         free = np.full(self.active.shape, np.inf)
-        self.over = _add_where(columns, import_may_bind(lowered) & self.active, buy + limit, free)
-        self.beyond = _add_where(columns, export_may_bind(lowered) & self.active, limit - sell, free)
+        self.over = _add_where(columns, import_may_bind(lowered) & self.active, over, free)
+        self.beyond = _add_where(columns, export_may_bind(lowered) & self.active, beyond, free)
         self.curtail = _add_where(columns, curve.curtail_max_kw > 0, np.zeros_like(free), curve.curtail_max_kw)
         self.row: Ints = np.full(self.active.shape, -1)
         self.attached = self._attach()
@@ -236,19 +237,23 @@ class _Tree:
         return np.where(self.attached >= 0, self.row[self.attached, step[None, :]], -1)
 
     def add_inverted(self, rows: _Rows, columns: _Columns) -> tuple[Ints, Ints]:
-        """Add `bought - sold = n` where selling pays more than buying; return the columns of both."""
+        """Add `bought - sold = n` where selling pays more than buying; return the columns of both.
+
+        Where the hull ends at the limits, what is beyond them is priced by itself.
+        """
         lowered, curve = self.lowered, self.lowered.nodes
         node, step = np.nonzero(curve.inverted)
         if not len(node):
             return node, node
         zone, step_h, prices = lowered.problem.nodes.zone[node], lowered.problem.axis.step_h, lowered.problem.prices
         buy, sell = step_h * prices.buy_per_kwh[zone, step], step_h * prices.sell_per_kwh[zone, step]
-        bought = columns.add(buy, 0.0, np.maximum(curve.reach_high_kw[node, step], 0.0))
-        sold = columns.add(-sell, 0.0, np.maximum(-curve.reach_low_kw[node, step], 0.0))
+        bought = columns.add(buy, 0.0, np.maximum(curve.hull_high_kw[node, step], 0.0))
+        sold = columns.add(-sell, 0.0, np.maximum(-curve.hull_low_kw[node, step], 0.0))
         row = rows.add(np.zeros(len(node)), np.zeros(len(node)))
         rows.put(row, bought, 1.0)
         rows.put(row, sold, -1.0)
-        for column, sign in ((self.imported, -1.0), (self.over, -1.0), (self.exported, 1.0), (self.beyond, 1.0)):
+        over, beyond = (np.where(curve.within_limits, -1, column) for column in (self.over, self.beyond))
+        for column, sign in ((self.imported, -1.0), (over, -1.0), (self.exported, 1.0), (beyond, 1.0)):
             rows.put(row, column[node, step], sign)
         return bought, sold
 

@@ -212,7 +212,7 @@ def _slope_without_promises(layout: Layout, node: int, step: int, net: float) ->
     nodes, curve = layout.problem.nodes, layout.curve
     slope = curve.import_cost[node, step] if net >= 0 else curve.export_cost[node, step]
     if net > nodes.import_limit_kw[node, step] + KINK_KW:
-        slope += curve.limit_cost
+        slope += curve.over_rise[node, step]
     if net < -nodes.export_limit_kw[node, step] - KINK_KW:
-        slope -= curve.limit_cost
+        slope -= curve.beyond_rise[node, step]
     return float(slope)
