@@ -1,6 +1,7 @@
 """`backfeed plan` and `backfeed plan check`: files, exit codes, and agreement of the two."""
 
 import json
+from dataclasses import fields, replace
 
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ from backfeed.cli.outcome import QualityMissedError
 from backfeed.cli.plan import app
 from backfeed.core.problem import EnvironmentProblemError, InputError
 from backfeed.plan.instance import write_instance
+from backfeed.plan.problem import Windows
 
 KEYS = {
     "objective",
@@ -50,6 +52,18 @@ def test_plan_writes_the_documented_files_and_check_agrees(instance):
     verdict = json.loads(checked.stdout)
     assert verdict["objective"] == pytest.approx(summary["objective"], rel=1e-12)
     assert verdict["lower_bound"] == pytest.approx(summary["lower_bound"], rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "highs", "structured"])
+def test_a_fleet_of_nobody_is_planned_and_its_broken_promises_are_proven(instance, method):
+    problem, folder, out = instance
+    nobody = Windows(**{column.name: getattr(problem.windows, column.name)[:0] for column in fields(Windows)})
+    write_instance(replace(problem, windows=nobody), folder)
+    ran = CliRunner().invoke(app, [str(folder), "--out", str(out), "--method", method, "--gap", "1e-6"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads((out / "summary.json").read_text())["gap"] <= 1e-6
+    checked = CliRunner().invoke(app, ["check", str(folder), str(out), "--gap", "1e-6"])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_a_spoilt_schedule_is_found_out(instance):

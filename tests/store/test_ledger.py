@@ -217,6 +217,12 @@ def test_two_writers_do_not_break_the_chain(books):
     assert verify_file(books).verified
 
 
+def test_a_file_without_books_is_not_read_as_an_empty_ledger(tmp_path):
+    (tmp_path / "ledger.sqlite").touch()
+    with pytest.raises(EnvironmentProblemError, match="holds no books"):
+        open_ledger(tmp_path / "ledger.sqlite", readonly=True)
+
+
 def test_a_full_disk_refuses_the_batch_and_the_next_one_goes_on(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with open_ledger(path) as ledger:

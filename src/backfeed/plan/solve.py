@@ -51,7 +51,8 @@ def solve(
         repeat. The structured solver does not read the clock: it asks `stop`.
     method
         `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured, and
-        both where the structured solver has not proven the gap of a problem that HiGHS can have soon.
+        both where the structured solver has not proven the gap of a problem that HiGHS can have soon. A problem
+        without vehicles always goes to HiGHS.
     iteration_limit
         The limit to set where runs must repeat to the byte.
     solver
@@ -69,13 +70,11 @@ def solve(
     require_valid(problem)
     size = int(problem.windows.offsets[-1])
     found = None
-    if method == "structured" or (method == "auto" and size > SMALL_ENTRIES):
+    if size and (method == "structured" or (method == "auto" and size > SMALL_ENTRIES)):
         found = _solve_structured(problem, gap, iteration_limit, threads, stop)
         if found is not None and (method == "structured" or found.gap <= gap or size > SECOND_ENTRIES):
             return found
     lowered = lower(problem)
-    if not size:
-        return _ruled(lowered, "empty")
     exact = _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
     return exact if found is None or exact.gap <= found.gap else found
 

@@ -79,6 +79,9 @@ class SqliteTables:
                 known = f"this version knows up to {SCHEMA_VERSION}: use a newer one"
                 message = f"ledger {path} has schema {version}, {known}"
                 raise NewerSchemaError(message)
+            if readonly and version == 0:
+                message = f"ledger {path} holds no books: expected a ledger's tables, found an empty or another file"
+                raise EnvironmentProblemError(message)
             if not readonly:
                 if version == 0:
                     self._db.execute("PRAGMA journal_mode = WAL")
