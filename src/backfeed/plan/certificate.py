@@ -10,6 +10,7 @@ import numpy as np
 from backfeed.plan.columns import gather_price
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, is_joined, join, lead_of
+from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
@@ -36,7 +37,6 @@ from backfeed.plan.unit import (
     Y,
     expand,
     load,
-    new_unit,
 )
 
 
@@ -57,9 +57,11 @@ def unit_bound(u: Floats, n: int) -> float:
 
 
 @compiled
-def bound_nodes(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, bound: Floats) -> None:
+def bound_nodes(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, bound: Floats, room: Room
+) -> None:
     """Write the vehicles' part of the Lagrangian of some nodes."""
-    unit, price = new_unit(), np.empty(fleet.buy.shape[1])
+    unit, price = room.unit, room.price
     came, goes = drives.came, drives.goes
     u = unit.u
     for k in some:
@@ -76,9 +78,9 @@ def bound_nodes(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: N
 
 
 @compiled
-def write_values(some: Ints, fleet: Fleet, state: State, drives: Drives, value: Floats) -> None:
+def write_values(some: Ints, fleet: Fleet, state: State, drives: Drives, value: Floats, room: Room) -> None:
     """Write the value of energy of every entry of some nodes' vehicles."""
-    unit = new_unit()
+    unit = room.unit
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, last = fleet.unit_ptr[i], fleet.unit_ptr[i + 1] - 1
@@ -93,7 +95,7 @@ def lower_bound(point: InteriorPoint) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included."""
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
-    point.threads.share_levels(bound_nodes, point.downwards, *point.vehicles, nodes, bound)
+    point.share(bound_nodes, *point.vehicles, nodes, bound)
     return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
 
 

@@ -32,6 +32,7 @@ from backfeed.plan.node import (
     Nodes,
     X,
     eliminate_peak,
+    is_free,
     new_scratch,
     reduce_curtailed,
     reduce_pieces,
@@ -70,7 +71,10 @@ class Work(NamedTuple):
     `root` is R, packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
     parent's step of 0); `price_step` and `power_step` are the steps of prices and of the vehicles' powers; `hd`, `th`,
     `coef`, `own` (r_k), `spread` and `pull` (curtailment's, of M's diagonal and of b_k) are the node's terms;
-    `residual` is what enters a node beyond its net power, `power` what its vehicles take.
+    `residual` is what enters a node beyond its net power, `power` what its vehicles take. `measured` `(node, 4)` is
+    what `measure_unit` returns of all units, and the greatest broken balance, `measured_nodes` `(node, 2)` what
+    `advance_nodes` measures; `found` and `found_nodes` `(node, 5)` is what `step_unit` and `step_node` find, greatest
+    or summed over the node's units.
     """
 
     root: Floats
@@ -87,6 +91,10 @@ class Work(NamedTuple):
     pull: Floats
     residual: Floats
     power: Floats
+    measured: Floats
+    measured_nodes: Floats
+    found: Floats
+    found_nodes: Floats
 
 
 class Move(NamedTuple):
@@ -98,10 +106,11 @@ class Move(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Room for one node at a time; `price` is what its vehicles pay at every step."""
+    """Room for one node at a time; `price` is what its vehicles pay at every step, `price_step` how that changes."""
 
     unit: Unit
     price: Floats
+    price_step: Floats
     matrix: Floats
     whole: Floats
     root: Floats
@@ -112,11 +121,13 @@ class Room(NamedTuple):
 
 
 @compiled
-def _new_room(size: int, columns: int, count: int) -> Room:
-    """Return room for nodes of so many columns and steps; the matrix is greater, for units that end in padding."""
+def new_room(count: int, columns: int) -> Room:
+    """Return room for nodes of so many steps and columns; the matrix is greater, for units that end in padding."""
+    size = max((columns + LANES - 1) // LANES, 1) * LANES
     return Room(
         new_unit(),
-        np.empty(count),
+        np.zeros(count),
+        np.zeros(count),
         np.zeros((size + LANES, size + 2 * LANES)),
         np.empty((size, size)),
         np.empty((size, size)),
@@ -141,17 +152,14 @@ def times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -
 
 @compiled
 def ascend(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, move: Move, measured: Floats
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, move: Move, room: Room
 ) -> None:
-    """Take the last step, measure, and eliminate some nodes for the predictor; children must be done.
-
-    `measured` `(node, 4)` receives what `measure_unit` returns of all units, and the greatest broken balance.
-    """
-    room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
-    unit, count, aim = room.unit, len(room.price), Aim(0.0, 0.0)
+    """Take the last step, measure, and eliminate some nodes for the predictor; children must be done."""
+    unit, count, aim, measured = room.unit, len(room.price), Aim(0.0, 0.0), work.measured
     came, goes = drives.came, drives.goes
     moving = move.primal > 0 or move.dual > 0
     for k in some:
+        shared = not is_free(nodes, k)
         room.g[:] = 0.0
         room.matrix[:] = 0.0
         work.power[k, :] = 0.0
@@ -176,15 +184,18 @@ def ascend(
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
             eliminate(unit, n, aim.tau, aim.second)
             solve_values(unit, n, room.g, 0.0)
-            add_response(unit, n, room.g)
-            add_compliance(unit, n, room.matrix)
+            if shared:
+                add_response(unit, n, room.g)
+                add_compliance(unit, n, room.matrix)
             if is_joined(came[i], goes[i]):
                 tell_pull(unit, n, came[i], goes[i], drives)
                 tell_reach(unit, n, came[i], goes[i], drives, room.g)
+        measured[k, 0], measured[k, 1], measured[k, 2], measured[k, 3] = products, cost, worst, 0.0
+        if not shared:
+            continue
         spread_power(nodes.slots, count, work.power[k])
         spread_power(nodes.slots, count, room.g)
         spread_matrix(nodes.slots, count, room.matrix)
-        measured[k, 0], measured[k, 1], measured[k, 2] = products, cost, worst
         _find_residual(nodes, work, k)
         measured[k, 3] = np.abs(work.residual[k]).max()
         _own_terms(nodes, work, k, aim, room.scratch)
@@ -193,12 +204,16 @@ def ascend(
 
 
 @compiled
-def ascend_again(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim) -> None:
+def ascend_again(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim, room: Room
+) -> None:
     """Eliminate some nodes for the corrector, with the factors that `ascend` has left; children must be done."""
-    room = _new_room(work.hd.shape[1], nodes.low.shape[1], fleet.buy.shape[1])
     unit = room.unit
     came, goes = drives.came, drives.goes
     for k in some:
+        shared = not is_free(nodes, k)
+        if not shared and not len(drives.value):
+            continue
         room.g[:] = 0.0
         gather_price(nodes.slots, nodes.price[k], room.price)
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
@@ -214,9 +229,10 @@ def ascend_again(some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: 
             add_response(unit, n, room.g)
             if is_joined(came[i], goes[i]):
                 tell_pull(unit, n, came[i], goes[i], drives)
-        spread_power(nodes.slots, len(room.price), room.g)
-        _own_terms(nodes, work, k, aim, room.scratch)
-        _hand_up(nodes, work, k, room)
+        if shared:
+            spread_power(nodes.slots, len(room.price), room.g)
+            _own_terms(nodes, work, k, aim, room.scratch)
+            _hand_up(nodes, work, k, room)
 
 
 @compiled
@@ -327,25 +343,22 @@ def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
 
 @compiled
 def descend(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim, found: Floats
+    some: Ints, fleet: Fleet, state: State, drives: Drives, nodes: Nodes, work: Work, aim: Aim, room: Room
 ) -> None:
-    """Find the price steps of some nodes and their vehicles' steps; parents must be done.
-
-    `found` `(node, 5)` receives what `step_unit` returns, greatest or summed over the node's units.
-    """
-    unit, x, count = new_unit(), np.empty(work.hd.shape[1]), fleet.buy.shape[1]
-    price, price_step = np.empty(count), np.empty(count)
+    """Find the price steps of some nodes and their vehicles' steps; parents must be done."""
+    unit, found = room.unit, work.found
     came, goes = drives.came, drives.goes
     for k in some:
-        price_step_of(nodes, work, k, x)
-        gather_price(nodes.slots, nodes.price[k], price)
-        gather_price(nodes.slots, work.price_step[k], price_step)
+        if not is_free(nodes, k):
+            price_step_of(nodes, work, k, room.x)
+        gather_price(nodes.slots, nodes.price[k], room.price)
+        gather_price(nodes.slots, work.price_step[k], room.price_step)
         work.power_step[k, :] = 0.0
         found[k, :] = 0.0
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
             o = fleet.places[first, ENTRY] - lead
-            n = expand(fleet, price, first, stop, lead, unit)
+            n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
             if aim.second > 0:
                 load_predicted(unit, n, state, o)
@@ -354,7 +367,7 @@ def descend(
             eliminate(unit, n, aim.tau, aim.second)
             if is_joined(came[i], goes[i]):
                 push_values(unit, n, came[i], goes[i], drives)
-            solve_values(unit, n, price_step, 1.0)
+            solve_values(unit, n, room.price_step, 1.0)
             if is_joined(came[i], goes[i]):
                 keep_values(unit, n, goes[i], drives)
             one = step_unit(unit, n)
@@ -366,7 +379,7 @@ def descend(
             found[k, 0], found[k, 1] = max(found[k, 0], one[0]), max(found[k, 1], one[1])
             for s in range(2, 5):
                 found[k, s] += one[s]
-        spread_power(nodes.slots, count, work.power_step[k])
+        spread_power(nodes.slots, len(room.price), work.power_step[k])
 
 
 @compiled
@@ -381,19 +394,21 @@ def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
 
 
 @compiled
-def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, found: Floats) -> None:
+def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, room: Room) -> None:
     """Find the steps of some nodes' own variables; all vehicles and the children must be done."""
-    scratch = new_scratch(nodes.low.shape[1])
+    scratch = room.scratch
     for k in some:
+        if is_free(nodes, k):
+            continue
         net, power_step, residual = scratch[NET], work.power_step[k], work.residual[k]
         for t in range(len(net)):
             net[t] = power_step[t] + residual[t]
-        step_node(nodes, k, aim, work.price_step, scratch, found[k])
+        step_node(nodes, k, aim, work.price_step, scratch, work.found_nodes[k])
 
 
 def new_work(nodes: int, columns: int) -> Work:
     """Return room for the elimination, columns padded; padding has an inverse Hessian of 1 and no coupling."""
-    size = -(-columns // LANES) * LANES
+    size = max(-(-columns // LANES), 1) * LANES
     vectors = {
         name: np.zeros((nodes, size))
         for name in ("gamma", "free", "price_step", "power_step", "th", "own", "spread", "pull", "residual", "power")
@@ -403,5 +418,9 @@ def new_work(nodes: int, columns: int) -> Work:
         upward=np.zeros((nodes, size * (size + 1) // 2)),
         hd=np.ones((nodes, size)),
         coef=np.zeros(nodes),
+        measured=np.zeros((nodes, 4)),
+        measured_nodes=np.zeros((nodes, 2)),
+        found=np.zeros((nodes, 5)),
+        found_nodes=np.zeros((nodes, 5)),
         **vectors,
     )

@@ -2,48 +2,32 @@
 
 Each iteration takes the step that the last one has found and eliminates vehicles into nodes and nodes into parents in
 one pass (`elimination.ascend`), finds the predictor's step, aims at the centre as far as the predictor has shown to be
-needed, and finds the corrector's step with the same factors. Primal and dual steps have lengths of their own. It stops
-when the caller, who is shown the iterates, is content: the certificate is not this module's.
+needed, and finds the corrector's step with the same factors. Primal and dual steps have lengths of their own. It pauses
+where a certificate is worth trying (`walk.verdict_on`): the certificate is not this module's.
 """
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backfeed.plan.border import Border
-from backfeed.plan.drives import ARRIVING, LEAVING, new_drives
-from backfeed.plan.elimination import Move, ascend, ascend_again, descend, new_work, settle
+from backfeed.plan.drives import new_drives
+from backfeed.plan.elimination import Move, Room, ascend, ascend_again, descend, new_room, new_work, settle
 from backfeed.plan.layout import Layout
-from backfeed.plan.node import WIDTH, Aim, advance_nodes
-from backfeed.plan.problem import Floats
+from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
+from backfeed.plan.problem import Ints
 from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
 from backfeed.plan.start import start, start_nodes
 from backfeed.plan.threads import Threads
 from backfeed.plan.unit import new_state
+from backfeed.plan.walk import DONE, GO_ON, Progress, System, advance, aim_of, move_of, progress_of, verdict_on, walk
 
 ITERATIONS_MAX = 200
-STEP_SHARE_MIN = 0.99
-STEP_SHARE_MAX = 0.9995
-"""How much of the way to the nearest bound a step goes."""
 
 START_SHARE = 0.3
 """Products of slack and dual at the start, as a share of the least reduced cost of full power."""
-
-CENTRING_MIN = 1e-6
-CENTRING_POWER = 4
-"""The aim is this power of what the predictor would leave of the gap; 3 is usual, and takes a few iterations more."""
-
-
-@dataclass
-class Progress:
-    """What the iterates have come to: complementarity, cost estimate, worst broken dynamics and balance."""
-
-    iteration: int
-    products: float
-    cost: float
-    broken_kwh: float
-    broken_kw: float
 
 
 class InteriorPoint:
@@ -58,82 +42,123 @@ class InteriorPoint:
     """
 
     def __init__(self, layout: Layout, threads: int = 1) -> None:
-        self.layout, self.threads = layout, Threads(threads)
-        levels = layout.forest.levels
-        self.fleet = layout.fleet
-        price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
-        delta = 0.2 * price * layout.fleet.step_h
-        product = START_SHARE * delta * max(float(self.fleet.figure(ROW_CHARGE).mean()), 1.0)
+        self.layout, self.threads, self.iteration = layout, Threads(threads), 0
+        levels, fleet = layout.forest.levels, layout.fleet
         self.upwards, self.downwards = levels[::-1], levels
-        self.nodes_count, self.count = len(layout.forest.parent), layout.problem.axis.count
-        columns = self.count + len(layout.pieces.slots)
-        self.work = new_work(self.nodes_count, columns)
-        self.drives = new_drives(layout.chain, self.fleet, self.work.hd.shape[1], price / 0.95)
+        self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
+        self._kept = threading.local()
+        price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
+        delta = 0.2 * price * fleet.step_h
+        product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
+        work = new_work(self.nodes_count, self.count + len(layout.pieces.slots))
+        self.drives = new_drives(layout.chain, fleet, work.hd.shape[1], price / 0.95)
         self.state = new_state(layout.entries)
-        self.vehicles = (self.fleet, self.state, self.drives)
-        self.border = Border(layout.forest, self.drives, self.work.hd.shape[1])
+        self.vehicles = (fleet, self.state, self.drives)
+        self.border = Border(layout.forest, self.drives, work.hd.shape[1])
         power = np.zeros((self.nodes_count, self.count))
-        self.threads.share_levels(start, levels, *self.vehicles, price / 0.95, delta, product, power)
+        self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
         self.nodes = start_nodes(layout, power, product)
-        self.measured, self.measured_nodes = np.zeros((self.nodes_count, 4)), np.zeros((self.nodes_count, 2))
-        self.found, self.found_nodes = np.zeros((self.nodes_count, 5)), np.zeros((self.nodes_count, 5))
-        self.barriers = self._count_barriers()
-        self.move = Move(Aim(0.0, 0.0), 0.0, 0.0)
-
-    def _count_barriers(self) -> int:
-        """Return the number of products of slack and dual."""
-        fleet, boxes = self.fleet, self.nodes.boxes
-        floor, target = fleet.figure(ROW_FLOOR), fleet.figure(ROW_TARGET)
-        empty, capacity = fleet.figure(ROW_EMPTY), fleet.figure(ROW_CAPACITY)
-        wide, ends = ((capacity > at).astype(int) + (at > empty) for at in (floor, target))
-        vehicles = int((fleet.places[:, LENGTH] * (3 + 2 * wide)).sum() + 2 * ends.sum())
-        peaks = len(self.nodes.heads) * (1 + self.count)
-        return vehicles + 2 * int((boxes[:, WIDTH] > 0).sum()) + peaks + 2 * len(self.drives.value)
-
-    def run(self, content: Callable[["InteriorPoint", Progress], bool], iterations_max: int = ITERATIONS_MAX) -> int:
-        """Iterate until the caller is content; return how many iterations that took."""
-        for iteration in range(iterations_max + 1):
-            progress = self._advance(iteration)
-            if content(self, progress) or iteration == iterations_max:
-                return iteration
-            self._find_step(progress.products)
-        return iterations_max
-
-    def _advance(self, iteration: int) -> Progress:
-        """Take the step that was found, eliminate for the next one, and return what the iterates have come to."""
-        move, work, drives = self.move, self.work, self.drives
-        drives.value[:] += move.dual * drives.step
-        self.threads.share_levels(advance_nodes, self.upwards, self.nodes, work.price_step, *move, self.measured_nodes)
-        self.threads.share_levels(ascend, self.upwards, *self.vehicles, self.nodes, work, move, self.measured)
-        broken_kwh = np.append(self.measured[:, 2], np.abs(drives.energy[:, ARRIVING] - drives.energy[:, LEAVING]))
-        return Progress(
-            iteration=iteration,
-            products=float(self.measured[:, 0].sum() + self.measured_nodes[:, 0].sum()),
-            cost=float(self.measured[:, 1].sum() + self.measured_nodes[:, 1].sum() + self.layout.pieces.low_cost.sum()),
-            broken_kwh=float(broken_kwh.max()),
-            broken_kw=float(self.measured[:, 3].max(initial=0.0)),
+        nothing = np.zeros(0, np.int64)
+        self.system = System(
+            upwards=np.concatenate((nothing, *levels[::-1])),
+            downwards=np.concatenate((nothing, *levels)),
+            fleet=fleet,
+            state=self.state,
+            drives=self.drives,
+            nodes=self.nodes,
+            work=work,
+            barriers=float(_count_barriers(layout, self.nodes) + 2 * len(self.drives.value)),
+            low_cost=float(layout.pieces.low_cost.sum()),
+            room=self.room(),
         )
+        self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
 
-    def _find_step(self, products: float) -> None:
-        """Find the next step by predictor and corrector; it is taken by `_advance`."""
-        average = products / self.barriers
-        self.border.factor(self.nodes, self.work)
-        primal, dual, sums = self._descend(Aim(0.0, 0.0))
-        primal, dual = min(primal, 1.0), min(dual, 1.0)
-        left = products + primal * sums[0] + dual * sums[1] + primal * dual * sums[2]
-        centring = min(max(max(left / products, 0.0) ** CENTRING_POWER, CENTRING_MIN), 1.0)
-        aim = Aim(centring * average, 1.0)
-        self.threads.share_levels(ascend_again, self.upwards, *self.vehicles, self.nodes, self.work, aim)
-        primal, dual, _ = self._descend(aim)
-        share = min(max(STEP_SHARE_MIN, 1.0 - average), STEP_SHARE_MAX)
-        self.move = Move(aim, min(1.0, share * primal), min(1.0, share * dual))
+    def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:
+        """Iterate until a certificate is worth trying or nothing is to be gained; return the verdict.
 
-    def _descend(self, aim: Aim) -> tuple[float, float, Floats]:
-        """Hand prices down and find all steps; return their greatest primal and dual lengths and `step_unit`'s sums."""
-        self.border.find_values(self.nodes, self.work)
-        vehicles, own = self.found, self.found_nodes
-        self.threads.share_levels(descend, self.downwards, *self.vehicles, self.nodes, self.work, aim, vehicles)
-        self.threads.share_levels(settle, self.upwards, self.nodes, self.work, aim, own)
-        most = np.maximum(vehicles.max(axis=0, initial=0.0), own.max(axis=0, initial=0.0))
-        sums: Floats = vehicles[:, 2:].sum(axis=0) + own[:, 2:].sum(axis=0)
-        return 1.0 / max(float(most[0]), 1e-12), 1.0 / max(float(most[1]), 1e-12), sums
+        Parameters
+        ----------
+        gap
+            Relative gap that is to be proven.
+        looked
+            Complementarity at which a certificate was tried last.
+        iterations_max
+            How many iterations there may be in all.
+        stop
+            Asked before every iteration whether to leave it there.
+        """
+        verdict: int = verdict_on(self.progress, gap, looked)
+        while verdict == GO_ON and self.iteration < iterations_max and not (stop is not None and stop()):
+            many = 1 if stop is not None else iterations_max - self.iteration
+            if self._walks_alone:
+                verdict, done, self.progress = walk(self.system, self.progress, many, gap, looked)
+            else:
+                self.progress, done = self._advance(self._find_step()), 1
+                verdict = verdict_on(self.progress, gap, looked)
+            self.iteration += done
+        return DONE if verdict == GO_ON else verdict
+
+    @property
+    def _walks_alone(self) -> bool:
+        """Whether iterations run in the compiled loop: one thread, and no drives between nodes."""
+        return self.threads.is_one and not len(self.drives.value)
+
+    def share(self, function: Callable[..., None], *arguments: Any, some: Ints | None = None) -> None:  # noqa: ANN401
+        """Call `function(nodes, *arguments, room)` for all nodes, or for some, in no order."""
+        nodes = np.arange(self.nodes_count) if some is None else some
+        self.threads.share(self._in_room(function), nodes, *arguments)
+
+    def _share_levels(self, function: Callable[..., None], levels: tuple[Ints, ...], *arguments: Any) -> None:  # noqa: ANN401
+        """Call `function(nodes, *arguments, room)` level after level."""
+        self.threads.share_levels(self._in_room(function), levels, *arguments)
+
+    def _in_room(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Return a function that also gets the calling thread's room to work in."""
+        return lambda *arguments: function(*arguments, self.room())
+
+    def room(self) -> Room:
+        """Return the calling thread's room."""
+        if not hasattr(self._kept, "room"):
+            self._kept.room = new_room(self.count, self.count + len(self.layout.pieces.slots))
+        room: Room = self._kept.room
+        return room
+
+    def _advance(self, move: Move) -> Progress:
+        """Take a step, eliminate for the next one, and return what the iterates have come to."""
+        s = self.system
+        if self._walks_alone:
+            return advance(s, move)
+        self.drives.value[:] += move.dual * self.drives.step
+        measured = s.work.measured_nodes
+        self.threads.share_levels(advance_nodes, self.upwards, s.nodes, s.work.price_step, *move, measured)
+        self._share_levels(ascend, self.upwards, *self.vehicles, s.nodes, s.work, move)
+        return progress_of(s)
+
+    def _find_step(self) -> Move:
+        """Find the next step by predictor and corrector; threads share every pass."""
+        s, products = self.system, self.progress.products
+        self.border.factor(s.nodes, s.work)
+        self._descend(Aim(0.0, 0.0))
+        aim = aim_of(s, products)
+        self._share_levels(ascend_again, self.upwards, *self.vehicles, s.nodes, s.work, aim)
+        self._descend(aim)
+        return move_of(s, aim, products)
+
+    def _descend(self, aim: Aim) -> None:
+        """Hand prices down and find all steps."""
+        s = self.system
+        self.border.find_values(s.nodes, s.work)
+        self._share_levels(descend, self.downwards, *self.vehicles, s.nodes, s.work, aim)
+        self._share_levels(settle, self.upwards, s.nodes, s.work, aim)
+
+
+def _count_barriers(layout: Layout, nodes: Nodes) -> int:
+    """Return the number of products of slack and dual."""
+    fleet = layout.fleet
+    floor, target = fleet.figure(ROW_FLOOR), fleet.figure(ROW_TARGET)
+    empty, capacity = fleet.figure(ROW_EMPTY), fleet.figure(ROW_CAPACITY)
+    wide, ends = ((capacity > at).astype(int) + (at > empty) for at in (floor, target))
+    vehicles = int((fleet.places[:, LENGTH] * (3 + 2 * wide)).sum() + 2 * ends.sum())
+    boxes = 2 * int((nodes.boxes[:, WIDTH] > 0).sum())
+    peaks: int = nodes.heads.shape[0] * (1 + nodes.heads.shape[2])
+    return vehicles + boxes + peaks

@@ -2,7 +2,8 @@
 
 **Tree.** Nodes at which nothing is metered, limited within reach, charged or promised are left out; rows
 and nodes below hang on the nearest one that is kept. What hangs on none is gathered in small nodes of its
-own without limits. The result is a forest, told level by level.
+own without limits and prices. The result is a forest, told level by level. Steps at which nothing matters are left out
+of all that is told of nodes.
 
 **Rows.** Every row has one entry per step and one more for its departure: its last energy again, without
 power, on the curve of the target. Each entry's energy is then a curve of two pieces,
@@ -31,6 +32,9 @@ FREE_UNITS_PER_NODE = 64
 DRIVES_MAX = 3_000
 """The most drives between nodes: their system is dense, and its work grows with their cube."""
 
+FEW_STEPS = 0.5
+"""Below this share of steps that matter the others are left out; else steps that follow each other are quicker."""
+
 
 class NotStructuredError(Exception):
     """The problem has a coupling that the tree can not carry; HiGHS can."""
@@ -50,12 +54,14 @@ class Forest:
 class Layout:
     """A problem laid out for the structured solver.
 
+    `steps` are those at which some node matters, of which all that is told of nodes here tells, but for `curve`.
     `chain` says how units follow each other, `entries` how many places their entries take. `order[i]` is the table's
     row at the solver's row i; `node_of` the table's node of each kept node, -1 for gathering nodes; `holder` the kept
     node at or above each node of the table, -1 for none.
     """
 
     problem: PlanProblem
+    steps: Ints
     fleet: Fleet
     chain: Chain
     entries: int
@@ -77,7 +83,7 @@ def lay_out(problem: PlanProblem) -> Layout:
     """
     charge, discharge = summed_powers(problem)
     curve = node_curve(problem, charge, discharge)
-    kept = _kept_nodes(problem, curve)
+    kept, steps = _kept(problem, curve)
     holder = _holders(problem, kept)
     head = _unit_heads(problem, holder)
     order, unit_ptr, unit_node, gathered = _sorted_units(problem, head, holder, int(kept.sum()))
@@ -92,16 +98,16 @@ def lay_out(problem: PlanProblem) -> Layout:
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
-    free = _gathered_powers(problem, order, unit_ptr[node_ptr[int(kept.sum()) :]])
-    pieces = node_pieces(problem, curve, kept, holder, free)
+    pieces = node_pieces(problem, curve, kept, holder) if len(steps) else NodePieces.none()
     return Layout(
         problem=problem,
-        fleet=gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr),
+        steps=steps,
+        fleet=gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps),
         chain=chain,
         entries=entries,
         order=order,
         forest=forest,
-        pieces=pieces,
+        pieces=pieces.of(steps, problem.axis.count, gathered),
         node_of=node_of,
         holder=holder,
         curve=curve,
@@ -129,13 +135,15 @@ def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
     return sums[0], sums[1]
 
 
-def _kept_nodes(problem: PlanProblem, curve: NodeCurve) -> Bools:
-    """Return the nodes that matter at some step."""
+def _kept(problem: PlanProblem, curve: NodeCurve) -> tuple[Bools, Ints]:
+    """Return the nodes that matter at some step, and the steps at which some node does, or all if most of them are."""
     nodes = problem.nodes
-    binding = (curve.reach_high_kw > nodes.import_limit_kw) | (curve.reach_low_kw < -nodes.export_limit_kw)
-    kept = nodes.metered | (nodes.peak_charge_per_kw > 0) | binding.any(axis=1)
-    kept[problem.commitments.node] = True
-    return kept
+    matters = (curve.reach_high_kw > nodes.import_limit_kw) | (curve.reach_low_kw < -nodes.export_limit_kw)
+    matters |= (nodes.metered | (nodes.peak_charge_per_kw > 0))[:, None]
+    matters[problem.commitments.node, problem.commitments.step] = True
+    kept: Bools = np.any(matters, axis=1)
+    steps = np.flatnonzero(np.any(matters, axis=0))
+    return kept, steps if len(steps) < FEW_STEPS * problem.axis.count else np.arange(problem.axis.count)
 
 
 def _holders(problem: PlanProblem, kept: Bools) -> Ints:
@@ -191,12 +199,3 @@ def _forest(problem: PlanProblem, kept: Bools, holder: Ints, gathered: int) -> F
         walk = np.where(walk >= 0, parent[walk], NO_PARENT)
     levels = tuple(np.flatnonzero(depth == d) for d in range(int(depth.max(initial=-1)) + 1))
     return Forest(parent, child_ptr, child, levels)
-
-
-def _gathered_powers(problem: PlanProblem, order: Ints, first_row: Ints) -> tuple[Floats, Floats]:
-    """Return what the rows of every gathering node charge and discharge at most."""
-    sums = []
-    for power in (problem.windows.charge_max_kw, problem.windows.discharge_max_kw):
-        total = np.append(0.0, np.cumsum(power[order]))
-        sums.append(np.diff(total[first_row]))
-    return sums[0], sums[1]

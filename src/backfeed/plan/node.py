@@ -72,6 +72,12 @@ class Aim(NamedTuple):
 
 
 @compiled
+def is_free(nodes: Nodes, k: int) -> bool:
+    """Whether a node only gathers rows that share nothing."""
+    return bool(nodes.piece_ptr[k + 1] == nodes.piece_ptr[k])
+
+
+@compiled
 def new_scratch(count: int) -> Floats:
     """Return vectors to work in."""
     return np.zeros((len(SCRATCH), count))

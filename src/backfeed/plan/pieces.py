@@ -38,6 +38,32 @@ class NodePieces:
     slots: Ints
     promise_column: Ints
 
+    @classmethod
+    def none(cls) -> "NodePieces":
+        """Return those of no nodes over no steps."""
+        empty, none = np.zeros((0, 0)), np.zeros(0, np.int64)
+        return cls(empty, empty, np.zeros(1, np.int64), empty, empty, empty, empty, np.zeros(0), none, none)
+
+    def of(self, steps: Ints, count: int, gathered: int) -> "NodePieces":
+        """Return what there is at some of the `count` steps, with so many nodes at the end that have no pieces."""
+        columns = np.concatenate((steps, count + np.arange(len(self.slots))))
+
+        def here(values: Floats) -> Floats:
+            return np.concatenate((values[:, columns], np.zeros((gathered, len(columns)))))
+
+        return NodePieces(
+            low_kw=here(self.low_kw),
+            low_cost=here(self.low_cost),
+            piece_ptr=np.append(self.piece_ptr, np.full(gathered, self.piece_ptr[-1])),
+            width_kw=self.width_kw[:, columns],
+            slope=self.slope[:, columns],
+            fixed_kw=here(self.fixed_kw),
+            curtail_kw=here(self.curtail_kw),
+            peak_charge=np.append(self.peak_charge, np.zeros(gathered)),
+            slots=np.searchsorted(steps, self.slots),
+            promise_column=np.searchsorted(columns, self.promise_column),
+        )
+
     @property
     def owner(self) -> Ints:
         """The node of every piece."""
@@ -56,28 +82,19 @@ class _Curves:
     jumps: list[Floats]
 
 
-def node_pieces(
-    problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints, free: tuple[Floats, Floats]
-) -> NodePieces:
-    """Return the kept nodes' curves as pieces between sorted kinks.
-
-    Gathering nodes have a single free piece that covers whatever their rows can do, `free`.
-    """
-    count, kept_size, size = problem.axis.count, int(kept.sum()), int(kept.sum()) + len(free[0])
+def node_pieces(problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints) -> NodePieces:
+    """Return the kept nodes' curves as pieces between sorted kinks."""
+    count = problem.axis.count
     slots, promise_column = _promise_columns(problem, curve)
     curves = _meter_curves(problem, curve, kept, slots)
     _add_promises(problem, curve, holder, promise_column, curves)
-    width, slope = _between_kinks(curves, size)
-    low, cost = np.zeros((size, count + len(slots))), np.zeros((size, count + len(slots)))
-    low[:kept_size], cost[:kept_size] = curves.low, curves.low_cost
-    low[kept_size:] = -free[1][:, None] - DOMAIN_MARGIN_KW
-    width[kept_size:, :, 0] = (free[0] + free[1])[:, None] + 2 * DOMAIN_MARGIN_KW
-    fixed, curtail, peak = np.zeros_like(low), np.zeros_like(low), np.zeros(size)
+    fixed, curtail = np.zeros_like(curves.low), np.zeros_like(curves.low)
     inside = holder >= 0
     np.add.at(fixed[:, :count], holder[inside], curve.fixed_kw[inside])
-    curtail[:kept_size, :count] = curve.curtail_max_kw[kept]
-    peak[:kept_size] = problem.nodes.peak_charge_per_kw[kept]
-    return NodePieces(low, cost, *_in_rows(width, slope), fixed, curtail, peak, slots, promise_column)
+    curtail[:, :count] = curve.curtail_max_kw[kept]
+    peak = problem.nodes.peak_charge_per_kw[kept]
+    in_rows = _in_rows(*_between_kinks(curves))
+    return NodePieces(curves.low, curves.low_cost, *in_rows, fixed, curtail, peak, slots, promise_column)
 
 
 def _promise_columns(problem: PlanProblem, curve: NodeCurve) -> tuple[Ints, Ints]:
@@ -142,18 +159,16 @@ def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: 
         curves.jumps.append(jumps)
 
 
-def _between_kinks(curves: _Curves, size: int) -> tuple[Floats, Floats]:
-    """Return widths and slopes of the pieces, `(node, column, piece)`, with room for `size` nodes."""
+def _between_kinks(curves: _Curves) -> tuple[Floats, Floats]:
+    """Return widths and slopes of the pieces, `(node, column, piece)`."""
     low, high, first = curves.low[..., None], curves.high[..., None], curves.first_slope[..., None]
     at, rise = np.stack(curves.kinks, axis=-1), np.stack(curves.jumps, axis=-1)
     at = np.clip(at, low, high)
     sort = np.argsort(at, axis=-1, kind="stable")
     at, rise = np.take_along_axis(at, sort, -1), np.take_along_axis(rise, sort, -1)
     edges = np.concatenate((low, at, high), axis=-1)
-    slopes = np.concatenate((first, first + np.cumsum(rise, axis=-1)), axis=-1)
-    width = np.zeros((size, *slopes.shape[1:]))
-    slope = np.zeros_like(width)
-    width[: len(slopes)], slope[: len(slopes)] = np.diff(edges, axis=-1), slopes
+    slope = np.concatenate((first, first + np.cumsum(rise, axis=-1)), axis=-1)
+    width: Floats = np.diff(edges, axis=-1)
     _merge(width, slope)
     return width, slope
 

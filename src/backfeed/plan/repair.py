@@ -12,6 +12,7 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, lead_of
+from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.problem import Floats, Ints
@@ -38,6 +39,7 @@ from backfeed.plan.unit import (
     GAIN,
     JUMP,
     LOSS,
+    POWERED,
     REFERENCE,
     UP,
     UP_THERE,
@@ -45,7 +47,6 @@ from backfeed.plan.unit import (
     Unit,
     expand,
     load,
-    new_unit,
 )
 
 CAP_TOLERANCE_KW = 1e-9
@@ -61,12 +62,12 @@ def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, brought: float, powe
     u = unit.u
     energy = u[JUMP] + brought
     for t in range(n):
-        if unit.step[t] >= 0:
+        if u[POWERED + t] > 0:
             change = min(max(wanted[o + t] - energy, -u[LOSS + t]), u[GAIN + t])
             energy += change
-            if change > 0:
+            if unit.step[t] >= 0 and change > 0:
                 power[unit.step[t]] += u[CHARGE + t] * change / u[GAIN + t]
-            elif change < 0:
+            elif unit.step[t] >= 0 and change < 0:
                 power[unit.step[t]] += u[DISCHARGE + t] * change / u[LOSS + t]
         wanted[o + t] = energy
         if t + 1 < n:
@@ -87,10 +88,10 @@ def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, at: int, wa
 
 @compiled
 def follow_nodes(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, turn: int, wanted: Floats, power: Floats
+    some: Ints, fleet: Fleet, state: State, drives: Drives, turn: int, wanted: Floats, power: Floats, room: Room
 ) -> None:
     """Follow the iterates' energies of all units of some nodes whose turn it is; `wanted` receives what is reached."""
-    unit = new_unit()
+    unit = room.unit
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             if drives.turn[i] == turn:
@@ -111,14 +112,14 @@ def cap_nodes(
     fleet: Fleet,
     state: State,
     drives: Drives,
-    room: tuple[Floats, Floats],
-    wanted: Floats,
+    track: tuple[Floats, Floats, Floats],
     caps: tuple[Floats, Floats],
     power: Floats,
+    room: Room,
 ) -> None:
     """Follow the iterates' energies of all rows of some nodes, one after the other, as `cap_abreast` does."""
     for q in range(len(some)):
-        cap_abreast(some[q : q + 1], fleet, state, drives, room, wanted, caps, power)
+        cap_abreast(some[q : q + 1], fleet, state, drives, track, caps, power, room)
 
 
 @compiled
@@ -127,17 +128,17 @@ def cap_abreast(
     fleet: Fleet,
     state: State,
     drives: Drives,
-    room: tuple[Floats, Floats],
-    wanted: Floats,
+    track: tuple[Floats, Floats, Floats],
     caps: tuple[Floats, Floats],
     power: Floats,
+    room: Room,
 ) -> None:
     """Follow the iterates' energies of all rows of some nodes through time, under caps on their sum `(node, step)`.
 
-    The nodes go through time abreast, so that a car takes along what it has reached. `room` are the energies and their
-    changes of all rows, `caps` the lower and the upper ones.
+    The nodes go through time abreast, so that a car takes along what it has reached. `track` are the energies and their
+    changes of all rows, and what is wanted of all entries; `caps` the lower and the upper ones.
     """
-    unit = new_unit()
+    unit, wanted = room.unit, track[2]
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
@@ -146,7 +147,7 @@ def cap_abreast(
             _write_energies(unit, fleet, first, stop, lead, wanted)
     for t in range(power.shape[1]):
         for k in some:
-            _cap_step(fleet, drives, (k, t), room, wanted, caps, power)
+            _cap_step(fleet, drives, (k, t), track, caps, power)
 
 
 @compiled
@@ -154,14 +155,13 @@ def _cap_step(
     fleet: Fleet,
     drives: Drives,
     at: tuple[int, int],
-    room: tuple[Floats, Floats],
-    wanted: Floats,
+    track: tuple[Floats, Floats, Floats],
     caps: tuple[Floats, Floats],
     power: Floats,
 ) -> None:
     """Take the rows of a node through a step under its caps."""
     k, t = at
-    (energy, change), (low, high) = room, caps
+    (energy, change, wanted), (low, high) = track, caps
     first, stop = fleet.unit_ptr[fleet.node_ptr[k]], fleet.unit_ptr[fleet.node_ptr[k + 1]]
     charging = discharging = 0.0
     for r in range(first, stop):
@@ -208,31 +208,37 @@ def share_of(fleet: Fleet, r: int, at: int, length: int) -> float:
     return share
 
 
-def repaired(point: InteriorPoint) -> tuple[Floats, Floats, Floats]:
-    """Return `(energies of all entries, curtailed PV, vehicles' power)` of a plan close to the iterates.
-
-    The last two are `(kept node, step)`.
-    """
+def repaired(point: InteriorPoint) -> tuple[Floats, Floats]:
+    """Return the energies of all entries of a plan close to the iterates, and curtailed PV `(kept node, step)`."""
     fleet, nodes, pieces = point.layout.fleet, point.nodes, point.layout.pieces
     wanted = np.zeros(point.layout.entries)
     count = point.count
     power = np.zeros((point.nodes_count, count))
     for turn in range(int(point.drives.turn.max(initial=0)) + 1):
-        point.threads.share_levels(follow_nodes, point.downwards, *point.vehicles, turn, wanted, power)
+        point.share(follow_nodes, *point.vehicles, turn, wanted, power)
     curtailed = np.zeros_like(power)
     with_pv = nodes.curtail >= 0
     box, most = nodes.boxes[nodes.curtail[with_pv], :, :count], pieces.curtail_kw[with_pv, :count]
     curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, most), 0.0)
-    caps = low, high = _caps(point, power, curtailed)
+    low, high = _caps(point, power, curtailed)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
-    reached = wanted[fleet.places[:, ENTRY] + fleet.places[:, LENGTH]]
-    room = (reached, np.zeros_like(reached))
-    if len(point.drives.value):
-        cap_abreast(again, *point.vehicles, room, wanted, caps, power)
-    else:
-        point.threads.share(cap_nodes, again, *point.vehicles, room, wanted, caps, power)
-    return wanted, curtailed, power
+    if len(again):
+        caps = _over_all_steps(point, low, -UNLIMITED_KW), _over_all_steps(point, high, UNLIMITED_KW)
+        reached = wanted[fleet.places[:, ENTRY] + fleet.places[:, LENGTH]]
+        track = (reached, np.zeros_like(reached), wanted)
+        if len(point.drives.value):
+            cap_abreast(again, *point.vehicles, track, caps, np.zeros_like(caps[0]), point.room())
+        else:
+            point.share(cap_nodes, *point.vehicles, track, caps, np.zeros_like(caps[0]), some=again)
+    return wanted, curtailed
+
+
+def _over_all_steps(point: InteriorPoint, caps: Floats, elsewhere: float) -> Floats:
+    """Return caps over all steps: none where no node matters."""
+    over_all = np.full((len(caps), point.layout.problem.axis.count), elsewhere)
+    over_all[:, point.layout.steps] = caps
+    return over_all
 
 
 def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Floats, Floats]:
@@ -267,8 +273,9 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
     low, high = np.full(net.shape, -UNLIMITED_KW), np.full(net.shape, UNLIMITED_KW)
     kept = node_of >= 0
     limits = problem.nodes
-    high[kept] = np.minimum(limits.import_limit_kw[node_of[kept]], UNLIMITED_KW)
-    low[kept] = np.maximum(-limits.export_limit_kw[node_of[kept]], -UNLIMITED_KW)
+    at = np.ix_(node_of[kept], point.layout.steps)
+    high[kept] = np.minimum(limits.import_limit_kw[at], UNLIMITED_KW)
+    low[kept] = np.maximum(-limits.export_limit_kw[at], -UNLIMITED_KW)
     slack = 1e-4
     high = np.where(net > high + slack, net, high)
     low = np.where(net < low - slack, net, low)

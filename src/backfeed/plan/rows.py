@@ -37,13 +37,15 @@ class Fleet(NamedTuple):
     A row has `LENGTH` steps and, from place `ENTRY` on, one entry more than that; units begin at whole vectors.
     `ROW_START` is the arrival energy, or minus the drain of a linked row; gain and loss are hours times or over the
     efficiency; wear is per kW and step. `unit_ptr` is the first row of every unit, `node_ptr` the first unit of every
-    kept node; `buy` and `sell` are prices per kW and step `(zone, step)`.
+    kept node; `place_of_step` is the place of every step among those at which some node matters, -1 for the others;
+    `buy` and `sell` are prices per kW and step `(zone, step)`.
     """
 
     places: Ints
     figures: Floats
     unit_ptr: Ints
     node_ptr: Ints
+    place_of_step: Ints
     buy: Floats
     sell: Floats
     step_h: float
@@ -66,8 +68,11 @@ class Chain(NamedTuple):
     most: Floats
 
 
-def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr: Ints) -> Fleet:
-    """Return the rows in the solver's order; `at` is every row's first entry and its steps."""
+def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr: Ints, steps: Ints) -> Fleet:
+    """Return the rows in the solver's order.
+
+    `at` is every row's first entry and its steps, `steps` those at which some node matters.
+    """
     w, step_h = problem.windows, problem.axis.step_h
     first, last = step_shares(problem)
     figures = np.empty((len(w), len(ROW_FIGURE)))
@@ -90,11 +95,14 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         (ROW_PRICED, problem.row_price_node < 0),
     ):
         figures[:, which] = values[order]
+    place_of_step = np.full(problem.axis.count, -1)
+    place_of_step[steps] = np.arange(len(steps))
     return Fleet(
         places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order])),
         figures=figures,
         unit_ptr=unit_ptr,
         node_ptr=node_ptr,
+        place_of_step=place_of_step,
         buy=step_h * problem.prices.buy_per_kwh,
         sell=step_h * problem.prices.sell_per_kwh,
         step_h=step_h,

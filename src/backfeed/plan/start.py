@@ -9,6 +9,7 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, join, lead_of
+from backfeed.plan.elimination import Room
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
 from backfeed.plan.problem import Floats, Ints
@@ -25,6 +26,7 @@ from backfeed.plan.unit import (
     GAIN,
     JUMP,
     LOSS,
+    POWERED,
     REFERENCE,
     UP,
     UP_COST,
@@ -43,7 +45,6 @@ from backfeed.plan.unit import (
     Unit,
     Y,
     expand,
-    new_unit,
     padded,
     store,
 )
@@ -54,7 +55,14 @@ EDGE = 0.05
 
 @compiled
 def start(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, value: float, delta: float, product: float, power: Floats
+    some: Ints,
+    fleet: Fleet,
+    state: State,
+    drives: Drives,
+    value: float,
+    sizes: tuple[float, float],
+    power: Floats,
+    room: Room,
 ) -> None:
     """Write the starting iterates of some nodes' vehicles.
 
@@ -64,15 +72,16 @@ def start(
         The nodes, the problem and the iterates.
     value
         Value of energy at the start [currency/kWh].
-    delta
-        What every dual of a power has above its reduced cost [currency/kW and step].
-    product
-        What slack times dual of an energy is to be at least [currency].
+    sizes
+        What every dual of a power has above its reduced cost [currency/kW and step], and what slack times dual of an
+        energy is to be at least [currency].
     power
         Receives the vehicles' power, `(node, step)`.
+    room
+        Room to work in.
     """
     free = np.zeros(fleet.buy.shape[1])
-    unit = new_unit()
+    unit = room.unit
     u = unit.u
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
@@ -88,7 +97,7 @@ def start(
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, energy)
                 at += length
-            _start_duals(unit, n, value, (delta, product), value if drives.goes[i] >= 0 else 0.0)
+            _start_duals(unit, n, value, sizes, value if drives.goes[i] >= 0 else 0.0)
             store(unit, n, state, fleet.places[first, ENTRY] - lead)
             for t in range(n):
                 if unit.step[t] >= 0:
@@ -140,7 +149,7 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], o
         u[Y + t] = 0.0
     for t in range(n):
         u[Y + t] = value
-        if unit.step[t] >= 0:
+        if u[POWERED + t] > 0:
             ra = u[COST_A + t] - u[GAIN + t] * value
             rb = u[COST_B + t] + u[LOSS + t] * value
             least = min(ra, rb, 0.0)
@@ -194,12 +203,14 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
     for level in reversed(forest.levels[1:]):
         np.add.at(net, forest.parent[level], net[level])
+    first = pieces.piece_ptr[:-1][np.diff(pieces.piece_ptr) > 0]
     inside = np.cumsum(pieces.width_kw, axis=0) - pieces.width_kw
-    inside -= inside[pieces.piece_ptr[:-1]][pieces.owner]
+    inside -= inside[pieces.piece_ptr[pieces.owner]]
     filled = np.clip((net - pieces.low_kw)[pieces.owner] - inside, 0.0, pieces.width_kw)
     boxes = _start_boxes(pieces.width_kw, filled, pieces.slope, product)
     there = np.where(pieces.width_kw > WIDTH_MIN_KW, boxes[:, X], 0.0)
-    net = pieces.low_kw + np.add.reduceat(there, pieces.piece_ptr[:-1], axis=0)
+    net = pieces.low_kw.copy()
+    net[: len(first)] += np.add.reduceat(there, first, axis=0)
     heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0, :count])
     charged = np.full(len(power), -1)
     with_peak = np.flatnonzero(pieces.peak_charge > 0)

@@ -11,32 +11,17 @@ import numpy as np
 
 from backfeed.plan.certificate import lower_bound, write_values
 from backfeed.plan.compiled import first_call
-from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint, Progress
+from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out
 from backfeed.plan.node import SHARE
 from backfeed.plan.problem import Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
-
-FIRST_LOOK = 4.0
-"""A certificate is tried when complementarity is below this many gaps, and then each time it has halved."""
-
-CONVERGED = 1e-10
-"""Relative complementarity below which iterating only adds rounding."""
-
-ENOUGH = 1e-2
-"""What is left of the gap when complementarity is below this share of it, iterating does not close: it is the price of
-running one way."""
-
-STRAYED = 10.0
-"""Complementarity that has risen by this factor since a certificate was tried is rounding's."""
+from backfeed.plan.walk import LOOK
 
 KINK_KW = 1e-6
 """A net power this near to a kink stands at it."""
-
-BROKEN_MAX_KWH = 1e-3
-BROKEN_MAX_KW = 1e-1
 
 
 @dataclass
@@ -81,35 +66,22 @@ def solve_structured(
 
 def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop: Callable[[], bool] | None) -> Schedule:
     """Iterate until the gap is proven."""
-    point = InteriorPoint(layout, threads)
-    best = _Best()
-    looked = np.inf
-
-    def content(now: InteriorPoint, progress: Progress) -> bool:
-        nonlocal looked
-        size = max(abs(progress.cost), 1.0)
-        done = looked < max(ENOUGH * gap, CONVERGED) * size or progress.products > STRAYED * looked
-        if done or not progress.products > CONVERGED * size or (stop is not None and stop()):
-            return True
-        ready = progress.products < FIRST_LOOK * gap * size and progress.products < 0.5 * looked
-        if not ready or progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
-            return False
-        looked = progress.products
-        _look(now, layout, best, progress.iteration)
-        return best.schedule is not None and best.schedule.gap <= gap
-
-    iterations = point.run(content, iteration_limit)
-    if best.schedule is None or best.schedule.gap > gap:
-        _look(point, layout, best, iterations)
+    point, best, looked = InteriorPoint(layout, threads), _Best(), np.inf
+    while point.pursue(gap, looked, iteration_limit, stop) == LOOK:
+        looked = point.progress.products
+        _look(point, layout, best)
+        if best.schedule is not None and best.schedule.gap <= gap:
+            return best.schedule
+    _look(point, layout, best)
     assert best.schedule is not None
     return best.schedule
 
 
-def _look(point: InteriorPoint, layout: Layout, best: _Best, iteration: int) -> None:
+def _look(point: InteriorPoint, layout: Layout, best: _Best) -> None:
     """Repair and certify the iterates; keep what is better."""
     problem = layout.problem
     best.bound = max(best.bound, lower_bound(point))
-    energies, curtailed, _ = repaired(point)
+    energies, curtailed = repaired(point)
     duals = _duals(point)
     schedule = price_plan(
         problem,
@@ -118,7 +90,7 @@ def _look(point: InteriorPoint, layout: Layout, best: _Best, iteration: int) -> 
         duals,
         best.bound,
         "structured",
-        iteration,
+        point.iteration,
     )
     if best.schedule is None or schedule.objective <= best.schedule.objective:
         best.schedule = schedule
@@ -142,7 +114,7 @@ def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
     """Return the curtailed PV of kept nodes at the table's nodes."""
     kept = layout.node_of >= 0
     total = np.zeros_like(layout.problem.nodes.pv_kw)
-    total[layout.node_of[kept]] = curtailed[kept]
+    total[np.ix_(layout.node_of[kept], layout.steps)] = curtailed[kept]
     return total
 
 
@@ -159,14 +131,16 @@ def _duals(point: InteriorPoint) -> Duals:
     np.add.at(own, (layout.holder[problem.commitments.node], layout.pieces.promise_column), sign * promise)
     for level in layout.forest.levels[1:]:
         own[level] += own[layout.forest.parent[level]]
-    balance = np.where(layout.holder[:, None] >= 0, (price - own)[layout.holder, : point.count], 0.0)
+    balance = np.zeros_like(problem.nodes.base_load_kw)
+    inside = np.flatnonzero(layout.holder >= 0)
+    balance[np.ix_(inside, layout.steps)] = (price - own)[layout.holder[inside], : point.count]
     return Duals(_to_table(layout, _values_of_energy(point)), balance / step_h, promise / step_h)
 
 
 def _values_of_energy(point: InteriorPoint) -> Floats:
     """Return the value of energy of every entry."""
     value = np.zeros(point.layout.entries)
-    point.threads.share_levels(write_values, point.downwards, *point.vehicles, value)
+    point.share(write_values, *point.vehicles, value)
     return value
 
 
@@ -179,7 +153,7 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
     problem, curve, pieces = layout.problem, layout.curve, layout.pieces
     promised, step_h = problem.commitments, problem.axis.step_h
     shares = np.zeros(len(promised))
-    fixed, count = problem.nodes.sum_up(curve.fixed_kw), problem.axis.count
+    fixed, count = problem.nodes.sum_up(curve.fixed_kw), len(layout.steps)
     cells: dict[tuple[int, int], list[int]] = {}
     for q in range(len(promised)):
         cells.setdefault((int(promised.node[q]), int(pieces.promise_column[q])), []).append(q)
@@ -189,9 +163,10 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
         asked = price[k, column] - (price[above, column] if above >= 0 else 0.0) - peak_share[k, column]
         own = slice(pieces.piece_ptr[k], pieces.piece_ptr[k + 1])
         power = pieces.low_kw[k, column] + pieces.width_kw[own, column][pieces.slope[own, column] < asked].sum()
-        of_net = column < count
-        rest = asked - (_slope_without_promises(layout, node, column, power) if of_net else 0.0)
-        vehicles = power - (fixed[node, column] if of_net else 0.0)
+        rest, vehicles = asked, power
+        if column < count:  # of the net power
+            step = layout.steps[column]
+            rest, vehicles = asked - _slope_without_promises(layout, node, step, power), power - fixed[node, step]
         bent = []
         for q in members:
             sign, cost = (1.0 if promised.up[q] else -1.0), float(step_h * promised.shortfall_per_kwh[q])

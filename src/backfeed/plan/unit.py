@@ -79,9 +79,13 @@ class State(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One unit: the step of every entry, -1 at departures, and the buffer of its quantities."""
+    """One unit: the place of every entry's step among those that matter, -1 for none, and the buffer of its quantities.
+
+    `at` is room for as many places.
+    """
 
     step: Ints
+    at: Ints
     u: Floats
 
 
@@ -98,7 +102,7 @@ def new_state(entries: int) -> State:
 @compiled
 def new_unit() -> Unit:
     """Return room for one unit."""
-    return Unit(np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
+    return Unit(np.zeros(STRIDE, np.int64), np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
 
 
 @compiled
@@ -121,20 +125,20 @@ def expand(fleet: Fleet, price: Floats, first: int, stop: int, lead: int, unit: 
         _expand_row(figure, fleet.step_h, fleet.reserve_per_kwh_h, length, v)
         wear, priced = figure[ROW_WEAR], figure[ROW_PRICED]
         charge, discharge = figure[ROW_CHARGE], figure[ROW_DISCHARGE]
-        local, buy, sell = price[arrive:], fleet.buy[zone, arrive:], fleet.sell[zone, arrive:]
+        buy, sell = fleet.buy[zone, arrive:], fleet.sell[zone, arrive:]
         for k in range(length):
-            v[PRICE + k] = local[k]
             v[COST_A + k], v[COST_B + k] = charge * priced * buy[k], discharge * (wear - priced * sell[k])
-        going = step[p:]
+        going, place = step[p:], fleet.place_of_step[arrive:]
         for k in range(length):
-            going[k] = arrive + k
+            going[k] = place[k]
+            v[PRICE + k] = price[place[k]] if place[k] >= 0 else 0.0
         _shorten(v, 0, figure[ROW_FIRST_SHARE])
         if length > 1:
             _shorten(v, length - 1, figure[ROW_LAST_SHARE])
         p += length + 1
         step[p - 1] = -1
     if lead > 0:
-        step[0], u[JUMP], u[JUMP + 1] = -1, u[JUMP + 1], 0.0
+        step[0], u[JUMP], u[JUMP + 1], u[POWERED] = -1, u[JUMP + 1], 0.0, 0.0
     _close(u, step, p)
     return p
 

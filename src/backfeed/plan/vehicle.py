@@ -148,7 +148,7 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
     for t in range(1, n):
         u[H + t] += u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[E_PULL + t] + u[E_PULL + t - 1]
-    if unit.step[0] < 0:  # an arrival
+    if u[POWERED] == 0:  # an arrival
         u[G], u[H] = HELD, 0.0
     _factor(u, n)
 
@@ -240,7 +240,7 @@ def solve_values(unit: Unit, n: int, price_step: Floats, use: float) -> None:
     u, step = unit.u, unit.step
     n = padded(n)
     for t in range(n):
-        u[DP + t] = use * price_step[max(step[t], 0)] * u[POWERED + t]
+        u[DP + t] = use * price_step[max(step[t], 0)] if step[t] >= 0 else 0.0
     x = 0.0
     for t in range(n):
         x = u[H + t] + u[W + t] * u[DP + t] + u[M + t] * x
@@ -316,20 +316,25 @@ def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
 
 @compiled
 def _scatter_rows(unit: Unit, n: int, matrix: Floats) -> None:
-    """Add a unit's compliance at steps that do not follow each other."""
-    u, step = unit.u, unit.step
-    k = m = 0.0
+    """Add a unit's compliance where its steps do not follow each other, or where some of them do not matter.
+
+    From one step that matters to the one before it, a row of K^-1 is multiplied by all m between; ROW holds what has
+    been met so far, from the unit's end, and `at` where it stands.
+    """
+    u, step, at = unit.u, unit.step, unit.at
+    k, through, met = 0.0, 1.0, 0
     for t in range(n - 1, -1, -1):
+        m = u[M + t + 1] if t < n - 1 else 0.0
         k = u[INVERSE + t] + m * m * k
-        for q in range(t + 1, n):
-            u[ROW + q] *= m
-        u[ROW + t] = u[W + t] * k
+        through *= m
         if step[t] >= 0:
+            for q in range(met):
+                u[ROW + q] *= through
+            at[met], u[ROW + met], through = step[t], u[W + t] * k, 1.0
+            met += 1
             matrix[step[t], step[t]] += u[V + t]
-            for q in range(t, n):
-                if step[q] >= 0:
-                    matrix[step[t], step[q]] -= u[W + t] * u[ROW + q]
-        m = u[M + t]
+            for q in range(met):
+                matrix[step[t], at[q]] -= u[W + t] * u[ROW + q]
 
 
 @compiled
@@ -476,7 +481,7 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
         u[ENERGY + t] = u[REFERENCE + t] + up - down
         u[H + t] = u[GAIN + t] * a - u[LOSS + t] * b
         u[PULL + t] = u[CHARGE + t] * a - u[DISCHARGE + t] * b
-    u[MOST] = abs(u[ENERGY] - u[JUMP] - u[H]) if step[0] >= 0 else 0.0
+    u[MOST] = abs(u[ENERGY] - u[JUMP] - u[H]) if u[POWERED] > 0 else 0.0
     for t in range(1, whole):
         broken = abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t])
         u[MOST + t] = broken if t < n else 0.0
