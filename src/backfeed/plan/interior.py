@@ -6,7 +6,6 @@ needed, and finds the corrector's step with the same factors. Primal and dual st
 where a certificate is worth trying (`walk.verdict_on`): the certificate is not this module's.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +45,8 @@ class InteriorPoint:
         levels, fleet = layout.forest.levels, layout.fleet
         self.upwards, self.downwards = levels[::-1], levels
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
-        self._kept = threading.local()
+        room: Room = new_room(self.count, self.count + len(layout.pieces.slots))
+        self._rooms = [room]
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
@@ -69,7 +69,7 @@ class InteriorPoint:
             work=work,
             barriers=float(_count_barriers(layout, self.nodes) + 2 * len(self.drives.value)),
             low_cost=float(layout.pieces.low_cost.sum()),
-            room=self.room(),
+            room=room,
         )
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
 
@@ -113,15 +113,17 @@ class InteriorPoint:
         self.threads.share_levels(self._in_room(function), levels, *arguments)
 
     def _in_room(self, function: Callable[..., None]) -> Callable[..., None]:
-        """Return a function that also gets the calling thread's room to work in."""
-        return lambda *arguments: function(*arguments, self.room())
+        """Return a function that also gets room to work in, which no other thread has meanwhile."""
 
-    def room(self) -> Room:
-        """Return the calling thread's room."""
-        if not hasattr(self._kept, "room"):
-            self._kept.room = new_room(self.count, self.count + len(self.layout.pieces.slots))
-        room: Room = self._kept.room
-        return room
+        def call(*arguments: Any) -> None:  # noqa: ANN401
+            try:
+                room = self._rooms.pop()
+            except IndexError:
+                room = new_room(self.count, self.count + len(self.layout.pieces.slots))
+            function(*arguments, room)
+            self._rooms.append(room)
+
+        return call
 
     def _advance(self, move: Move) -> Progress:
         """Take a step, eliminate for the next one, and return what the iterates have come to."""

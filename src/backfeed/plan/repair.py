@@ -228,7 +228,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats]:
         reached = wanted[fleet.places[:, ENTRY] + fleet.places[:, LENGTH]]
         track = (reached, np.zeros_like(reached), wanted)
         if len(point.drives.value):
-            cap_abreast(again, *point.vehicles, track, caps, np.zeros_like(caps[0]), point.room())
+            cap_abreast(again, *point.vehicles, track, caps, np.zeros_like(caps[0]), point.system.room)
         else:
             point.share(cap_nodes, *point.vehicles, track, caps, np.zeros_like(caps[0]), some=again)
     return wanted, curtailed
