@@ -318,23 +318,22 @@ def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
 def _scatter_rows(unit: Unit, n: int, matrix: Floats) -> None:
     """Add a unit's compliance where its steps do not follow each other, or where some of them do not matter.
 
-    From one step that matters to the one before it, a row of K^-1 is multiplied by all m between; ROW holds what has
-    been met so far, from the unit's end, and `at` where it stands.
+    Row t of K^-1 right of the diagonal is row t + 1 times m[t + 1]; ROW holds it at the steps that matter, from the
+    unit's end, and `at` where they stand.
     """
     u, step, at = unit.u, unit.step, unit.at
-    k, through, met = 0.0, 1.0, 0
+    k, m, met = 0.0, 0.0, 0
     for t in range(n - 1, -1, -1):
-        m = u[M + t + 1] if t < n - 1 else 0.0
         k = u[INVERSE + t] + m * m * k
-        through *= m
+        for q in range(met):
+            u[ROW + q] *= m
         if step[t] >= 0:
-            for q in range(met):
-                u[ROW + q] *= through
-            at[met], u[ROW + met], through = step[t], u[W + t] * k, 1.0
+            at[met], u[ROW + met] = step[t], u[W + t] * k
             met += 1
             matrix[step[t], step[t]] += u[V + t]
             for q in range(met):
                 matrix[step[t], at[q]] -= u[W + t] * u[ROW + q]
+        m = u[M + t]
 
 
 @compiled

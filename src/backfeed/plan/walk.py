@@ -24,7 +24,7 @@ STEP_SHARE_MAX = 0.9995
 """How much of the way to the nearest bound a step goes."""
 
 CENTRING_MIN = 1e-6
-CENTRING_POWER = 4
+CENTRING_POWER = 4.0
 """The aim is this power of what the predictor would leave of the gap; 3 is usual, and takes a few iterations more."""
 
 FIRST_LOOK = 4.0
@@ -103,12 +103,13 @@ def aim_of(s: System, products: float) -> Aim:
     """Return what the corrector aims at, the predictor's step found."""
     primal, dual = _longest(s)
     primal, dual = min(primal, 1.0), min(dual, 1.0)
-    left, units, own = products, s.work.found, s.work.found_nodes
-    for k in range(len(units)):
-        left += primal * (units[k, 2] + own[k, 2]) + dual * (units[k, 3] + own[k, 3])
-        left += primal * dual * (units[k, 4] + own[k, 4])
+    s1 = s2 = s3 = 0.0
+    for k in range(len(s.work.found)):
+        units, own = s.work.found[k], s.work.found_nodes[k]
+        s1, s2, s3 = s1 + (units[2] + own[2]), s2 + (units[3] + own[3]), s3 + (units[4] + own[4])
+    left = products + primal * s1 + dual * s2 + primal * dual * s3
     centring = min(max(max(left / products, 0.0) ** CENTRING_POWER, CENTRING_MIN), 1.0)
-    return Aim(centring * products / s.barriers, 1.0)
+    return Aim(centring * (products / s.barriers), 1.0)
 
 
 @compiled
