@@ -1,5 +1,7 @@
 """The rolling problem: rows tell the odds of every departure, and what the plan does follows from them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +39,7 @@ def fleet_of(left_by_h, *, energy=20.0, reserve=15.0, target=51.0, **changed):
         "discharge_efficiency": 0.9,
         "wear_per_kwh": 0.02,
         "hold_per_kwh_h": 0.0,
+        "above_share": 0.0,
         **changed,
     }
     return PluggedFleet(
@@ -132,3 +135,29 @@ def test_a_car_that_comes_in_below_its_reserve_waits_for_the_night_as_well():
     problem = problem_of(fleet_of([[16.0] * len(LEVELS)], energy=8.0), cheap_at_night)
     assert charged_by(problem, 8) == pytest.approx(8.0, abs=1e-3)
     assert charged_by(problem, 16) >= 51.0 - 1e-3
+
+
+def test_a_car_with_prices_of_its_own_buys_by_them_and_the_others_by_those_of_all():
+    fleet = fleet_of([[16.0] * len(LEVELS)] * 2, discharge_max_kw=0.0)
+    shift = np.zeros((2, 64))
+    shift[1, 32:] = 1.5
+    schedule = solve(problem_of(dataclasses.replace(fleet, shift_per_kwh=shift), cheap_at_night))
+    energy = schedule.energy_flat_kwh.reshape(2, 64)
+    assert energy[0, 31] == pytest.approx(20.0, abs=1e-3)
+    assert energy[1, 31] >= 51.0 - 1e-3
+
+
+def test_what_is_sold_is_never_worth_more_than_its_price():
+    shift = np.array([[0.3, -0.2] * 32])
+    fleet = dataclasses.replace(fleet_of([[16.0] * len(LEVELS)]), shift_per_kwh=shift)
+    problem = problem_of(fleet, lambda _: 0.5)
+    zone = problem.nodes.zone[problem.windows.node[0]]
+    chance = stays_chances()[0]
+    assert problem.prices.buy_per_kwh[zone, :2] == pytest.approx(chance * np.array([0.8, 0.3]))
+    assert problem.prices.sell_per_kwh[zone, :2] == pytest.approx(chance * np.array([0.5, 0.3]))
+
+
+def test_energy_that_is_needed_by_chance_is_charged_where_the_chance_is_worth_its_price():
+    for share, reached in ((0.0, 51.0), (0.05, 51.0), (0.9, 58.0)):
+        fleet = fleet_of([[8.0] * len(LEVELS)], above_share=share, discharge_max_kw=0.0)
+        assert charged_by(problem_of(fleet, lambda _: 0.5), 8) == pytest.approx(reached, abs=1e-3)

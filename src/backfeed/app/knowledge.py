@@ -48,6 +48,9 @@ LIMIT_WITHIN_KWH = 0.05
 NEED_LEVELS = (0.1, 0.95)
 """The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
 
+MAY_TAKE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""At which it is told what a car may still take, up to the same edge."""
+
 
 class Outlook(Protocol):
     """What the forecasts say of one car."""
@@ -76,7 +79,8 @@ class Car:
     Energies are kWh in the battery on the nominal scale, `target_kwh` what it is to have when it leaves; powers are
     magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure. `discharge_left_kwh` (AC) and
     `discharge_left_h` are what its warranty still allows, less what may have flowed since the last reading; with a
-    `block` its `discharge_max_kw` is 0.
+    `block` its `discharge_max_kw` is 0. `may_take_kwh` are the quantiles, at `MAY_TAKE_LEVELS`, of what it still takes
+    (AC) if it has not shown where it stands; empty if it has.
     """
 
     plug: Plug
@@ -92,6 +96,7 @@ class Car:
     discharge_left_kwh: float = np.inf
     discharge_left_h: float = np.inf
     block: Block = Block.NONE
+    may_take_kwh: tuple[float, ...] = ()
 
     @property
     def promised_ms(self) -> int:
@@ -256,8 +261,15 @@ class Knowledge:
     def _need_high_kwh(self, plug: Plug, owner: Owner) -> float:
         """Return what a stay takes in all at most that has taken what this one has, and goes on [kWh AC]."""
         need = self._needs[plug.station, plug.transaction]
-        taken_kwh = max(stored_kwh(plug, owner), 0.0) / owner.vehicle.charge_efficiency
-        return float(need.quantiles_kwh(NEED_LEVELS, taken_kwh)[1])
+        return float(need.quantiles_kwh(NEED_LEVELS, max(_taken_kwh(plug, owner), 0.0))[1])
+
+    def _may_take_kwh(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> tuple[float, ...]:
+        """Return what a car that has not shown where it stands still takes, as quantiles [kWh AC]."""
+        if belief.is_shown:
+            return ()
+        taken_kwh = _taken_kwh(plug, owner)
+        need = self._needs[plug.station, plug.transaction]
+        return tuple((need.quantiles_kwh(MAY_TAKE_LEVELS, max(taken_kwh, 0.0)) - taken_kwh).tolist())
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)
@@ -368,4 +380,10 @@ class Knowledge:
             discharge_left_kwh=max(budget.energy_left_kwh - giving_kw * since_h, 0.0),
             discharge_left_h=max(budget.hours - (since_h if giving_kw > 0 else 0.0), 0.0),
             block=block,
+            may_take_kwh=self._may_take_kwh(plug, owner, belief),
         )
+
+
+def _taken_kwh(plug: Plug, owner: Owner) -> float:
+    """Return what a stay has taken in all, less what it gave [kWh AC as it is charged]."""
+    return stored_kwh(plug, owner) / owner.vehicle.charge_efficiency

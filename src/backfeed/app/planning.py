@@ -7,7 +7,7 @@ solver, and a plan that breaks a limit is never adopted.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from backfeed.app.budget import TRIES, within_budgets
 from backfeed.app.commitment import Commitment
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import LIMIT_WITHIN_KWH, Car
+from backfeed.app.need_price import price_shift_per_kwh, tail_of
 from backfeed.app.plan_path import FleetPlan
 from backfeed.app.plan_wear import PlanWear, WearPrices
 from backfeed.app.subsidy_cap import WORTH_TRIES, SubsidyPurse
@@ -276,13 +277,15 @@ class Planning:
         first = self.prices.axis.index_of(axis.start_ms)
         # A plan finer than the prices' quarter-hours repeats each of them.
         step = first + np.arange(axis.count) * axis.step_ms // self.prices.axis.step_ms
+        buy_per_kwh = self.prices.buy_per_kwh[step]
+        fleet = replace(fleet, shift_per_kwh=np.stack([price_shift_per_kwh(car, axis, buy_per_kwh) for car in cars]))
         promises = (promise.over(axis) for promise in commitments)
         return rolling_problem(
             now_ms,
             axis,
             fleet,
             self._limits(axis, sorted({car.site_id for car in cars}), beside),
-            self.prices.buy_per_kwh[step],
+            buy_per_kwh,
             without_burning(self.prices.sell_per_kwh[step] + self.purse.per_kwh(now_ms, step, worth), fleet),
             self.terms,
             tuple(promise for promise in promises if promise is not None),
@@ -307,6 +310,7 @@ class Planning:
             hold_per_kwh_h=numbers[9],
             left_by_ms=np.minimum([car.left_by_ms for car in cars], self.end_ms),
             care=np.stack([care_of(car, now_ms) for car in cars]),
+            above_share=numbers[10],
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
@@ -314,6 +318,7 @@ class Planning:
         vehicle, owner = car.owner.vehicle, car.owner
         energy = car.energy_low_kwh
         target = _needed_kwh(car)
+        tail_kwh, above_share = tail_of(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear = self.wear.prices(car)
@@ -321,7 +326,7 @@ class Planning:
         return (
             energy,
             owner.reserve_soc * vehicle.capacity_kwh,
-            target,
+            max(target - tail_kwh, min(energy, target)),
             energy_max,
             car.charge_max_kw,
             car.discharge_max_kw if self.discharges else 0.0,
@@ -329,6 +334,7 @@ class Planning:
             vehicle.discharge_efficiency,
             wear.wear_per_kwh,
             wear.hold_per_kwh_h - shows_per_kwh_h,
+            above_share,
         )
 
     @cached_property

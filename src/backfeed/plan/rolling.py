@@ -12,7 +12,7 @@ its own price of missing energy at its end. Since the plan is made anew every qu
 change, a car that stays has its odds, and its plan, revised.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -55,6 +55,11 @@ class PluggedFleet:
         The instants by which it has left with the chances of `LEVELS`, shape `(car, level)`, not decreasing.
     care
         How many times its price a kWh counts that is missing when the car leaves about then, shape `(car, level)`.
+    above_share
+        What a kWh between the promise and the most that may be stored counts, as a share of a missing one.
+    shift_per_kwh
+        What is added to the prices of energy for each car, to those of selling no more than 0, shape `(car, step)`;
+        empty for nothing.
     """
 
     name: tuple[str, ...]
@@ -71,6 +76,13 @@ class PluggedFleet:
     hold_per_kwh_h: Floats
     left_by_ms: Ints
     care: Floats
+    above_share: Floats
+    shift_per_kwh: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def priced(self) -> Ints:
+        """The cars that have prices of their own."""
+        return np.flatnonzero(np.any(self.shift_per_kwh != 0, axis=1))
 
     def __len__(self) -> int:
         """Return the number of cars."""
@@ -154,16 +166,11 @@ def rolling_problem(
     commitments
         Promises of the whole fleet.
     """
-    chances = stays_chances()
     return PlanProblem(
         axis=axis,
-        prices=Prices(
-            tuple(f"stays {chance:.3f}" for chance in chances),
-            chances[:, None] * buy_per_kwh,
-            chances[:, None] * sell_per_kwh,
-        ),
-        nodes=_nodes(axis, sites),
-        windows=_windows(now_ms, axis, fleet, len(sites.name), terms),
+        prices=_prices(fleet, buy_per_kwh, sell_per_kwh),
+        nodes=_nodes(axis, sites, fleet),
+        windows=_windows(now_ms, axis, fleet, _leaves(fleet, len(sites.name)), terms),
         commitments=_commitments(commitments),
         penalties=terms.penalties,
     )
@@ -176,20 +183,45 @@ def stays_chances() -> Floats:
     return chances
 
 
-def _nodes(axis: TimeAxis, sites: SiteLimits) -> Nodes:
+def _prices(fleet: PluggedFleet, buy_per_kwh: Floats, sell_per_kwh: Floats) -> Prices:
+    """Return the zones that carry the odds: those of all cars, then those of every car with prices of its own."""
+    shift = [np.zeros(len(buy_per_kwh)), *(fleet.shift_per_kwh[car] for car in fleet.priced)]
+    chances = stays_chances()
+    whose = ("", *(f"{fleet.name[car]} " for car in fleet.priced))
+    shape = len(whose) * len(chances), len(buy_per_kwh)
+    return Prices(
+        tuple(f"{name}stays {chance:.3f}" for name in whose for chance in chances),
+        (chances[:, None] * (buy_per_kwh + np.stack(shift))[:, None]).reshape(shape),
+        (chances[:, None] * (sell_per_kwh + np.minimum(np.stack(shift), 0.0))[:, None]).reshape(shape),
+    )
+
+
+def _leaves(fleet: PluggedFleet, sites: int) -> Ints:
+    """Return the first leaf of every car: that of its site, or one of its own."""
+    group = fleet.site.copy()
+    group[fleet.priced] = sites + np.arange(len(fleet.priced))
+    leaves: Ints = 1 + sites + group * len(LEVELS)
+    return leaves
+
+
+def _nodes(axis: TimeAxis, sites: SiteLimits, fleet: PluggedFleet) -> Nodes:
     """Return the fleet's root, its sites, and below each site a leaf for every price zone."""
-    count, zones = len(sites.name), len(LEVELS)
-    leaves = [f"{name} {level}" for name in sites.name for level in range(zones)]
-    parent = [-1, *([ROOT] * count), *(1 + site for site in range(count) for _ in range(zones))]
+    count, zones, priced = len(sites.name), len(LEVELS), fleet.priced
+    names = (*sites.name, *(f"{sites.name[fleet.site[car]]} {fleet.name[car]}" for car in priced))
+    above = (*range(count), *fleet.site[priced].tolist())
+    leaves = [f"{name} {level}" for name in names for level in range(zones)]
+    parent = [-1, *([ROOT] * count), *(1 + site for site in above for _ in range(zones))]
     nodes = Nodes.tree(("fleet", *sites.name, *leaves), parent, axis.count)
-    nodes.zone[1 + count :] = np.tile(np.arange(zones), count)
+    common = 1 + count + count * zones
+    nodes.zone[1 + count : common] = np.tile(np.arange(zones), count)
+    nodes.zone[common:] = zones + np.arange(len(priced) * zones)
     nodes.import_limit_kw[1 : 1 + count] = sites.import_limit_kw
     nodes.export_limit_kw[1 : 1 + count] = sites.export_limit_kw
     nodes.base_load_kw[1 : 1 + count] = sites.base_load_kw
     return nodes
 
 
-def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms: Terms) -> Windows:
+def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, leaf: Ints, terms: Terms) -> Windows:
     """Return a chain of linked rows for every car, one for each stretch between two of its quantiles."""
     ends = np.clip((fleet.left_by_ms - axis.start_ms) // axis.step_ms, 1, axis.count)
     # Quantiles that fall into one step make one row: it opens with the first of them and closes with the last.
@@ -205,9 +237,10 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms
     last = np.append(first[1:], True)
     first_h = (axis.start_ms + axis.step_ms - max(now_ms, axis.start_ms)) / MS_PER_H
     left_share = _left_share(opens, level, last)
+    missing_per_kwh = left_share * fleet.care[car, level] * terms.missing_per_kwh
     return Windows(
         vehicle=tuple(fleet.name[i] for i in car),
-        node=1 + sites + fleet.site[car] * len(LEVELS) + opens,
+        node=leaf[car] + opens,
         arrive_step=arrive,
         depart_step=depart,
         charge_max_kw=fleet.charge_max_kw[car],
@@ -224,8 +257,8 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, sites: int, terms
         drain_kwh=np.where(first, np.nan, 0.0),
         first_step_h=np.where(first, first_h, np.nan),
         last_step_h=np.full(len(car), np.nan),
-        energy_value_per_kwh=left_share * terms.stored_per_kwh,
-        missing_per_kwh=left_share * fleet.care[car, level] * terms.missing_per_kwh,
+        energy_value_per_kwh=np.maximum(left_share * terms.stored_per_kwh, fleet.above_share[car] * missing_per_kwh),
+        missing_per_kwh=missing_per_kwh,
     )
 
 
