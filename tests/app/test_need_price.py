@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backfeed.app.knowledge import MAY_TAKE_LEVELS, Car
@@ -54,7 +54,9 @@ def expected_cost(price, charged, may_take_kwh, parts=2000):
 @given(needs, prices, st.integers(0, HOURS - 1), st.integers(0, HOURS - 1))
 def test_what_it_costs_to_buy_in_another_hour_is_what_the_expected_cost_changes_by(kwh, price, away, towards):
     charged = cheapest_first(price, kwh[-1])
-    own = price + price_shift_per_kwh(car(kwh), AXIS, price)
+    shift = price_shift_per_kwh(car(kwh), AXIS, price)
+    assume(shift.any())
+    own = price + shift
     little = 1e-4
     moved = charged.copy()
     moved[away] -= little
@@ -77,6 +79,11 @@ def test_the_hour_that_is_filled_last_costs_what_it_says(kwh, price):
     shift = price_shift_per_kwh(car(kwh), AXIS, price)
     assert shift[last] == pytest.approx(max(shift[last], 0.0), abs=1e-12)
     assert shift[last] == pytest.approx(0.0, abs=1e-12) or (price + shift).min() == pytest.approx(0.0, abs=1e-12)
+
+
+@given(needs, st.floats(0.05, 2.0))
+def test_where_all_hours_cost_the_same_nothing_is_put_off(kwh, per_kwh):
+    assert not price_shift_per_kwh(car(kwh), AXIS, np.full(HOURS, per_kwh)).any()
 
 
 @given(needs, prices)

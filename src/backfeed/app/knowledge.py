@@ -260,7 +260,7 @@ class Knowledge:
 
     def _need_high_kwh(self, plug: Plug, owner: Owner) -> float:
         """Return what a stay takes in all at most that has taken what this one has, and goes on [kWh AC]."""
-        need = self._needs[plug.station, plug.transaction]
+        need = self.need(plug)
         return float(need.quantiles_kwh(NEED_LEVELS, max(_taken_kwh(plug, owner), 0.0))[1])
 
     def _may_take_kwh(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> tuple[float, ...]:
@@ -268,7 +268,7 @@ class Knowledge:
         if belief.is_shown:
             return ()
         taken_kwh = _taken_kwh(plug, owner)
-        need = self._needs[plug.station, plug.transaction]
+        need = self.need(plug)
         return tuple((need.quantiles_kwh(MAY_TAKE_LEVELS, max(taken_kwh, 0.0)) - taken_kwh).tolist())
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:

@@ -37,6 +37,10 @@ STAYS = LEVELS.index(0.4)
 ALIKE_PER_KWH = 1e-9
 """Prices that differ by less are one."""
 
+SHIFT_LEAST = 0.02
+"""A shift is left out that is nowhere more than this share of the mean price while the car is likely there: where there
+is room enough among equal hours nothing has to be put off."""
+
 TAIL_LEAST_KWH = 0.1
 """Odds that are narrower than this are none."""
 
@@ -72,17 +76,20 @@ def price_shift_per_kwh(car: Car, axis: TimeAxis, buy_per_kwh: Floats) -> Floats
     """
     if not car.may_take_kwh or car.is_energy_known:
         return np.zeros(axis.count)
-    drawing, last = _still_draws(car, axis, buy_per_kwh)
+    there = np.clip((int(car.left_by_ms[STAYS]) - axis.starts_ms) / axis.step_ms, 0.0, 1.0)
+    drawing, last = _still_draws(car, there * axis.step_h, buy_per_kwh)
     drops = buy_per_kwh[:-1] - buy_per_kwh[1:]
     price = np.zeros(axis.count)
     price[:-1] = np.cumsum((drawing[1:] * drops)[::-1])[::-1]
     price += buy_per_kwh[last] - price[last]
     # A price below all others, and below zero, would pay for going round in circles.
     price += max(min(float(buy_per_kwh.min()), 0.0) - float(price.min()), 0.0)
-    return price - buy_per_kwh
+    shift: Floats = price - buy_per_kwh
+    matters = np.abs(shift[there > 0]).max(initial=0.0) > SHIFT_LEAST * np.abs(buy_per_kwh).mean()
+    return shift if matters else np.zeros(axis.count)
 
 
-def _still_draws(car: Car, axis: TimeAxis, buy_per_kwh: Floats) -> tuple[Floats, int]:
+def _still_draws(car: Car, there_h: Floats, buy_per_kwh: Floats) -> tuple[Floats, int]:
     """Return how a car is charged if the cheapest steps are filled first, of equal ones the last.
 
     Returns
@@ -90,11 +97,10 @@ def _still_draws(car: Car, axis: TimeAxis, buy_per_kwh: Floats) -> tuple[Floats,
     tuple
         The chance that it has not ended when each step begins, shape `(step,)`, and the step that is filled last.
     """
-    there = np.clip((int(car.left_by_ms[STAYS]) - axis.starts_ms) / axis.step_ms, 0.0, 1.0)
-    room_kwh = there * car.charge_max_kw * axis.step_h
-    order = np.lexsort((-np.arange(axis.count), np.round(buy_per_kwh / ALIKE_PER_KWH)))
+    room_kwh = there_h * car.charge_max_kw
+    order = np.lexsort((-np.arange(len(room_kwh)), np.round(buy_per_kwh / ALIKE_PER_KWH)))
     before_kwh = np.cumsum(room_kwh[order]) - room_kwh[order]
-    takes_kwh = np.zeros(axis.count)
+    takes_kwh = np.zeros(len(room_kwh))
     takes_kwh[order] = np.clip(car.may_take_kwh[-1] - before_kwh, 0.0, room_kwh[order])
     begins_kwh = np.cumsum(takes_kwh) - takes_kwh
     ended = np.interp(begins_kwh, (0.0, *car.may_take_kwh), (0.0, *MAY_TAKE_LEVELS))
