@@ -72,8 +72,8 @@ class Border:
         np.add.at(self.vectors, self.end_member, drives.reach)
         _own_matrix(drives, self.matrix)
         _subtract_tree(self.node, self.node_ptr, self.drive, self.up, work, self.vectors, self.matrix)
-        factor(self.matrix)
-        pack_upper(self.matrix, self.root)
+        factor(self.matrix, 0, len(self.matrix))
+        pack_upper(self.matrix, self.root, 0, len(self.matrix))
 
     def find_values(self, nodes: Nodes, work: Work) -> None:
         """Find the steps of the drives' values, and what they change of what the nodes have handed up."""

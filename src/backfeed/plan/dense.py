@@ -25,11 +25,11 @@ def packed_size(n: int) -> int:
 
 
 @compiled
-def _subtract_above(r: Floats, x: Floats, i: int, j: int) -> None:
-    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[k, i+q] x[k, j:]` for k < i."""
+def _subtract_above(r: Floats, x: Floats, i: int, j: int, low: int) -> None:
+    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[k, i+q] x[k, j:]` for low <= k < i."""
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
     x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
-    for k in range(i):
+    for k in range(low, i):
         c, b = r[k], load(x[k], j)
         x0, x1 = lowered(spread_from(c, i), b, x0), lowered(spread_from(c, i + 1), b, x1)
         x2, x3 = lowered(spread_from(c, i + 2), b, x2), lowered(spread_from(c, i + 3), b, x3)
@@ -46,12 +46,12 @@ def _subtract_above(r: Floats, x: Floats, i: int, j: int) -> None:
 
 
 @compiled
-def _subtract_below(r: Floats, x: Floats, i: int, j: int) -> None:
-    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[i+q, k] x[k, j:]` for k >= i + 8."""
+def _subtract_below(r: Floats, x: Floats, i: int, j: int, high: int) -> None:
+    """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[i+q, k] x[k, j:]`, i+8 <= k < high."""
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
     x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
     r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
-    for k in range(i + LANES, r.shape[0]):
+    for k in range(i + LANES, high):
         b = load(x[k], j)
         x0, x1 = lowered(spread_from(r0, k), b, x0), lowered(spread_from(r1, k), b, x1)
         x2, x3 = lowered(spread_from(r2, k), b, x2), lowered(spread_from(r3, k), b, x3)
@@ -88,17 +88,16 @@ def _backward_block(r: Floats, x: Floats, i: int, j: int) -> None:
 
 
 @compiled
-def factor(a: Floats) -> None:
-    """Overwrite the upper half of `a` with R of `a = R' R`, reciprocals on the diagonal.
+def factor(a: Floats, low: int, high: int) -> None:
+    """Overwrite the upper half of `a` from row `low` to row `high` with R of `a = R' R`, reciprocals on the diagonal.
 
     A pivot that rounding has made too small is raised, which damps the step along that direction.
     """
-    n = a.shape[0]
     whole = np.empty(LANES)
-    for i in range(0, n, LANES):
+    for i in range(low, high, LANES):
         for q in range(LANES):
             whole[q] = a[i + q, i + q]
-        _subtract_above(a, a, i, i)
+        _subtract_above(a, a, i, i, low)
         for q in range(i, i + LANES):
             row = load(a[q], i)
             for p in range(i, q):
@@ -107,41 +106,39 @@ def factor(a: Floats) -> None:
             scale = 1.0 / np.sqrt(max(a[q, q], whole[q - i] * PIVOT_MIN + 1e-300))
             store(a[q], i, scaled(spread(scale), row))
             a[q, q] = scale
-        for j in range(i + LANES, n, LANES):
-            _subtract_above(a, a, i, j)
+        for j in range(i + LANES, high, LANES):
+            _subtract_above(a, a, i, j, low)
             _forward_block(a, a, i, j)
 
 
 @compiled
-def solve_half(r: Floats, x: Floats) -> None:
-    """Overwrite the lower half of `x` with that of the solution of `R' R z = x`.
+def solve_half(r: Floats, x: Floats, low: int, high: int) -> None:
+    """Overwrite the lower half of `x` from row `low` to row `high` with that of the solution of `R' R z = x`.
 
     Going back, column j is needed from row j on only: a third of the work of the whole.
     """
-    n = r.shape[0]
-    for j in range(0, n, LANES):
-        for i in range(0, n, LANES):
-            _subtract_above(r, x, i, j)
+    for j in range(low, high, LANES):
+        for i in range(low, high, LANES):
+            _subtract_above(r, x, i, j, low)
             _forward_block(r, x, i, j)
-        for i in range(n - LANES, j - LANES, -LANES):
-            _subtract_below(r, x, i, j)
+        for i in range(high - LANES, j - LANES, -LANES):
+            _subtract_below(r, x, i, j, high)
             _backward_block(r, x, i, j)
 
 
 @compiled
-def pack_upper(a: Floats, packed: Floats) -> None:
-    """Write the upper half's rows one after the other, and then the diagonal."""
-    n = a.shape[0]
+def pack_upper(a: Floats, packed: Floats, low: int, high: int) -> None:
+    """Write the upper half from row `low` to row `high`, its rows one after the other, and then the diagonal."""
     at = 0
-    for i in range(n):
+    for i in range(low, high):
         start = i // LANES * LANES
-        for j in range(start, n, LANES):
+        for j in range(start, high, LANES):
             store(packed, at + j - start, load(a[i], j))
         for j in range(start, i + 1):
             packed[at + j - start] = 0.0
-        at += n - start
-    for i in range(n):
-        packed[at + i] = a[i, i]
+        at += high - start
+    for i in range(low, high):
+        packed[at + i - low] = a[i, i]
 
 
 @compiled

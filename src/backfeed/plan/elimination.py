@@ -71,10 +71,11 @@ class Work(NamedTuple):
     `root` is R, packed, and `upward` the lower half of U; `gamma` and `free` (the price step at a
     parent's step of 0); `price_step` and `power_step` are the steps of prices and of the vehicles' powers; `hd`, `th`,
     `coef`, `own` (r_k), `spread` and `pull` (curtailment's, of M's diagonal and of b_k) are the node's terms;
-    `residual` is what enters a node beyond its net power, `power` what its vehicles take. `measured` `(node, 4)` is
-    what `measure_unit` returns of all units, and the greatest broken balance, `measured_nodes` `(node, 2)` what
-    `advance_nodes` measures; `found` and `found_nodes` `(node, 5)` is what `step_unit` and `step_node` find, greatest
-    or summed over the node's units.
+    `residual` is what enters a node beyond its net power, `power` what its vehicles take. Outside
+    `span` `(node, 2)` M is 0, so that A is diagonal there and U is 0: only what lies within is kept of them. `measured`
+    `(node, 4)` is what `measure_unit` returns of all units, and the greatest broken balance, `measured_nodes`
+    `(node, 2)` what `advance_nodes` measures; `found` and `found_nodes` `(node, 5)` is what `step_unit` and `step_node`
+    find, greatest or summed over the node's units.
     """
 
     root: Floats
@@ -91,6 +92,7 @@ class Work(NamedTuple):
     pull: Floats
     residual: Floats
     power: Floats
+    span: Ints
     measured: Floats
     measured_nodes: Floats
     found: Floats
@@ -161,7 +163,8 @@ def ascend(
     for k in some:
         shared = not is_free(nodes, k)
         room.g[:] = 0.0
-        room.matrix[:] = 0.0
+        for t in range(work.span[k, 0], work.span[k, 1] + LANES):
+            room.matrix[t, work.span[k, 0] :] = 0.0
         work.power[k, :] = 0.0
         gather_price(nodes.slots, nodes.price[k], room.price)
         products = cost = worst = 0.0
@@ -269,6 +272,17 @@ def _own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> N
 
 
 @compiled
+def solve_node(work: Work, k: int, v: Floats) -> None:
+    """Overwrite `v` with `A^-1 v`."""
+    low, high, hd = work.span[k, 0], work.span[k, 1], work.hd[k]
+    for t in range(low):
+        v[t] /= hd[t]
+    for t in range(high, len(v)):
+        v[t] /= hd[t]
+    solve_vector(work.root[k, : packed_size(high - low)], v[low:high])
+
+
+@compiled
 def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Find the price step at a parent's step of 0 and gamma; `room.g` holds the vehicles' response."""
     g, x, free, own, residual, pull = room.g, room.x, work.free[k], work.own[k], work.residual[k], work.pull[k]
@@ -279,7 +293,7 @@ def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     times_inverse(work.hd[k], work.th[k], work.coef[k], own, x)
     for t in range(len(free)):
         free[t] = g[t] + x[t] + residual[t] + pull[t]
-    solve_vector(work.root[k], free)
+    solve_node(work, k, free)
     for t in range(len(free)):
         x[t] = free[t] - own[t]
     times_inverse(work.hd[k], work.th[k], work.coef[k], x, work.gamma[k])
@@ -288,54 +302,54 @@ def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
 @compiled
 def _factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Factor `A = M + H^-1` and write the lower half of `U = H^-1 A^-1 M`; `room.matrix` is the upper half of M."""
-    size, whole, root = work.hd.shape[1], room.whole, room.root
-    hd, th, coef = work.hd[k], work.th[k], work.coef[k]
+    whole, root = room.whole, room.root
+    hd, th, coef, low, high = work.hd[k], work.th[k], work.coef[k], work.span[k, 0], work.span[k, 1]
     _whole_matrix(nodes, work, k, room)
-    for t in range(size):
+    for t in range(low, high):
         scale = coef * th[t]
-        for p in range(size):
+        for p in range(low, high):
             root[t, p] = whole[t, p] + scale * th[p]
         root[t, t] += hd[t]
-    factor(root)
-    pack_upper(root, work.root[k])
+    factor(root, low, high)
+    pack_upper(root, work.root[k], low, high)
     if nodes.parent[k] < 0:
         return
     pulled, mixed = room.x, room.y
     mixed[:] = 0.0
     if coef != 0:  # th' A^-1 M = (M A^-1 th)'
         pulled[:] = th
-        solve_vector(work.root[k], pulled)
-        for t in range(size):
-            for p in range(size):
+        solve_node(work, k, pulled)
+        for t in range(low, high):
+            for p in range(low, high):
                 mixed[p] += pulled[t] * whole[t, p]
-    solve_half(root, whole)
-    at = 0
-    for t in range(size):
+    solve_half(root, whole, low, high)
+    for t in range(low, high):
+        at = t * (t + 1) // 2
         row, upward, scale = whole[t], work.upward[k, at : at + t + 1], coef * th[t]
-        for p in range(t + 1):
+        for p in range(low, t + 1):
             upward[p] = hd[t] * row[p] + scale * mixed[p]
-        at += t + 1
 
 
 @compiled
 def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Write both halves of M: the vehicles' from the upper half of `room.matrix`, and the children's."""
-    size, whole = work.hd.shape[1], room.whole
-    whole[:] = 0.0
+    whole, low, high = room.whole, work.span[k, 0], work.span[k, 1]
+    for t in range(low, high):
+        whole[t, low:high] = 0.0
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
-        upward = work.upward[nodes.child[q]]
-        at = 0
-        for t in range(size):
-            row, add = whole[t], upward[at : at + t + 1]
-            for p in range(t + 1):
+        c = nodes.child[q]
+        first = work.span[c, 0]
+        for t in range(first, work.span[c, 1]):
+            at = t * (t + 1) // 2
+            row, add = whole[t], work.upward[c, at : at + t + 1]
+            for p in range(first, t + 1):
                 row[p] += add[p]
-            at += t + 1
-    for t in range(size):
-        for p in range(t, size):
+    for t in range(low, high):
+        for p in range(t, high):
             room.matrix[t, p] += whole[p, t]
-    for t in range(size):
+    for t in range(low, high):
         room.matrix[t, t] += work.spread[k, t]
-        for p in range(t, size):
+        for p in range(t, high):
             value = room.matrix[t, p]
             whole[t, p] = value
             whole[p, t] = value
@@ -389,7 +403,7 @@ def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
     step[:] = work.free[k]
     if parent >= 0:
         times_inverse(work.hd[k], work.th[k], work.coef[k], work.price_step[parent], x)
-        solve_vector(work.root[k], x)
+        solve_node(work, k, x)
         step += x
 
 
@@ -406,7 +420,7 @@ def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, room: Room) -> None:
         step_node(nodes, k, aim, work.price_step, scratch, work.found_nodes[k])
 
 
-def new_work(nodes: int, columns: int) -> Work:
+def new_work(nodes: int, columns: int, span: Ints) -> Work:
     """Return room for the elimination, columns padded; padding has an inverse Hessian of 1 and no coupling."""
     size = max(-(-columns // LANES), 1) * LANES
     vectors = {
@@ -418,6 +432,7 @@ def new_work(nodes: int, columns: int) -> Work:
         upward=np.zeros((nodes, size * (size + 1) // 2)),
         hd=np.ones((nodes, size)),
         coef=np.zeros(nodes),
+        span=span,
         measured=np.zeros((nodes, 4)),
         measured_nodes=np.zeros((nodes, 2)),
         found=np.zeros((nodes, 5)),

@@ -14,7 +14,7 @@ import numpy as np
 from backfeed.plan.border import Border
 from backfeed.plan.drives import new_drives
 from backfeed.plan.elimination import Move, Room, ascend, ascend_again, descend, new_room, new_work, settle
-from backfeed.plan.layout import Layout
+from backfeed.plan.layout import Layout, spans
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
 from backfeed.plan.problem import Ints
 from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
@@ -50,7 +50,7 @@ class InteriorPoint:
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
-        work = new_work(self.nodes_count, self.count + len(layout.pieces.slots))
+        work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), spans(layout))
         self.drives = new_drives(layout.chain, fleet, work.hd.shape[1], price / 0.95)
         self.state = new_state(layout.entries)
         self.vehicles = (fleet, self.state, self.drives)

@@ -24,6 +24,7 @@ from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, node_pieces
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
 from backfeed.plan.rows import ENTRIES_MAX, Chain, Fleet, chained, gather, places, step_shares
+from backfeed.plan.vectors import LANES
 
 FREE_UNITS_PER_NODE = 64
 """How many units that hang on no kept node share a gathering node."""
@@ -71,6 +72,29 @@ class Layout:
     node_of: Ints
     holder: Ints
     curve: NodeCurve
+
+
+def spans(layout: Layout) -> Ints:
+    """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
+
+    Vehicles answer while one is there. Curtailed PV, promises of vehicles' power by itself and peaks, which join all
+    steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
+    """
+    w, fleet, pieces, forest = layout.problem.windows, layout.fleet, layout.pieces, layout.forest
+    columns = pieces.low_kw.shape[1]
+    size, nodes = -(-columns // LANES) * LANES, len(forest.parent)
+    node = np.repeat(np.repeat(np.arange(nodes), np.diff(fleet.node_ptr)), np.diff(fleet.unit_ptr))
+    low, high = np.full(nodes, size), np.zeros(nodes, np.int64)
+    np.minimum.at(low, node, np.searchsorted(layout.steps, w.arrive_step[layout.order]))
+    np.maximum.at(high, node, np.searchsorted(layout.steps, w.depart_step[layout.order]))
+    joined = len(pieces.slots) + len(layout.chain.least) > 0
+    everywhere = (pieces.peak_charge > 0) | np.any(pieces.curtail_kw > 0, axis=1) | joined
+    low[everywhere], high[everywhere] = 0, size
+    for level in forest.levels[:0:-1]:
+        np.minimum.at(low, forest.parent[level], low[level])
+        np.maximum.at(high, forest.parent[level], high[level])
+    low = np.minimum(low, high)
+    return np.stack((low // LANES * LANES, -(-high // LANES) * LANES), axis=-1)
 
 
 def lay_out(problem: PlanProblem) -> Layout:
