@@ -275,10 +275,8 @@ def _own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> N
 def solve_node(work: Work, k: int, v: Floats) -> None:
     """Overwrite `v` with `A^-1 v`."""
     low, high, hd = work.span[k, 0], work.span[k, 1], work.hd[k]
-    for t in range(low):
-        v[t] /= hd[t]
-    for t in range(high, len(v)):
-        v[t] /= hd[t]
+    for t in range(len(v)):
+        v[t] /= 1.0 if low <= t < high else hd[t]
     solve_vector(work.root[k, : packed_size(high - low)], v[low:high])
 
 
