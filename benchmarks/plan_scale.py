@@ -1,11 +1,13 @@
 """The structured solver against HiGHS HiPO, side by side on one fleet, each in a process of its own.
 
-    python benchmarks/plan_scale.py --vehicles 10000 --gap 1e-6 [--hipo PYTHON] [--threads 2]
+    python benchmarks/plan_scale.py --vehicles 10000 --gap 1e-6 [--hipo PYTHON] [--threads 2] [--family NAME]
 
 Prints one JSON line per solver: CPU seconds, wall seconds, peak memory, iterations, objective, certified gap.
 `--hipo` names an interpreter that has `highspy[extras]` installed; without it only the structured solver runs.
 The fleet: 50 cars a site, ten sites a substation, cities, a region; 60 % of the cars give power back; limits
-bind on every level, peaks are charged, and for two hours in the evening the fleet has promised to inject.
+bind on every level, peaks are charged, and for two hours in the evening the fleet has promised to inject. `--family`
+takes other prices: `negative` (a quarter lower), `burning` (-0.60 from 10 to 16 h both ways), `inverted` (selling up to
+0.10 above or below buying), `subsidy` (0.30 above it from 17 to 21 h), and the last two at sites with meters and PV.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +112,35 @@ def fleet(vehicles: int, seed: int) -> PlanProblem:
     )
 
 
-def run_structured(vehicles: int, gap: float, threads: int) -> dict[str, float]:
+FAMILIES = ("usual", "negative", "burning", "inverted", "subsidy", "inverted meters", "subsidised meters")
+
+
+def priced(problem: PlanProblem, family: str) -> PlanProblem:
+    """Return the fleet at a family's prices."""
+    hour = (12 + np.arange(STEPS) * STEP_H) % 24
+    buy, sell = problem.prices.buy_per_kwh, problem.prices.sell_per_kwh
+    nodes = problem.nodes
+    if family == "negative":
+        buy = buy - 0.25
+        sell = np.where(buy > 0, 0.9, 1.1) * buy
+    elif family == "burning":
+        buy = np.where((hour >= 10) & (hour < 16), -0.6, buy)
+        sell = np.where(buy > 0, 0.9, 1.0) * buy
+    elif family.startswith("inverted"):
+        sell = buy + Streams(0).generator("plan-benchmark-prices").uniform(-0.1, 0.1, buy.shape)
+    elif family.startswith("subsid"):
+        sell = np.where((hour >= 17) & (hour < 21), buy + 0.3, 0.9 * buy)
+    if family.endswith("meters"):
+        site = ~np.isin(np.arange(len(nodes)), nodes.parent)
+        nodes.metered[:] = site
+        nodes.pv_kw[site] = 1.5 * SITE_SIZE * np.exp(-(((hour - 13) / 2.5) ** 2))
+    return replace(problem, prices=Prices(problem.prices.zone, buy, sell))
+
+
+def run_structured(vehicles: int, gap: float, threads: int, family: str) -> dict[str, float]:
     """Solve with the structured solver, compiled beforehand, and let the judge certify."""
-    solve_structured(fleet(100, 1), 1e-3, threads=threads)
-    problem = fleet(vehicles, 0)
+    solve_structured(priced(fleet(100, 1), family), gap, threads=threads)
+    problem = priced(fleet(vehicles, 0), family)
     wall, cpu = time.perf_counter(), time.process_time()
     schedule = solve_structured(problem, gap, threads=threads)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -179,16 +207,18 @@ def main() -> None:
     parser.add_argument("--gap", type=float, default=1e-6)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--hipo", help="interpreter with highspy[extras]")
+    parser.add_argument("--family", choices=FAMILIES, default="usual")
     parser.add_argument("--only", choices=["structured"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.only:
-        print(json.dumps({"solver": "structured", **run_structured(asked.vehicles, asked.gap, asked.threads)}))
+        found = run_structured(asked.vehicles, asked.gap, asked.threads, asked.family)
+        print(json.dumps({"solver": "structured", "family": asked.family, **found}))
         return
     words = [sys.executable, __file__, "--only", "structured", "--vehicles", str(asked.vehicles)]
-    words += ["--gap", str(asked.gap), "--threads", str(asked.threads)]
+    words += ["--gap", str(asked.gap), "--threads", str(asked.threads), "--family", asked.family]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603 this very script
     print(ran.stdout, end="")
-    if asked.hipo:
+    if asked.hipo and asked.family == "usual":
         print(json.dumps(run_hipo(asked.vehicles, asked.hipo)))
 
 

@@ -6,9 +6,12 @@ import pytest
 from backfeed.core.rng import Streams
 from backfeed.plan.check import check, proposal_of
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
+from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import NotStructuredError, lay_out
+from backfeed.plan.rows import ZONE
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
+from backfeed.plan.turns import in_turns
 
 GAP = 1e-6
 
@@ -193,6 +196,38 @@ def test_a_car_that_comes_and_goes_all_day_is_carried(random_problem):
         **{name: column.astype(np.float64) for name, column in columns.items()},
     )
     compare(type(problem)(problem.axis, problem.prices, problem.nodes, windows, problem.commitments))
+
+
+def subsidised(random_problem, *, meters):
+    """Return a fleet that sells above buying at every step."""
+    wanted = {"tree": "flat", "rows": 120, "count": 48, "v2g": 1.0, "negative": False, "promises": 0, "tight": 2.0}
+    problem = random_problem(2, meters=meters, drained=False, infeasible=False, **wanted)
+    problem.prices.sell_per_kwh[:] = problem.prices.buy_per_kwh + 0.2
+    return problem
+
+
+def test_turns_bring_plans_near_the_bound_where_meters_sell_above_buying(random_problem):
+    problem = subsidised(random_problem, meters=True)
+    schedule = solve_structured(problem, 1e-4)
+    verdict = check(problem, proposal_of(schedule))
+    assert verdict.objective == pytest.approx(schedule.objective, rel=1e-7)
+    assert max(verdict.max_violation_kw, verdict.max_violation_kwh) < 1e-6
+    assert verdict.gap < 0.02  # 0.025 when ways are netted
+
+
+def test_a_turn_s_line_is_nowhere_below_the_truth(random_problem):
+    layout = lay_out(subsidised(random_problem, meters=False))
+    point = InteriorPoint(layout)
+    point.run(lambda _, progress: progress.iteration >= 15)
+    fleet, turned = layout.fleet, in_turns(point).fleet
+    buy, sell = (prices[fleet.places[:, ZONE]] for prices in (fleet.buy, fleet.sell))
+    own_buy, own_sell = (prices[turned.places[:, ZONE]] for prices in (turned.buy, turned.sell))
+    assert np.all(own_buy >= buy)
+    assert np.all(own_sell <= sell)
+    charges, discharges = own_sell < sell, own_buy > buy
+    assert not np.any(charges & discharges)
+    assert charges.sum() > 100
+    assert discharges.sum() > 100
 
 
 def test_limits_are_kept_to_the_last_watt(random_problem):

@@ -16,7 +16,7 @@ the other and make one unit while they stand at one node; a drive to another nod
 **Nodes.** What a node's power costs is `plan/pieces.py`'s.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -136,6 +136,15 @@ def lay_out(problem: PlanProblem) -> Layout:
         holder=holder,
         curve=curve,
     )
+
+
+def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
+    """Return a problem laid out with other prices of rows and meters."""
+    problem, kept = layout.problem, np.zeros(len(layout.holder), np.bool_)
+    kept[layout.node_of[layout.node_of >= 0]] = True
+    free = _gathered_powers(problem, layout.order, fleet.unit_ptr[fleet.node_ptr[int(kept.sum()) :]])
+    pieces = node_pieces(problem, curve, kept, layout.holder, free)
+    return replace(layout, fleet=fleet, curve=curve, pieces=pieces)
 
 
 def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:

@@ -1,10 +1,11 @@
 """The structured route: interior point, certificate and repair, put together.
 
-Iterates until the plan repaired from them is proven to be within the gap of the bound from their prices.
+Iterates until the plan repaired from them is proven to be within the gap of the bound from their prices. Where plans
+lose by running one way what the relaxation does not, further runs look for better plans (`plan/turns.py`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,12 @@ from backfeed.plan.problem import Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
+from backfeed.plan.turns import in_turns
 from backfeed.plan.walk import LOOK
+
+TURNS_MAX = 3
+WORTHWHILE = 0.05
+"""Turns are taken anew, from the best plan so far, while that closes this share of the gap."""
 
 KINK_KW = 1e-6
 """A net power this near to a kink stands at it."""
@@ -26,10 +32,16 @@ KINK_KW = 1e-6
 
 @dataclass
 class _Best:
-    """The best plan and the best bound so far."""
+    """The best plan and the best bound so far, and the prices that prove it."""
 
     schedule: Schedule | None = None
     bound: float = -np.inf
+    duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
+
+    @property
+    def gap(self) -> float:
+        """The plan's gap."""
+        return np.inf if self.schedule is None else self.schedule.gap
 
 
 def solve_structured(
@@ -65,32 +77,69 @@ def solve_structured(
 
 
 def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop: Callable[[], bool] | None) -> Schedule:
-    """Iterate until the gap is proven."""
-    point, best, looked = InteriorPoint(layout, threads), _Best(), np.inf
-    while point.pursue(gap, looked, iteration_limit, stop) == LOOK:
-        looked = point.progress.products
-        _look(point, layout, best)
-        if best.schedule is not None and best.schedule.gap <= gap:
-            return best.schedule
-    _look(point, layout, best)
+    """Iterate until the gap is proven; where running one way leaves it open, look for a better plan by turns."""
+    point, best = InteriorPoint(layout, threads), _Best()
+
+    def prove(now: InteriorPoint) -> None:
+        bound = lower_bound(now)
+        if bound > best.bound or best.schedule is None:
+            best.bound, best.duals = bound, _duals(now)
+        _keep(now, best, now.iteration)
+
+    _iterate(point, gap, best, prove, iteration_limit, stop)
     assert best.schedule is not None
+    plan: Schedule | None = None
+    iterations = point.iteration
+    for _ in range(TURNS_MAX):
+        before = best.schedule.objective
+        if best.gap <= gap or iterations >= iteration_limit or (stop is not None and stop()):
+            break
+        layout_in_turns = in_turns(point, plan)
+        if layout_in_turns is None:
+            break
+
+        def take(now: InteriorPoint, earlier: int = iterations) -> None:
+            _keep(now, best, earlier + now.iteration)
+
+        turned = InteriorPoint(layout_in_turns, threads)
+        _iterate(turned, gap, best, take, iteration_limit, stop)
+        iterations += turned.iteration
+        if plan is not None and before - best.schedule.objective < WORTHWHILE * (before - best.bound):
+            break
+        plan = best.schedule
     return best.schedule
 
 
-def _look(point: InteriorPoint, layout: Layout, best: _Best) -> None:
-    """Repair and certify the iterates; keep what is better."""
-    problem = layout.problem
-    best.bound = max(best.bound, lower_bound(point))
+def _iterate(
+    point: InteriorPoint,
+    gap: float,
+    best: _Best,
+    look: Callable[[InteriorPoint], None],
+    iteration_limit: int,
+    stop: Callable[[], bool] | None,
+) -> None:
+    """Iterate, and look at the iterates, until the gap is proven or rounding is all that is left."""
+    looked = np.inf
+    while point.pursue(gap, looked, iteration_limit, stop) == LOOK:
+        looked = point.progress.products
+        look(point)
+        if best.gap <= gap:
+            return
+    look(point)
+
+
+def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
+    """Repair the iterates and price the plan; keep the better one."""
+    layout = point.layout
     energies, curtailed = repaired(point)
-    duals = _duals(point)
     schedule = price_plan(
-        problem,
+        layout.problem,
         _to_table(layout, energies),
         _curtailed_at(layout, curtailed),
-        duals,
+        best.duals,
         best.bound,
         "structured",
-        point.iteration,
+        iteration,
     )
     if best.schedule is None or schedule.objective <= best.schedule.objective:
         best.schedule = schedule

@@ -1,0 +1,152 @@
+"""Taking turns, where selling pays more than buying or energy is worth burning.
+
+There the relaxation runs both ways at once, and a plan may not. What a power p costs is the lesser of two lines,
+`min(buy p, sell p)`; one of them is chosen for every such step of a row or a meter. A line is nowhere below the truth,
+so the best plan at these lines costs no more in truth than they say, and to find it is again the structured problem.
+The lines that a plan itself uses touch the truth there: the best plan at them is no dearer.
+
+Lines are chosen by sum-up rounding: the relaxation's share w of charging (of importing, at a meter) is kept in the sum,
+
+    charge in step t where floor(phase + sum_{s <= t} w[s]) grows
+
+which stays within one turn of it (Sager et al., Math. Program. 133 (2012) 1). Phases are spread evenly over the rows of
+a fleet, so that they do not all turn at once. A row's other direction is priced out of its turn: while it charges, what
+it gives earns less than burning would cost, and the other way round.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from backfeed.plan.compiled import compiled
+from backfeed.plan.drives import Drives, lead_of
+from backfeed.plan.elimination import Room
+from backfeed.plan.interior import InteriorPoint
+from backfeed.plan.layout import Layout, repriced
+from backfeed.plan.lowered import NodeCurve
+from backfeed.plan.problem import Bools, Floats, Ints
+from backfeed.plan.rows import ARRIVE, ENTRY, LENGTH, ROW_DISCHARGE, ROW_GAIN, ROW_LOSS, ROW_PRICED, ZONE, Fleet
+from backfeed.plan.schedule import Schedule
+from backfeed.plan.unit import A as CHARGED
+from backfeed.plan.unit import B as DISCHARGED
+from backfeed.plan.unit import State, load
+
+BOTH_WAYS = 0.01
+"""A row that charges and discharges more than this share of its power in a step runs both ways."""
+
+GOLDEN = 0.6180339887498949
+"""Multiples of it are spread evenly over the fractions."""
+
+
+@compiled
+def write_shares(
+    some: Ints, fleet: Fleet, state: State, drives: Drives, charged: Floats, discharged: Floats, room: Room
+) -> None:
+    """Write which share of its power every entry of some nodes' vehicles charges and discharges."""
+    unit = room.unit
+    for k in some:
+        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+            o, last = fleet.places[first, ENTRY] - lead, stop - 1
+            n = fleet.places[last, ENTRY] + fleet.places[last, LENGTH] + 1 - o
+            load(unit, n, state, o)
+            for t in range(n):
+                charged[o + t], discharged[o + t] = unit.u[CHARGED + t], unit.u[DISCHARGED + t]
+
+
+def in_turns(point: InteriorPoint, plan: Schedule | None = None) -> Layout | None:
+    """Return the problem with one line wherever its relaxation may run both ways; None where it nowhere does.
+
+    Parameters
+    ----------
+    point
+        Iterates of the relaxation.
+    plan
+        A plan whose ways are kept wherever it has one; the next one is then no dearer.
+    """
+    layout = point.layout
+    fleet = _fleet_in_turns(point, plan)
+    curve = _curve_in_turns(layout, point.nodes.net[:, : point.count], plan)
+    if fleet is None and curve is None:
+        return None
+    return repriced(layout, fleet or layout.fleet, curve or layout.curve)
+
+
+def _fleet_in_turns(point: InteriorPoint, plan: Schedule | None) -> Fleet | None:
+    """Return the rows with prices of their own where they take turns."""
+    layout, fleet = point.layout, point.layout.fleet
+    charged, discharged = np.zeros(layout.entries), np.zeros(layout.entries)
+    point.share(write_shares, *point.vehicles, charged, discharged)
+    able = np.flatnonzero((fleet.figure(ROW_DISCHARGE) > 0) & (fleet.figure(ROW_PRICED) > 0))
+    length, arrive, zone = fleet.places[able, LENGTH], fleet.places[able, ARRIVE], fleet.places[able, ZONE]
+    begin = np.cumsum(length) - length
+    inside = np.arange(length.sum()) - np.repeat(begin, length)
+    entry, step = np.repeat(fleet.places[able, ENTRY], length) + inside, np.repeat(arrive, length) + inside
+    buy, sell = fleet.buy[np.repeat(zone, length), step], fleet.sell[np.repeat(zone, length), step]
+    c, x = charged[entry], discharged[entry]
+    turning = (sell > buy) | (np.minimum(c, x) > BOTH_WAYS)
+    if not turning.any():
+        return None
+    share = np.where(turning, c / np.maximum(c + x, 1e-12), 0.0)
+    charges = _rounded_up(share, begin, length, _phases(len(able)))
+    if plan is not None:
+        start = layout.problem.windows.offsets[layout.order[able]]
+        power = plan.power_flat_kw[np.repeat(start, length) + inside]
+        charges = np.where(power != 0, power > 0, charges)
+    both = (fleet.figure(ROW_LOSS) / fleet.figure(ROW_GAIN))[able]  # 1 / (charge efficiency * discharge efficiency)
+    burnt = np.repeat(both, length) - 1.0
+    own_sell = np.where(turning & charges, np.minimum(sell, buy - np.abs(buy) * burnt), sell)
+    own_buy = np.where(turning & ~charges, np.maximum(buy, sell + np.abs(sell) * burnt), buy)
+    row = np.repeat(np.arange(len(able)), length)
+    turns = np.unique(row[turning])
+    number = np.full(len(able), -1)
+    number[turns] = np.arange(len(turns))
+    mine = number[row] >= 0
+    all_buy, all_sell = fleet.buy[zone[turns]], fleet.sell[zone[turns]]
+    all_buy[number[row[mine]], step[mine]], all_sell[number[row[mine]], step[mine]] = own_buy[mine], own_sell[mine]
+    places = fleet.places.copy()
+    places[able[turns], ZONE] = len(fleet.buy) + np.arange(len(turns))
+    return fleet._replace(
+        places=places, buy=np.concatenate((fleet.buy, all_buy)), sell=np.concatenate((fleet.sell, all_sell))
+    )
+
+
+def _phases(many: int) -> Floats:
+    """Return where rows, or meters, begin."""
+    return np.asarray(np.arange(many) * GOLDEN % 1.0, np.float64)
+
+
+def _rounded_up(share: Floats, begin: Ints, length: Ints, phase: Floats) -> Bools:
+    """Return where the sum of every row's shares, begun at its phase, passes a whole number."""
+    total = np.cumsum(share)
+    before = np.where(begin > 0, total[np.maximum(begin - 1, 0)], 0.0)
+    until = total - np.repeat(before - phase, length)
+    grows: Bools = np.floor(until) > np.floor(until - share)
+    return grows
+
+
+def _curve_in_turns(layout: Layout, net: Floats, plan: Schedule | None) -> NodeCurve | None:
+    """Return the nodes' curves with one line at every meter and step that sells above buying."""
+    problem, curve = layout.problem, layout.curve
+    if not curve.inverted.any():
+        return None
+    kept = layout.node_of >= 0
+    power = np.zeros_like(curve.fixed_kw)
+    power[layout.node_of[kept]] = net[kept]
+    wide = np.maximum(curve.hull_high_kw - curve.hull_low_kw, 1e-9)
+    share = np.where(curve.inverted, np.clip((power - curve.hull_low_kw) / wide, 0.0, 1.0), 0.0)
+    until = np.cumsum(share, axis=1) + _phases(len(share))[:, None]
+    imports = np.floor(until) > np.floor(until - share)
+    if plan is not None:
+        imports = plan.net_kw > 0
+    step_h, prices, zone = problem.axis.step_h, problem.prices, problem.nodes.zone
+    line = step_h * np.where(imports, prices.buy_per_kwh[zone], prices.sell_per_kwh[zone])
+    limit = np.full_like(line, step_h * problem.penalties.limit_per_kwh)
+    return replace(
+        curve,
+        import_cost=np.where(curve.inverted, line, curve.import_cost),
+        export_cost=np.where(curve.inverted, line, curve.export_cost),
+        over_rise=limit,
+        beyond_rise=limit,
+        hull_constant=0.0,
+    )
