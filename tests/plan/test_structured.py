@@ -218,7 +218,7 @@ def test_turns_bring_plans_near_the_bound_where_meters_sell_above_buying(random_
 def test_a_turn_s_line_is_nowhere_below_the_truth(random_problem):
     layout = lay_out(subsidised(random_problem, meters=False))
     point = InteriorPoint(layout)
-    point.run(lambda _, progress: progress.iteration >= 15)
+    point.pursue(1e-4, np.inf, 15, None)
     fleet, turned = layout.fleet, in_turns(point).fleet
     buy, sell = (prices[fleet.places[:, ZONE]] for prices in (fleet.buy, fleet.sell))
     own_buy, own_sell = (prices[turned.places[:, ZONE]] for prices in (turned.buy, turned.sell))

@@ -142,9 +142,9 @@ def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     """Return a problem laid out with other prices of rows and meters."""
     problem, kept = layout.problem, np.zeros(len(layout.holder), np.bool_)
     kept[layout.node_of[layout.node_of >= 0]] = True
-    free = _gathered_powers(problem, layout.order, fleet.unit_ptr[fleet.node_ptr[int(kept.sum()) :]])
-    pieces = node_pieces(problem, curve, kept, layout.holder, free)
-    return replace(layout, fleet=fleet, curve=curve, pieces=pieces)
+    pieces = node_pieces(problem, curve, kept, layout.holder) if len(layout.steps) else NodePieces.none()
+    gathered = int((layout.node_of < 0).sum())
+    return replace(layout, fleet=fleet, curve=curve, pieces=pieces.of(layout.steps, problem.axis.count, gathered))
 
 
 def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:

@@ -132,7 +132,7 @@ def _curve_in_turns(layout: Layout, net: Floats, plan: Schedule | None) -> NodeC
         return None
     kept = layout.node_of >= 0
     power = np.zeros_like(curve.fixed_kw)
-    power[layout.node_of[kept]] = net[kept]
+    power[np.ix_(layout.node_of[kept], layout.steps)] = net[kept]
     wide = np.maximum(curve.hull_high_kw - curve.hull_low_kw, 1e-9)
     share = np.where(curve.inverted, np.clip((power - curve.hull_low_kw) / wide, 0.0, 1.0), 0.0)
     until = np.cumsum(share, axis=1) + _phases(len(share))[:, None]
