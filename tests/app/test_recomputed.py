@@ -78,6 +78,8 @@ def run(small_pilot, play, tmp_path_factory):
         'preset = "guangdong-v2g"\nbase_price_per_kwh = 0.62\ngrants = { guangzhou-v2g = 0.05 }\n'
         "grant_caps = { guangzhou-v2g = 1 }",
     )
+    # Cars are drawn so that a stay comes out dearer than charging at once would have been.
+    changed = changed.with_text("seed = 1", "seed = 2")
     path = changed.write(folder)
     (folder / "offers.toml").write_text(OFFERS)
     return path, play(path, folder / "run").folder
