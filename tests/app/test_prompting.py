@@ -11,6 +11,7 @@ from backfeed.app.config import load_pilot
 from backfeed.app.dispatching import Policy
 from backfeed.app.knowledge import STATEMENT_TOLERANCE_MS
 from backfeed.app.prompting import LATER_MS
+from backfeed.app.report_books import books_of
 from backfeed.app.scene import load_scene
 from backfeed.app.workers import InlineWorkers
 from backfeed.core.clock import LoopClock
@@ -102,6 +103,7 @@ def test_what_proved_right_is_paid_from_the_platforms_own_funds_and_the_books_ba
     assert (departure.kept, departure.bonus_micro) == (len(kept), len(kept) * MICRO // 2)
     assert 0 < charge.kept <= charge.answered
     assert departure.bonus_micro + charge.bonus_micro == sum(amounts.values())
+    assert books_of(transfers, scene.prices, (), ()).bonuses == sum(amounts.values()) / MICRO
     assert verify_file(run.folder / LEDGER_FILE).verified
     by_unit = {}
     for account, amount in balances(transfers).items():

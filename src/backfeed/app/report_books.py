@@ -65,6 +65,7 @@ def books_of(
         aggregator=held.get(account_id(Role.AGGREGATOR, aggregator, currency), 0) / MICRO,
         top_up=_moved(transfers, Code.TOP_UP) / MICRO,
         guarantee=_moved(transfers, Code.GUARANTEE) / MICRO,
+        bonuses=_moved(transfers, Code.PROMPT_BONUS) / MICRO,
         whole=tuple(
             WholeRow(
                 owner=period.owner,

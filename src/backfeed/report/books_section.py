@@ -21,7 +21,7 @@ def books_figure(report: RunReport) -> list[KeyFigure]:
     books = report.books
     if books is None:
         return []
-    paid = number(books.top_up + books.guarantee, 2)
+    paid = number(books.top_up + books.guarantee + books.bonuses, 2)
     note = words("aggregator_note", paid=f"{paid} {report.currency}", owners=str(len(books.whole)))
     what = words("aggregator_result" if books.aggregator >= 0 else "aggregator_deficit")
     decimals = 0 if abs(books.aggregator) >= _WHOLE_FROM else 2
@@ -37,6 +37,7 @@ def books_section(report: RunReport) -> str:
         "books_note",
         top_up=f"{number(books.top_up, 2)} {report.currency}",
         guarantee=f"{number(books.guarantee, 2)} {report.currency}",
+        bonuses=f"{number(books.bonuses, 2)} {report.currency}",
     )
     body = _whole(books) + _held(books) + _subsidies(books)
     return f'<section><h2>{html_of("books_title")}</h2><p class="note">{note}</p>{body}</section>'

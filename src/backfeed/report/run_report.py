@@ -289,8 +289,9 @@ class Books:
     ----------
     aggregator
         What the aggregator was left with; a deficit is negative.
-    top_up, guarantee
-        What it paid out of its own funds: for floors that were not earned, and to make owners whole.
+    top_up, guarantee, bonuses
+        What it paid out of its own funds: for floors that were not earned, to make owners whole, and for answers that
+        proved right.
     whole, held, subsidies
         The rows behind it.
     """
@@ -298,6 +299,7 @@ class Books:
     aggregator: float
     top_up: float
     guarantee: float
+    bonuses: float
     whole: tuple[WholeRow, ...] = ()
     held: tuple[HeldRow, ...] = ()
     subsidies: tuple[SubsidyRow, ...] = ()
