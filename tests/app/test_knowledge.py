@@ -31,10 +31,9 @@ def knowledge_of(scene, enrolment):
     return Knowledge(enrolment, outlook, MeterBook(), lambda _station, _evse: told, batteries)
 
 
-def charges(scene, knowledge, hour, taken_kwh):
-    """Let a car that hides its state of charge report what it has taken; return what is known of it."""
+def reports(scene, knowledge, hour, taken_kwh, power_kw, **changed):
+    """Let a car that hides its state of charge report what it has taken; return when."""
     at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)
-    begins = hour == 0
     knowledge.learn(
         TransactionChanged(
             at_ms=at_ms,
@@ -42,13 +41,20 @@ def charges(scene, knowledge, hour, taken_kwh):
             evse=1,
             transaction="t",
             sequence=int(100 * hour),
-            phase="started" if begins else "updated",
-            trigger="MeterValuePeriodic",
             measured_ms=at_ms,
             token=OWNER,
-            readings=(Reading(measured_ms=at_ms, import_wh=int(1000 * taken_kwh), export_wh=0, power_kw=7.0),),
+            readings=(Reading(measured_ms=at_ms, import_wh=int(1000 * taken_kwh), export_wh=0, power_kw=power_kw),),
+            **changed,
         )
     )
+    return at_ms
+
+
+def charges(scene, knowledge, hour, taken_kwh):
+    """Let the car go on charging; return what is known of it."""
+    begins = hour == 0
+    phase = "started" if begins else "updated"
+    at_ms = reports(scene, knowledge, hour, taken_kwh, 7.0, phase=phase, trigger="MeterValuePeriodic")
     if begins:
         knowledge.learn(NeedsNotified(at_ms=at_ms, station=STATION, evse=1, transfer="AC_BPT", discharge_max_kw=7.0))
     (car,) = knowledge.cars(at_ms)
@@ -84,22 +90,8 @@ def says(scene, knowledge, hour, soc):
 
 def stops(scene, knowledge, hour, taken_kwh, phase="updated"):
     """Let the car end by itself at its driver's limit, or leave."""
-    at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)
-    knowledge.learn(
-        TransactionChanged(
-            at_ms=at_ms,
-            station=STATION,
-            evse=1,
-            transaction="t",
-            sequence=int(100 * hour),
-            phase=phase,
-            trigger="ChargingStateChanged",
-            measured_ms=at_ms,
-            charging_state="SuspendedEV",
-            token=OWNER,
-            readings=(Reading(measured_ms=at_ms, import_wh=int(1000 * taken_kwh), export_wh=0, power_kw=0.0),),
-        )
-    )
+    ended = {"phase": phase, "trigger": "ChargingStateChanged", "charging_state": "SuspendedEV"}
+    reports(scene, knowledge, hour, taken_kwh, 0.0, **ended)
 
 
 def test_a_word_for_the_charge_moves_with_the_meter_to_a_band_about_what_was_said(scene):

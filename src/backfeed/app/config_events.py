@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from backfeed.app.config_id import id_problems, row_name
 from backfeed.core.instant import to_ms
 from backfeed.core.problem import Problem
 from backfeed.meter.interval import INTERVAL_MS
@@ -31,15 +32,9 @@ class EventTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 def event_problems(path: Path, events: Sequence[EventTable]) -> list[Problem]:
     """Return what is wrong with invitations beyond their types."""
-    found: list[Problem] = []
-    seen: set[str] = set()
+    found = id_problems(path, "events", "an event id", (event.id for event in events))
     for number, event in enumerate(events, 1):
-        where = f"{path} [[events]] {event.id or number}"
-        if not event.id:
-            found.append(Problem(f"{where} id", "expected a name, found none"))
-        if event.id in seen:
-            found.append(Problem(where, "expected an event id once, found it twice"))
-        seen.add(event.id)
+        where = row_name(path, "events", number, event.id)
         for key, holds, expected in (
             ("power_kw", 0 < event.power_kw < math.inf, "above 0"),
             ("price_per_kwh", 0 <= event.price_per_kwh <= PRICE_MAX_PER_KWH, f"0 to {PRICE_MAX_PER_KWH}"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from backfeed.app.config_id import id_problems, row_name
 from backfeed.core.problem import Problem
 
 
@@ -23,16 +24,10 @@ class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def site_problems(path: Path, sites: Sequence[SiteTable]) -> list[Problem]:
     """Return what is wrong with sites beyond their types."""
-    found: list[Problem] = []
+    found = id_problems(path, "sites", "a site id", (site.id for site in sites))
     owner_of: dict[str, str] = {}
-    seen: set[str] = set()
     for number, site in enumerate(sites, 1):
-        where = f"{path} [[sites]] {site.id or number}"
-        if not site.id:
-            found.append(Problem(f"{where} id", "expected a name, found none"))
-        if site.id in seen:
-            found.append(Problem(where, "expected a site id once, found it twice"))
-        seen.add(site.id)
+        where = row_name(path, "sites", number, site.id)
         found.extend(
             Problem(f"{where} {key}", f"expected 0 or more, found {getattr(site, key)!r}")
             for key in ("import_limit_kw", "export_limit_kw")

@@ -5,8 +5,9 @@ proves right: if he leaves when he said, and if the car shows by where it stops 
 Everything else is folded from the log, so a restart knows whom it has asked.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowing import Knowing
@@ -46,7 +47,7 @@ class PromptTerms:
     charge_bonus_micro: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AskedCounts:
     """How many drivers were asked for one thing, answered and were right, and what that cost [1e-6 currency]."""
 
@@ -77,14 +78,6 @@ class _Question:
         return tuple(what for what in self.asked.asks if what not in self.answered)
 
 
-@dataclass(slots=True)
-class _Count:
-    sent: int = 0
-    answered: int = 0
-    kept: int = 0
-    bonus_micro: int = 0
-
-
 @dataclass
 class Prompting:
     """Asks, and remembers.
@@ -111,7 +104,7 @@ class Prompting:
     journal: Journal
     bonuses: list[Bonus] = field(default_factory=list)
     _sent: int = 0
-    _counts: dict[str, _Count] = field(default_factory=lambda: {"departure": _Count(), "charge": _Count()})
+    _counts: dict[str, AskedCounts] = field(default_factory=lambda: defaultdict(AskedCounts))
     _records: dict[Asks, PromptRecord] = field(default_factory=dict)
     _open: dict[tuple[str, str], _Question] = field(default_factory=dict)
     _asked_ms: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -180,10 +173,7 @@ class Prompting:
 
     def counts(self) -> PromptCounts:
         """Return what came of asking so far."""
-        departure, charge = (
-            AskedCounts(count.sent, count.answered, count.kept, count.bonus_micro) for count in self._counts.values()
-        )
-        return PromptCounts(self._sent, departure, charge)
+        return PromptCounts(self._sent, replace(self._counts["departure"]), replace(self._counts["charge"]))
 
     async def ask(self, now_ms: int, cars: Sequence[Car]) -> None:
         """Ask the drivers for whom it pays; each stay is weighed once."""
