@@ -7,7 +7,8 @@ contracts and programmes are read from their files again; the ledger is read as 
 and not money: metered quarter-hours (`days/`), the wear of each day (`wear` in the ledger), prices, nameplates, and
 what the event log says of connectors, awards and their baselines. It exits with 1 and names every line that differs.
 
-A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic.
+A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic. So is
+one that asked for states of charge: whether such an answer proves right is physics that the log does not say.
 """
 
 import json
@@ -30,6 +31,7 @@ MICRO = 1_000_000
 NUMBERS = ("owner_share", "site_share", "per_kwh", "per_plugged_h", "per_event", "points_per_kwh")
 REFUSED_CODES = frozenset({"quarantine", "month_close", "month_reopen", "bank_payment"})
 SPREAD = {"id": "share-of-spread", "owner_share": "0.7", "site_share": "0.1"}
+KEPT_FROM_MS, KEPT_UNTIL_MS = -QUARTER_MS, 4 * QUARTER_MS
 PROGRAMMES = Path(__file__).parents[2] / "src" / "backfeed" / "market" / "data" / "programmes"
 
 
@@ -101,6 +103,7 @@ class EventLog:
 
     def __init__(self, path):
         self.status, self.spans, self.tokens, self.awards, self.invitations = defaultdict(dict), {}, {}, {}, {}
+        self.offered, self.said, self.left = {}, {}, {}
         database = pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         for (body,) in database.execute("SELECT body FROM event ORDER BY seq"):
             event = json.loads(body)
@@ -114,11 +117,24 @@ class EventLog:
                 self.spans[key] = min(first, at), max(last, at), over or event["phase"] == "ended"
                 if event.get("token"):
                     self.tokens[key] = event["token"]
+                if event["phase"] == "ended":
+                    self.left.setdefault(key, (min(at, event["at_ms"]), event["at_ms"]))
             elif event["kind"] == "invitation":
                 self.invitations[event["invitation"]] = event
             elif event["kind"] == "award":
                 self.awards[event["invitation"]] = event
+            else:
+                self.hear(event)
         database.close()
+
+    def hear(self, event):
+        """Take a question to a driver, or an answer, of which the first counts."""
+        if event["kind"] == "driver_prompted":
+            if event.get("asks", ["departure"]) != ["departure"]:
+                sys.exit(f"{event['transaction']}: asked for {event['asks']}; recompute a run without charge_bonus")
+            self.offered[event["station"], event["transaction"]] = event["bonus_micro"]
+        elif event["kind"] == "departure_answered":
+            self.said.setdefault((event["station"], event["transaction"]), event["departure_ms"])
 
     def stay(self, station, evse, transaction):
         """Return from when until when the car of a transaction was plugged in."""
@@ -164,6 +180,7 @@ class Settled:
     def run(self):
         for day, rows in self.rows.items():
             self.settle(day, rows)
+            self.reward(day)
         months = defaultdict(list)
         for day in self.rows:
             months[day.year, day.month].append(day)
@@ -189,6 +206,19 @@ class Settled:
         unshared = sum(max(e["revenue"] - e["penalty"], 0) for e in events) - sum(dr)
         self.books.move(day, "aggregator_share", clearing, own, unshared)
         self.redeem_and_expire(day, {owner for owner, _ in owners})
+
+    def reward(self, day):
+        """Pay those who said when they leave, were asked, and kept it, with the day on which that became known."""
+        begin, end = self.pilot.day_ms(day), self.pilot.day_ms(day + timedelta(days=1))
+        for key in self.log.offered.keys() & self.log.said.keys() & self.log.left.keys():
+            left, known = self.log.left[key]
+            if begin <= known < end and KEPT_FROM_MS <= left - self.log.said[key] <= KEPT_UNTIL_MS:
+                token = self.log.tokens[key]
+                owner, own = (
+                    self.cash("owner", self.pilot.holders.get(token, token)),
+                    self.cash("aggregator", "backfeed"),
+                )
+                self.books.move(day, "prompt_bonus", own, owner, self.log.offered[key])
 
     def energy(self, rows):
         """Return what every owner took, gave and shared at every site, and what that is worth."""

@@ -34,6 +34,7 @@ id = "fleet"
 owner_share = 0.6
 site_share = 0.25
 """
+ASKING = "[prompts]\nbonus = 0.5\nanswer_curve = [[0.0, 0.9]]\n\n"
 CONTRACTS = """
 [offers]
 file = "offers.toml"
@@ -79,7 +80,7 @@ def run(small_pilot, play, tmp_path_factory):
         "grant_caps = { guangzhou-v2g = 1 }",
     )
     # Cars are drawn so that a stay comes out dearer than charging at once would have been.
-    changed = changed.with_text("seed = 1", "seed = 2")
+    changed = changed.with_text("seed = 1", "seed = 2").with_text("[pilot]", ASKING + "[pilot]")
     path = changed.write(folder)
     (folder / "offers.toml").write_text(OFFERS)
     return path, play(path, folder / "run").folder
@@ -113,7 +114,7 @@ def test_a_car_that_has_opted_out_discharges_no_more(run):
 
 
 @pytest.mark.parametrize(
-    "code", ["payout", "charging_bill", "guarantee", "dr_revenue", "redemption", "expiry", "subsidy"]
+    "code", ["payout", "charging_bill", "guarantee", "dr_revenue", "redemption", "expiry", "subsidy", "prompt_bonus"]
 )
 def test_the_recomputation_finds_a_transfer_that_is_a_millionth_off(run, tmp_path, code):
     path, folder = run
