@@ -14,6 +14,7 @@ number of drives squared, its work their cube.
 
 import numpy as np
 
+from backfeed.plan.columns import add, copy
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_backward, solve_forward, solve_vector
 from backfeed.plan.drives import ARRIVING, LEAVING, Drives
@@ -118,10 +119,10 @@ def _subtract_tree(
         for m in range(node_ptr[q], node_ptr[q + 1]):
             solve_forward(work.root[k], vectors[m])
             if up[m] >= 0:
-                x[:] = vectors[m]
+                copy(vectors[m], x)
                 solve_backward(work.root[k], x)
                 times_inverse(work.hd[k], work.th[k], work.coef[k], x, y)
-                vectors[up[m]] += y
+                add(y, vectors[up[m]])
         for m in range(node_ptr[q], node_ptr[q + 1]):
             for p in range(m, node_ptr[q + 1]):
                 sums = spread(0.0)
@@ -133,8 +134,8 @@ def _subtract_tree(
 @compiled
 def _hand_down(some: Ints, nodes: Nodes, work: Work, x: Floats) -> None:
     """Write the steps of prices while the drives' values stay, parents first."""
-    for k in some[::-1]:
-        price_step_of(nodes, work, k, x)
+    for q in range(len(some) - 1, -1, -1):
+        price_step_of(nodes, work, some[q], x)
 
 
 @compiled
@@ -142,8 +143,8 @@ def _raise_nodes(some: Ints, nodes: Nodes, work: Work, rise: Floats, x: Floats) 
     """Add to what nodes have handed up what the drives' values change of their vehicles' power, leaves first."""
     for k in some:
         solve_vector(work.root[k], rise[k])
-        work.free[k] += rise[k]
+        add(rise[k], work.free[k])
         times_inverse(work.hd[k], work.th[k], work.coef[k], rise[k], x)
-        work.gamma[k] += x
+        add(x, work.gamma[k])
         if nodes.parent[k] >= 0:
-            rise[nodes.parent[k]] += x
+            add(x, rise[nodes.parent[k]])

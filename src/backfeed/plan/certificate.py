@@ -8,7 +8,7 @@ empty or full by the sign of its reduced cost. The peak's price is scaled back t
 import numpy as np
 
 from backfeed.plan.columns import gather_price
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, is_joined, join, lead_of
 from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
@@ -40,7 +40,7 @@ from backfeed.plan.unit import (
 )
 
 
-@compiled
+@nested
 def unit_bound(u: Floats, n: int) -> float:
     """Return the least of one unit's part of the Lagrangian at its node's prices and its values of energy."""
     total = -float(u[Y] * u[JUMP])

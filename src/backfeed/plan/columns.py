@@ -12,11 +12,25 @@ prices: with E = (I; P), P picking the slots' steps,
     price of the vehicles = E' p,   power = E power of the vehicles,   M = E M_vehicles E'
 """
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 
 
-@compiled
+@nested
+def copy(x: Floats, y: Floats) -> None:
+    """Write `y = x`; an assignment of numpy's also says what is wrong with lengths, which takes long to compile."""
+    for t in range(len(x)):
+        y[t] = x[t]
+
+
+@nested
+def add(x: Floats, y: Floats) -> None:
+    """Write `y = y + x`."""
+    for t in range(len(x)):
+        y[t] += x[t]
+
+
+@nested
 def gather_price(slots: Ints, price: Floats, out: Floats) -> None:
     """Write `E' price`: what the vehicles of a node pay at every step."""
     count = len(out)
@@ -26,14 +40,14 @@ def gather_price(slots: Ints, price: Floats, out: Floats) -> None:
         out[slots[s]] += price[count + s]
 
 
-@compiled
+@nested
 def spread_power(slots: Ints, count: int, power: Floats) -> None:
     """Complete `E power`, whose first `count` columns are there."""
     for s in range(len(slots)):
         power[count + s] = power[slots[s]]
 
 
-@compiled
+@nested
 def spread_matrix(slots: Ints, count: int, matrix: Floats) -> None:
     """Complete the upper half of `E M E'`, whose first `count` rows and columns are there; slots ascend."""
     for s in range(len(slots)):

@@ -5,19 +5,20 @@ do so does it in a vectorised loop and not in its scalar twin, and which of the 
 to lie in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is
 written in several parts, and the same input gives the same bits in every process and with any number of threads. The
 planner's compiled code is given finite numbers only, and its callers look for what is not; no finite result hangs on
-that. The first call after an installation compiles for about a minute.
+that. The first call after an installation compiles for about half a minute.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
 they take from the room. Folders of older sources are dropped once a newer one is complete.
 """
 
+import gc
 import hashlib
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,6 +33,12 @@ llvmlite.binding.set_option("", "--runtime-memory-check-threshold=100000")
 llvmlite.binding.set_option("", "--memory-check-merge-threshold=100000")
 
 _FINITE = {"nnan", "ninf"}
+
+GARBAGE = (50_000, 20, 20)
+"""Thresholds of Python's collector while functions are compiled, which makes many objects and leaves little garbage."""
+
+UNTOUCHED_S = 3_600.0
+"""A folder of functions that nobody has added to for so long is not being written."""
 
 
 @cache
@@ -61,6 +68,8 @@ def _sources(here: Path) -> list[str]:
 def first_call(what: str, here: Path) -> Iterator[None]:
     """Say on stderr that what runs inside is compiled first, if it is; afterwards drop the caches of older sources.
 
+    Folders that another process may be writing are left alone: they are neither complete nor long untouched.
+
     Parameters
     ----------
     what
@@ -73,12 +82,19 @@ def first_call(what: str, here: Path) -> Iterator[None]:
     if not folder.name or complete.exists():
         yield
         return
-    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (about a minute) ...\n")
-    yield
-    complete.touch()
-    for old in here.glob("__pycache__/compiled-*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
+    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (half a minute) ...\n")
+    usual = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+    with suppress(FileNotFoundError):  # dropped meanwhile, by newer sources
+        complete.touch()
+        for old in here.glob("__pycache__/compiled-*"):
+            untouched = complete.stat().st_mtime - old.stat().st_mtime > UNTOUCHED_S
+            if old != folder and ((old / "complete").exists() or untouched):
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def compiled(function: Function) -> Function:
@@ -86,17 +102,26 @@ def compiled(function: Function) -> Function:
     return _compile(function, _FINITE)
 
 
+def nested(function: Function) -> Function:
+    """Compile a function that only compiled ones call, else as `compiled`; from Python it can not be called.
+
+    What takes many arrays apart for a call from Python may take longer to compile than what is called.
+    """
+    return _compile(function, _FINITE, no_cpython_wrapper=True)
+
+
 def compiled_for_any(function: Function) -> Function:
     """Compile a function that may meet NaN and infinity, else as `compiled`."""
     return _compile(function, set())
 
 
-def _compile(function: Function, arithmetic: set[str]) -> Function:
+def _compile(function: Function, arithmetic: set[str], **how: bool) -> Function:
     config: Any = numba.config
     usual = config.CACHE_DIR
     config.CACHE_DIR = _cache_folder(Path(function.__code__.co_filename).parent) or usual
     try:
-        made: Any = numba.njit(cache=True, nogil=True, fastmath=arithmetic, error_model="numpy")(function)
+        options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, **how}
+        made: Any = numba.njit(fastmath=arithmetic, **options)(function)
     finally:
         config.CACHE_DIR = usual
     return cast("Function", made)

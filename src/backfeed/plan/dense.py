@@ -10,7 +10,7 @@ the diagonal's reciprocals.
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats
 from backfeed.plan.vectors import LANES, fused, load, lowered, scaled, spread, spread_from, store, total
 
@@ -24,7 +24,7 @@ def packed_size(n: int) -> int:
     return n * (n + LANES) // 2 + n
 
 
-@compiled
+@nested
 def _subtract_above(r: Floats, x: Floats, i: int, j: int, low: int) -> None:
     """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[k, i+q] x[k, j:]` for low <= k < i."""
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
@@ -45,7 +45,7 @@ def _subtract_above(r: Floats, x: Floats, i: int, j: int, low: int) -> None:
     store(x[i + 7], j, x7)
 
 
-@compiled
+@nested
 def _subtract_below(r: Floats, x: Floats, i: int, j: int, high: int) -> None:
     """Subtract from eight rows of `x`, at eight columns: `x[i+q, j:] -= sum_k r[i+q, k] x[k, j:]`, i+8 <= k < high."""
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
@@ -67,7 +67,7 @@ def _subtract_below(r: Floats, x: Floats, i: int, j: int, high: int) -> None:
     store(x[i + 7], j, x7)
 
 
-@compiled
+@nested
 def _forward_block(r: Floats, x: Floats, i: int, j: int) -> None:
     """Solve the block's own triangle, forwards: `x[q] = (x[q] - sum_p r[p, q] x[p]) r[q, q]`."""
     for q in range(i, i + LANES):
@@ -77,7 +77,7 @@ def _forward_block(r: Floats, x: Floats, i: int, j: int) -> None:
         store(x[q], j, scaled(spread_from(r[q], q), row))
 
 
-@compiled
+@nested
 def _backward_block(r: Floats, x: Floats, i: int, j: int) -> None:
     """Solve the block's own triangle, backwards: `x[q] = (x[q] - sum_p r[q, p] x[p]) r[q, q]`."""
     for q in range(i + LANES - 1, i - 1, -1):
@@ -148,7 +148,7 @@ def solve_vector(packed: Floats, v: Floats) -> None:
     solve_backward(packed, v)
 
 
-@compiled
+@nested
 def solve_forward(packed: Floats, v: Floats) -> None:
     """Overwrite `v` with the solution of `R' z = v`, R packed."""
     n = v.shape[0]
@@ -163,7 +163,7 @@ def solve_forward(packed: Floats, v: Floats) -> None:
         at += n - start
 
 
-@compiled
+@nested
 def solve_backward(packed: Floats, v: Floats) -> None:
     """Overwrite `v` with the solution of `R z = v`, R packed."""
     n = v.shape[0]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Chain, Fleet
 from backfeed.plan.unit import (
@@ -122,19 +122,19 @@ def new_drives(chain: Chain, fleet: Fleet, columns: int, value: float) -> Drives
     )
 
 
-@compiled
+@nested
 def lead_of(drives: Drives, i: int) -> int:
     """Return 1 for a unit that begins with an arrival, else 0."""
     return 1 if drives.came[i] >= 0 else 0
 
 
-@compiled
+@nested
 def is_joined(came: int, goes: int) -> bool:
     """Tell whether a unit comes from another or goes on to one, by its drives in and out."""
     return came >= 0 or goes >= 0
 
 
-@compiled
+@nested
 def join(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> None:
     """Write a unit's arrival, and the values of its drives beside its own."""
     if came >= 0:
@@ -144,7 +144,7 @@ def join(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> None:
         unit.u[Y + n] = drives.value[goes]
 
 
-@compiled
+@nested
 def write_arrival(unit: Unit, least: float, most: float) -> None:
     """Write the entry of an arrival, which has no power and lies between two energies."""
     u = unit.u
@@ -153,7 +153,7 @@ def write_arrival(unit: Unit, least: float, most: float) -> None:
     u[REFERENCE], u[UP_WIDTH], u[UP_THERE], u[DOWN_WIDTH] = least, most - least, 1.0, 1.0
 
 
-@compiled
+@nested
 def tell_pull(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> None:
     """Tell a unit's drives what energy it gets or hands over, and asks for, once it is solved for prices that stay."""
     u, end = unit.u, n - 1
@@ -165,7 +165,7 @@ def tell_pull(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> None:
         drives.pull[goes, LEAVING] = u[E_PULL + end] - u[ENERGY + end] + u[IE + end] * u[DY + end]
 
 
-@compiled
+@nested
 def tell_reach(unit: Unit, n: int, came: int, goes: int, drives: Drives, price: Floats) -> None:
     """Tell a unit's drives how its energy and power answer to their values; its right side is lost."""
     u, end = unit.u, n - 1
@@ -179,7 +179,7 @@ def tell_reach(unit: Unit, n: int, came: int, goes: int, drives: Drives, price: 
         drives.stiffness[goes, LEAVING] = u[M + n] * u[F + end]
 
 
-@compiled
+@nested
 def _answer(unit: Unit, n: int, at: int, push: float, price: Floats, reach: Floats) -> None:
     """Solve for a push at one entry alone; write how the power answers."""
     u, step = unit.u, unit.step
@@ -193,7 +193,7 @@ def _answer(unit: Unit, n: int, at: int, push: float, price: Floats, reach: Floa
             reach[step[t]] += u[W + t] * u[DY + t]
 
 
-@compiled
+@nested
 def _stiffness(u: Floats, n: int) -> float:
     """Return the arrival's: `c[t] = g[t] + ie[t] c[t+1] / (ie[t] + c[t+1])` from the end, where the value is held."""
     c = u[G + n - 1] + u[IE + n - 1]
@@ -202,7 +202,7 @@ def _stiffness(u: Floats, n: int) -> float:
     return float(u[IE] * c / (u[IE] + c))
 
 
-@compiled
+@nested
 def push_values(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> None:
     """Add the steps of the drives' values to a unit's right side."""
     if came >= 0:
@@ -211,7 +211,7 @@ def push_values(unit: Unit, n: int, came: int, goes: int, drives: Drives) -> Non
         unit.u[H + n - 1] += unit.u[IE + n - 1] * drives.step[goes]
 
 
-@compiled
+@nested
 def keep_values(unit: Unit, n: int, goes: int, drives: Drives) -> None:
     """Write the step of the value after a unit's last entry beside its own."""
     if goes >= 0:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.columns import gather_price, spread_matrix, spread_power
-from backfeed.plan.compiled import compiled
+from backfeed.plan.columns import add, copy, gather_price, spread_matrix, spread_power
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.drives import Drives, is_joined, join, keep_values, lead_of, push_values, tell_pull, tell_reach
 from backfeed.plan.node import (
@@ -122,7 +122,6 @@ class Room(NamedTuple):
     scratch: Floats
 
 
-@compiled
 def new_room(count: int, columns: int) -> Room:
     """Return room for nodes of so many steps and columns; the matrix is greater, for units that end in padding."""
     size = max((columns + LANES - 1) // LANES, 1) * LANES
@@ -140,7 +139,7 @@ def new_room(count: int, columns: int) -> Room:
     )
 
 
-@compiled
+@nested
 def times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -> None:
     """Write `H^-1 x`."""
     n = x.shape[0]
@@ -199,8 +198,7 @@ def ascend(
         spread_power(nodes.slots, count, work.power[k])
         spread_power(nodes.slots, count, room.g)
         spread_matrix(nodes.slots, count, room.matrix)
-        _find_residual(nodes, work, k)
-        measured[k, 3] = np.abs(work.residual[k]).max()
+        measured[k, 3] = _find_residual(nodes, work, k)
         _own_terms(nodes, work, k, aim, room.scratch)
         _factor_node(nodes, work, k, room)
         _hand_up(nodes, work, k, room)
@@ -238,9 +236,9 @@ def ascend_again(
             _hand_up(nodes, work, k, room)
 
 
-@compiled
-def _find_residual(nodes: Nodes, work: Work, k: int) -> None:
-    """Write what enters a node beyond its net power."""
+@nested
+def _find_residual(nodes: Nodes, work: Work, k: int) -> float:
+    """Write what enters a node beyond its net power; return the greatest."""
     residual, power, fixed, net = work.residual[k], work.power[k], nodes.fixed[k], nodes.net[k]
     for t in range(len(net)):
         residual[t] = power[t] + fixed[t] - net[t]
@@ -249,12 +247,14 @@ def _find_residual(nodes: Nodes, work: Work, k: int) -> None:
         for t in range(len(net)):
             residual[t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
-        net = nodes.net[nodes.child[q]]
-        for t in range(len(net)):
-            residual[t] += net[t]
+        add(nodes.net[nodes.child[q]], residual)
+    worst = 0.0
+    for t in range(len(residual)):
+        worst = max(worst, abs(residual[t]))
+    return worst
 
 
-@compiled
+@nested
 def _own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> None:
     """Write the node's inverse Hessian, its gradient `own`, and curtailment's `spread` and `pull`."""
     hd, own, total, pulled = work.hd[k], work.own[k], scratch[TOTAL], scratch[PULLED]
@@ -271,7 +271,7 @@ def _own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> N
             pull[t] = -inverse[t] * push[t]
 
 
-@compiled
+@nested
 def solve_node(work: Work, k: int, v: Floats) -> None:
     """Overwrite `v` with `A^-1 v`."""
     low, high, hd = work.span[k, 0], work.span[k, 1], work.hd[k]
@@ -280,14 +280,12 @@ def solve_node(work: Work, k: int, v: Floats) -> None:
     solve_vector(work.root[k, : packed_size(high - low)], v[low:high])
 
 
-@compiled
+@nested
 def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Find the price step at a parent's step of 0 and gamma; `room.g` holds the vehicles' response."""
     g, x, free, own, residual, pull = room.g, room.x, work.free[k], work.own[k], work.residual[k], work.pull[k]
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
-        gamma = work.gamma[nodes.child[q]]
-        for t in range(len(g)):
-            g[t] += gamma[t]
+        add(work.gamma[nodes.child[q]], g)
     times_inverse(work.hd[k], work.th[k], work.coef[k], own, x)
     for t in range(len(free)):
         free[t] = g[t] + x[t] + residual[t] + pull[t]
@@ -297,7 +295,7 @@ def _hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     times_inverse(work.hd[k], work.th[k], work.coef[k], x, work.gamma[k])
 
 
-@compiled
+@nested
 def _factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Factor `A = M + H^-1` and write the lower half of `U = H^-1 A^-1 M`; `room.matrix` is the upper half of M."""
     whole, root = room.whole, room.root
@@ -315,7 +313,7 @@ def _factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     pulled, mixed = room.x, room.y
     mixed[:] = 0.0
     if coef != 0:  # th' A^-1 M = (M A^-1 th)'
-        pulled[:] = th
+        copy(th, pulled)
         solve_node(work, k, pulled)
         for t in range(low, high):
             for p in range(low, high):
@@ -328,7 +326,7 @@ def _factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
             upward[p] = hd[t] * row[p] + scale * mixed[p]
 
 
-@compiled
+@nested
 def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     """Write both halves of M: the vehicles' from the upper half of `room.matrix`, and the children's."""
     whole, low, high = room.whole, work.span[k, 0], work.span[k, 1]
@@ -394,15 +392,15 @@ def descend(
         spread_power(nodes.slots, len(room.price), work.power_step[k])
 
 
-@compiled
+@nested
 def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
     """Write the step of a node's price, its parent's known."""
     parent, step = nodes.parent[k], work.price_step[k]
-    step[:] = work.free[k]
+    copy(work.free[k], step)
     if parent >= 0:
         times_inverse(work.hd[k], work.th[k], work.coef[k], work.price_step[parent], x)
         solve_node(work, k, x)
-        step += x
+        add(x, step)
 
 
 @compiled

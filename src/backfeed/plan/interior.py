@@ -3,7 +3,7 @@
 Each iteration takes the step that the last one has found and eliminates vehicles into nodes and nodes into parents in
 one pass (`elimination.ascend`), finds the predictor's step, aims at the centre as far as the predictor has shown to be
 needed, and finds the corrector's step with the same factors. Primal and dual steps have lengths of their own. It pauses
-where a certificate is worth trying (`walk.verdict_on`): the certificate is not this module's.
+where a certificate is worth trying (`pace.verdict_on`): the certificate is not this module's.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,15 @@ import numpy as np
 
 from backfeed.plan.border import Border
 from backfeed.plan.drives import new_drives
-from backfeed.plan.elimination import Move, Room, ascend, ascend_again, descend, new_room, new_work, settle
+from backfeed.plan.elimination import Move, ascend, ascend_again, descend, new_room, new_work, settle
 from backfeed.plan.layout import Layout, spans
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
+from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
 from backfeed.plan.problem import Ints
 from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
 from backfeed.plan.start import start, start_nodes
 from backfeed.plan.threads import Threads
 from backfeed.plan.unit import new_state
-from backfeed.plan.walk import DONE, GO_ON, Progress, System, advance, aim_of, move_of, progress_of, verdict_on, walk
 
 ITERATIONS_MAX = 200
 
@@ -45,32 +45,20 @@ class InteriorPoint:
         levels, fleet = layout.forest.levels, layout.fleet
         self.upwards, self.downwards = levels[::-1], levels
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
-        room: Room = new_room(self.count, self.count + len(layout.pieces.slots))
-        self._rooms = [room]
+        self._rooms = [new_room(self.count, self.count + len(layout.pieces.slots))]
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
-        work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), spans(layout))
-        self.drives = new_drives(layout.chain, fleet, work.hd.shape[1], price / 0.95)
+        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), spans(layout))
+        self.drives = new_drives(layout.chain, fleet, self.work.hd.shape[1], price / 0.95)
         self.state = new_state(layout.entries)
         self.vehicles = (fleet, self.state, self.drives)
-        self.border = Border(layout.forest, self.drives, work.hd.shape[1])
+        self.border = Border(layout.forest, self.drives, self.work.hd.shape[1])
         power = np.zeros((self.nodes_count, self.count))
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
         self.nodes = start_nodes(layout, power, product)
-        nothing = np.zeros(0, np.int64)
-        self.system = System(
-            upwards=np.concatenate((nothing, *levels[::-1])),
-            downwards=np.concatenate((nothing, *levels)),
-            fleet=fleet,
-            state=self.state,
-            drives=self.drives,
-            nodes=self.nodes,
-            work=work,
-            barriers=float(_count_barriers(layout, self.nodes) + 2 * len(self.drives.value)),
-            low_cost=float(layout.pieces.low_cost.sum()),
-            room=room,
-        )
+        self._barriers = _count_barriers(layout, self.nodes) + 2 * len(self.drives.value)
+        self._low_cost = float(layout.pieces.low_cost.sum())
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
 
     def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:
@@ -87,32 +75,23 @@ class InteriorPoint:
         stop
             Asked before every iteration whether to leave it there.
         """
-        verdict: int = verdict_on(self.progress, gap, looked)
-        while verdict == GO_ON and self.iteration < iterations_max and not (stop is not None and stop()):
-            many = 1 if stop is not None else iterations_max - self.iteration
-            if self._walks_alone:
-                verdict, done, self.progress = walk(self.system, self.progress, many, gap, looked)
-            else:
-                self.progress, done = self._advance(self._find_step()), 1
-                verdict = verdict_on(self.progress, gap, looked)
-            self.iteration += done
-        return DONE if verdict == GO_ON else verdict
-
-    @property
-    def _walks_alone(self) -> bool:
-        """Whether iterations run in the compiled loop: one thread, and no drives between nodes."""
-        return self.threads.is_one and not len(self.drives.value)
+        while (verdict := verdict_on(self.progress, gap, looked)) == GO_ON:
+            if self.iteration >= iterations_max or (stop is not None and stop()):
+                return DONE
+            self.progress = self._advance(self._find_step())
+            self.iteration += 1
+        return verdict
 
     def share(self, function: Callable[..., None], *arguments: Any, some: Ints | None = None) -> None:  # noqa: ANN401
         """Call `function(nodes, *arguments, room)` for all nodes, or for some, in no order."""
         nodes = np.arange(self.nodes_count) if some is None else some
-        self.threads.share(self._in_room(function), nodes, *arguments)
+        self.threads.share(self.in_room(function), nodes, *arguments)
 
     def _share_levels(self, function: Callable[..., None], levels: tuple[Ints, ...], *arguments: Any) -> None:  # noqa: ANN401
         """Call `function(nodes, *arguments, room)` level after level."""
-        self.threads.share_levels(self._in_room(function), levels, *arguments)
+        self.threads.share_levels(self.in_room(function), levels, *arguments)
 
-    def _in_room(self, function: Callable[..., None]) -> Callable[..., None]:
+    def in_room(self, function: Callable[..., None]) -> Callable[..., None]:
         """Return a function that also gets room to work in, which no other thread has meanwhile."""
 
         def call(*arguments: Any) -> None:  # noqa: ANN401
@@ -127,31 +106,27 @@ class InteriorPoint:
 
     def _advance(self, move: Move) -> Progress:
         """Take a step, eliminate for the next one, and return what the iterates have come to."""
-        s = self.system
-        if self._walks_alone:
-            return advance(s, move)
-        self.drives.value[:] += move.dual * self.drives.step
-        measured = s.work.measured_nodes
-        self.threads.share_levels(advance_nodes, self.upwards, s.nodes, s.work.price_step, *move, measured)
-        self._share_levels(ascend, self.upwards, *self.vehicles, s.nodes, s.work, move)
-        return progress_of(s)
+        nodes, work, drives = self.nodes, self.work, self.drives
+        drives.value[:] += move.dual * drives.step
+        self.threads.share_levels(advance_nodes, self.upwards, nodes, work.price_step, *move, work.measured_nodes)
+        self._share_levels(ascend, self.upwards, *self.vehicles, nodes, work, move)
+        return progress_of(work.measured, work.measured_nodes, drives.energy, self._low_cost)
 
     def _find_step(self) -> Move:
-        """Find the next step by predictor and corrector; threads share every pass."""
-        s, products = self.system, self.progress.products
-        self.border.factor(s.nodes, s.work)
+        """Find the next step by predictor and corrector."""
+        work, average = self.work, self.progress.products / self._barriers
+        self.border.factor(self.nodes, work)
         self._descend(Aim(0.0, 0.0))
-        aim = aim_of(s, products)
-        self._share_levels(ascend_again, self.upwards, *self.vehicles, s.nodes, s.work, aim)
+        aim = Aim(centring_of(work.found, work.found_nodes, self.progress.products) * average, 1.0)
+        self._share_levels(ascend_again, self.upwards, *self.vehicles, self.nodes, work, aim)
         self._descend(aim)
-        return move_of(s, aim, products)
+        return Move(aim, *lengths_of(work.found, work.found_nodes, average))
 
     def _descend(self, aim: Aim) -> None:
         """Hand prices down and find all steps."""
-        s = self.system
-        self.border.find_values(s.nodes, s.work)
-        self._share_levels(descend, self.downwards, *self.vehicles, s.nodes, s.work, aim)
-        self._share_levels(settle, self.upwards, s.nodes, s.work, aim)
+        self.border.find_values(self.nodes, self.work)
+        self._share_levels(descend, self.downwards, *self.vehicles, self.nodes, self.work, aim)
+        self._share_levels(settle, self.upwards, self.nodes, self.work, aim)
 
 
 def _count_barriers(layout: Layout, nodes: Nodes) -> int:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.columns import add, copy
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats, Ints
 
 WIDTH_MIN_KW = 1e-9
@@ -71,19 +72,18 @@ class Aim(NamedTuple):
     second: float
 
 
-@compiled
+@nested
 def is_free(nodes: Nodes, k: int) -> bool:
     """Whether a node only gathers rows that share nothing."""
     return bool(nodes.piece_ptr[k + 1] == nodes.piece_ptr[k])
 
 
-@compiled
 def new_scratch(count: int) -> Floats:
     """Return vectors to work in."""
     return np.zeros((len(SCRATCH), count))
 
 
-@compiled
+@nested
 def _reduce_box(box: Floats, tau: float, second: float, inverse: Floats, push: Floats) -> None:
     """Write a box's inverse Hessian, 0 where it has no width, and what its barriers push with."""
     for t in range(box.shape[1]):
@@ -97,7 +97,7 @@ def _reduce_box(box: Floats, tau: float, second: float, inverse: Floats, push: F
         push[t] = box[SLOPE, t] + du - dl
 
 
-@compiled
+@nested
 def reduce_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> None:
     """Write the sums of a node's pieces' inverse Hessians (TOTAL) and of their products with gradients (PULLED)."""
     total, pulled, inverse, push = scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH]
@@ -112,7 +112,7 @@ def reduce_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> None:
             pulled[t] += inverse[t] * (push[t] + has_parent * above[t] - price[t])
 
 
-@compiled
+@nested
 def reduce_peak(nodes: Nodes, c: int, aim: Aim) -> tuple[float, float, float, float]:
     """Return Omega, the peak's gradient, the ratio of the peak's dual to the peak, and what that dual aims at."""
     peak, head = nodes.peaks[c], nodes.heads[c]
@@ -126,7 +126,7 @@ def reduce_peak(nodes: Nodes, c: int, aim: Aim) -> tuple[float, float, float, fl
     return omega + ratio, peak[CHARGE] - target - targets, ratio, target
 
 
-@compiled
+@nested
 def eliminate_peak(nodes: Nodes, k: int, aim: Aim, hd: Floats, th: Floats, own: Floats) -> float:
     """Take the peak into the inverse Hessian and the gradient; return `coef`."""
     c = nodes.charged[k]
@@ -144,7 +144,7 @@ def eliminate_peak(nodes: Nodes, k: int, aim: Aim, hd: Floats, th: Floats, own: 
     return 1.0 / total
 
 
-@compiled
+@nested
 def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
     """Write curtailed PV's inverse Hessian (INVERSE) and gradient (PUSH); return whether the node has any."""
     q = nodes.curtail[k]
@@ -157,7 +157,7 @@ def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
     return True
 
 
-@compiled
+@nested
 def step_node(nodes: Nodes, k: int, aim: Aim, price_steps: Floats, scratch: Floats, found: Floats) -> None:
     """Find the steps of a node's own variables, its children's known.
 
@@ -181,8 +181,8 @@ def step_node(nodes: Nodes, k: int, aim: Aim, price_steps: Floats, scratch: Floa
             net[t] += push[t]
         _step_box(nodes.boxes[nodes.curtail[k]], push, aim, found)
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
-        net += nodes.net_step[nodes.child[q]]
-    nodes.net_step[k, :] = net
+        add(nodes.net_step[nodes.child[q]], net)
+    copy(net, nodes.net_step[k])
     reduce_pieces(nodes, k, aim, scratch)
     if nodes.charged[k] >= 0:
         has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
@@ -192,7 +192,7 @@ def step_node(nodes: Nodes, k: int, aim: Aim, price_steps: Floats, scratch: Floa
     _step_pieces(nodes, k, aim, scratch, found)
 
 
-@compiled
+@nested
 def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, found: Floats) -> None:
     """Share the step of the net power (NET) among the pieces; TOTAL and PULLED are of `reduce_pieces`."""
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
@@ -216,7 +216,7 @@ def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, found: Floats)
         _step_box(nodes.boxes[b], push, aim, found)
 
 
-@compiled
+@nested
 def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
     """Keep a box's step; add what it says of step lengths and of the gap."""
     tau, second = aim.tau, aim.second
@@ -244,7 +244,7 @@ def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
     found[4] += s3
 
 
-@compiled
+@nested
 def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, found: Floats) -> None:
     """Find the steps of a peak, of what is left below it, and of their duals.
 
@@ -275,7 +275,7 @@ def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, fo
         peak[PEAK_PREDICTED] = step
 
 
-@compiled
+@nested
 def _count(s: float, ds: float, z: float, dz: float, found: Floats) -> None:
     """Add what a slack and its dual say of step lengths and of the gap."""
     found[0] = max(found[0], -ds / s)
@@ -294,7 +294,7 @@ def advance_nodes(
         price, net, step = nodes.price[k], nodes.net[k], price_step[k]
         for t in range(len(price)):
             price[t] += dual * step[t]
-        net[:] = nodes.low[k]
+        copy(nodes.low[k], net)
         products = cost = 0.0
         for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
             box = nodes.boxes[b]
@@ -312,7 +312,7 @@ def advance_nodes(
         measured[k, 0], measured[k, 1] = products, cost
 
 
-@compiled
+@nested
 def _advance_box(box: Floats, aim: Aim, primal: float, dual: float) -> float:
     """Move a box along its step; return its products."""
     tau, second = aim.tau, aim.second
@@ -330,7 +330,7 @@ def _advance_box(box: Floats, aim: Aim, primal: float, dual: float) -> float:
     return products
 
 
-@compiled
+@nested
 def _advance_peak(nodes: Nodes, c: int, aim: Aim, primal: float, dual: float) -> float:
     """Move a peak along its step; return its products."""
     peak, head = nodes.peaks[c], nodes.heads[c]

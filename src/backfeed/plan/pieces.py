@@ -45,18 +45,21 @@ class NodePieces:
         return cls(empty, empty, np.zeros(1, np.int64), empty, empty, empty, empty, np.zeros(0), none, none)
 
     def of(self, steps: Ints, count: int, gathered: int) -> "NodePieces":
-        """Return what there is at some of the `count` steps, with so many nodes at the end that have no pieces."""
+        """Return what there is at some of the `count` steps, with so many nodes at the end that have no pieces.
+
+        Rows are contiguous, as kernels are compiled for: some steps of a matrix else stand column by column.
+        """
         columns = np.concatenate((steps, count + np.arange(len(self.slots))))
 
         def here(values: Floats) -> Floats:
-            return np.concatenate((values[:, columns], np.zeros((gathered, len(columns)))))
+            return np.ascontiguousarray(np.concatenate((values[:, columns], np.zeros((gathered, len(columns))))))
 
         return NodePieces(
             low_kw=here(self.low_kw),
             low_cost=here(self.low_cost),
             piece_ptr=np.append(self.piece_ptr, np.full(gathered, self.piece_ptr[-1])),
-            width_kw=self.width_kw[:, columns],
-            slope=self.slope[:, columns],
+            width_kw=np.ascontiguousarray(self.width_kw[:, columns]),
+            slope=np.ascontiguousarray(self.slope[:, columns]),
             fixed_kw=here(self.fixed_kw),
             curtail_kw=here(self.curtail_kw),
             peak_charge=np.append(self.peak_charge, np.zeros(gathered)),

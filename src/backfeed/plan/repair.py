@@ -10,7 +10,7 @@
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, lead_of
 from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
@@ -53,7 +53,7 @@ CAP_TOLERANCE_KW = 1e-9
 UNLIMITED_KW = 1e15
 
 
-@compiled
+@nested
 def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, brought: float, power: Floats) -> None:
     """Follow one unit's energies within its power limits, one direction a step; write what it reaches.
 
@@ -74,7 +74,7 @@ def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, brought: float, powe
             energy += u[JUMP + t + 1]
 
 
-@compiled
+@nested
 def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, at: int, wanted: Floats) -> None:
     """Write a loaded unit's energies from its entry `at` on, within capacity and empty."""
     u = unit.u
@@ -117,40 +117,27 @@ def cap_nodes(
     power: Floats,
     room: Room,
 ) -> None:
-    """Follow the iterates' energies of all rows of some nodes, one after the other, as `cap_abreast` does."""
-    for q in range(len(some)):
-        cap_abreast(some[q : q + 1], fleet, state, drives, track, caps, power, room)
-
-
-@compiled
-def cap_abreast(
-    some: Ints,
-    fleet: Fleet,
-    state: State,
-    drives: Drives,
-    track: tuple[Floats, Floats, Floats],
-    caps: tuple[Floats, Floats],
-    power: Floats,
-    room: Room,
-) -> None:
     """Follow the iterates' energies of all rows of some nodes through time, under caps on their sum `(node, step)`.
 
-    The nodes go through time abreast, so that a car takes along what it has reached. `track` are the energies and their
-    changes of all rows, and what is wanted of all entries; `caps` the lower and the upper ones.
+    Where cars drive from node to node, these go through time abreast, so that a car takes along what it has reached;
+    else one after the other. `track` are the energies and their changes of all rows, and what is wanted of all entries;
+    `caps` the lower and the upper ones.
     """
     unit, wanted = room.unit, track[2]
-    for k in some:
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
-            n = expand(fleet, power[k], first, stop, lead, unit)
-            load(unit, n, state, fleet.places[first, ENTRY] - lead)
-            _write_energies(unit, fleet, first, stop, lead, wanted)
-    for t in range(power.shape[1]):
-        for k in some:
-            _cap_step(fleet, drives, (k, t), track, caps, power)
+    many = len(some) if len(drives.value) > 0 else 1
+    for q in range(0, len(some), many):
+        for k in some[q : q + many]:
+            for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
+                first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
+                n = expand(fleet, power[k], first, stop, lead, unit)
+                load(unit, n, state, fleet.places[first, ENTRY] - lead)
+                _write_energies(unit, fleet, first, stop, lead, wanted)
+        for t in range(power.shape[1]):
+            for k in some[q : q + many]:
+                _cap_step(fleet, drives, (k, t), track, caps, power)
 
 
-@compiled
+@nested
 def _cap_step(
     fleet: Fleet,
     drives: Drives,
@@ -182,7 +169,7 @@ def _cap_step(
             wanted[fleet.places[r, ENTRY] + gone] = energy[r]
 
 
-@compiled
+@nested
 def _wanted_change(fleet: Fleet, drives: Drives, r: int, t: int, energy: Floats, wanted: Floats) -> float:
     """Return by how much a row's energy wants to change in a step, within its power limits; 0 when it is away."""
     at, length, figure = t - fleet.places[r, ARRIVE], fleet.places[r, LENGTH], fleet.figures[r]
@@ -197,7 +184,7 @@ def _wanted_change(fleet: Fleet, drives: Drives, r: int, t: int, energy: Floats,
     return float(min(max(aim - energy[r], least), most))
 
 
-@compiled
+@nested
 def share_of(fleet: Fleet, r: int, at: int, length: int) -> float:
     """Return for which share of its at-th step a row is connected."""
     share = 1.0
@@ -228,7 +215,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats]:
         reached = wanted[fleet.places[:, ENTRY] + fleet.places[:, LENGTH]]
         track = (reached, np.zeros_like(reached), wanted)
         if len(point.drives.value):
-            cap_abreast(again, *point.vehicles, track, caps, np.zeros_like(caps[0]), point.system.room)
+            point.in_room(cap_nodes)(again, *point.vehicles, track, caps, np.zeros_like(caps[0]))
         else:
             point.share(cap_nodes, *point.vehicles, track, caps, np.zeros_like(caps[0]), some=again)
     return wanted, curtailed

@@ -103,8 +103,8 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         unit_ptr=unit_ptr,
         node_ptr=node_ptr,
         place_of_step=place_of_step,
-        buy=step_h * problem.prices.buy_per_kwh,
-        sell=step_h * problem.prices.sell_per_kwh,
+        buy=np.ascontiguousarray(step_h * problem.prices.buy_per_kwh),
+        sell=np.ascontiguousarray(step_h * problem.prices.sell_per_kwh),
         step_h=step_h,
         reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )

@@ -7,7 +7,7 @@ the number of iterations.
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.elimination import Room
 from backfeed.plan.layout import Layout
@@ -104,7 +104,7 @@ def start(
                     power[k, unit.step[t]] += u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t]
 
 
-@compiled
+@nested
 def _start_arrival(u: Floats, likely: float) -> float:
     """Write an arrival at a likely energy; return it."""
     u[A], u[B] = 1.0 / 3.0, 1.0 / 3.0
@@ -112,7 +112,7 @@ def _start_arrival(u: Floats, likely: float) -> float:
     return likely
 
 
-@compiled
+@nested
 def _start_row(u: Floats, at: int, length: int, arrival: float) -> float:
     """Write an even rate of power and straight energies of one row; return its last energy."""
     end = at + length - 1
@@ -135,7 +135,7 @@ def _start_row(u: Floats, at: int, length: int, arrival: float) -> float:
     return float(arrival + need)
 
 
-@compiled
+@nested
 def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], onward: float) -> None:
     """Split the reduced costs into duals and draw the pieces inside their widths; `onward` is the value at the end."""
     u = unit.u
@@ -164,7 +164,7 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], o
         )
 
 
-@compiled
+@nested
 def _start_piece(
     wanted: float, width: float, there: float, reduced: float, product: float
 ) -> tuple[float, float, float]:

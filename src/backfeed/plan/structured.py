@@ -15,12 +15,12 @@ from backfeed.plan.compiled import first_call
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out
 from backfeed.plan.node import SHARE
+from backfeed.plan.pace import LOOK
 from backfeed.plan.problem import Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.turns import in_turns
-from backfeed.plan.walk import LOOK
 
 TURNS_MAX = 3
 WORTHWHILE = 0.05

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import (
     ARRIVE,
@@ -99,19 +99,18 @@ def new_state(entries: int) -> State:
     )
 
 
-@compiled
 def new_unit() -> Unit:
     """Return room for one unit."""
     return Unit(np.zeros(STRIDE, np.int64), np.zeros(STRIDE, np.int64), np.zeros(PLACES * STRIDE))
 
 
-@compiled
+@nested
 def padded(n: int) -> int:
     """Return a number of entries rounded up to whole vectors; what is added counts for nothing and never moves."""
     return (n + LANES - 1) // LANES * LANES
 
 
-@compiled
+@nested
 def expand(fleet: Fleet, price: Floats, first: int, stop: int, lead: int, unit: Unit) -> int:
     """Write the entries of the unit with rows `first <= r < stop` at node prices; return how many there are.
 
@@ -143,7 +142,7 @@ def expand(fleet: Fleet, price: Floats, first: int, stop: int, lead: int, unit: 
     return p
 
 
-@compiled
+@nested
 def _expand_row(figure: Floats, step_h: float, reserve_per_kwh_h: float, length: int, v: Floats) -> None:
     """Write what the steps of a row have in common, and its departure: the target's curve, and no power.
 
@@ -169,7 +168,7 @@ def _expand_row(figure: Floats, step_h: float, reserve_per_kwh_h: float, length:
     v[UP_COST + length], v[DOWN_COST + length] = -figure[ROW_VALUE], figure[ROW_MISSING]
 
 
-@compiled
+@nested
 def _fill_two(v: Floats, place: int, value: float, other: int, second: float, n: int) -> None:
     """Write two quantities that are the same for n entries."""
     eight, more = spread(value), spread(second)
@@ -178,19 +177,19 @@ def _fill_two(v: Floats, place: int, value: float, other: int, second: float, n:
         store_eight(v, other + t, more)
 
 
-@compiled
+@nested
 def _there(width: float) -> float:
     """Return 1 for a piece that is wide enough to count, else 0."""
     return 1.0 if width >= WIDTH_MIN_KWH else 0.0
 
 
-@compiled
+@nested
 def _width(width: float) -> float:
     """Return a piece's width, 1 where it does not count."""
     return width if width >= WIDTH_MIN_KWH else 1.0
 
 
-@compiled
+@nested
 def _shorten(u: Floats, q: int, share: float) -> None:
     """Scale an entry at which the vehicle is connected for a share of the step."""
     if share != 1.0:
@@ -198,7 +197,7 @@ def _shorten(u: Floats, q: int, share: float) -> None:
             u[place + q] *= share
 
 
-@compiled
+@nested
 def _close(u: Floats, step: Ints, p: int) -> None:
     """Pad a unit of p entries to whole vectors."""
     for q in range(p, padded(p)):
@@ -209,7 +208,7 @@ def _close(u: Floats, step: Ints, p: int) -> None:
         step[q] = -1
 
 
-@compiled
+@nested
 def load(unit: Unit, n: int, s: State, o: int) -> None:
     """Copy a unit's values and duals into its buffer."""
     n = padded(n)
@@ -218,38 +217,38 @@ def load(unit: Unit, n: int, s: State, o: int) -> None:
     unit.u[Y + n] = 0.0
 
 
-@compiled
+@nested
 def load_predicted(unit: Unit, n: int, s: State, o: int) -> None:
     """Copy the predictor's steps into the buffer."""
     _take(unit.u, PA, PREDICTED, padded(n), s.predicted, o)
 
 
-@compiled
+@nested
 def load_corrected(unit: Unit, n: int, s: State, o: int) -> None:
     """Copy the corrector's steps into the buffer."""
     _take(unit.u, DA, CORRECTED, padded(n), s.corrected, o)
 
 
-@compiled
+@nested
 def store(unit: Unit, n: int, s: State, o: int) -> None:
     """Copy values and duals back into the iterates."""
     _give(unit.u, A, VALUES, padded(n), s.values, o)
     _give(unit.u, ZA, DUALS, padded(n), s.duals, o)
 
 
-@compiled
+@nested
 def store_predicted(unit: Unit, n: int, s: State, o: int) -> None:
     """Keep a step as the predictor's."""
     _give(unit.u, DA, PREDICTED, padded(n), s.predicted, o)
 
 
-@compiled
+@nested
 def store_corrected(unit: Unit, n: int, s: State, o: int) -> None:
     """Keep a step as the corrector's."""
     _give(unit.u, DA, CORRECTED, padded(n), s.corrected, o)
 
 
-@compiled
+@nested
 def _take(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
     """Copy quantities that follow each other into the buffer."""
     for q in range(many):
@@ -257,7 +256,7 @@ def _take(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> N
             store_eight(u, place + q * STRIDE + t, load_eight(values, many * o + q * n + t))
 
 
-@compiled
+@nested
 def _give(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> None:
     """Copy quantities that follow each other out of the buffer."""
     for q in range(many):

@@ -25,7 +25,7 @@ The unit's answer to prices is `dpower = -M dp + response`, `M = diag(v) - W K^-
 above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recursion over rows in L^2/2 steps.
 """
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import (
     CA,
@@ -129,7 +129,7 @@ from backfeed.plan.vectors import (
 )
 
 
-@compiled
+@nested
 def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     """Reduce an expanded and loaded unit's Newton system to `K dy = h + w dp`.
 
@@ -153,7 +153,7 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     _factor(u, n)
 
 
-@compiled
+@nested
 def _eliminate_powers(u: Floats, n: int, tau: float, second: float) -> None:
     """Eliminate the shares a and b of every entry; one division serves three slacks, one three duals."""
     for t in range(n):
@@ -184,7 +184,7 @@ def _eliminate_powers(u: Floats, n: int, tau: float, second: float) -> None:
         u[RA + t], u[RB + t] = ra, rb
 
 
-@compiled
+@nested
 def _eliminate_pieces(u: Floats, n: int, tau: float, second: float) -> None:
     """Eliminate the two pieces of energy of every entry."""
     for t in range(n):
@@ -209,7 +209,7 @@ def _eliminate_pieces(u: Floats, n: int, tau: float, second: float) -> None:
         u[ENERGY + t] = u[REFERENCE + t] + u[UP_THERE + t] * x - u[DOWN_THERE + t] * y
 
 
-@compiled
+@nested
 def _factor(u: Floats, n: int) -> None:
     """Factor K: `f[t] = g[t] + m[t] f[t-1]`, `m[t+1] = ie[t] / (ie[t] + f[t])`.
 
@@ -234,7 +234,7 @@ def _factor(u: Floats, n: int) -> None:
         u[M + t + 1] = u[IE + t] * inverse
 
 
-@compiled
+@nested
 def solve_values(unit: Unit, n: int, price_step: Floats, use: float) -> None:
     """Solve `K dy = h + use w dp`."""
     u, step = unit.u, unit.step
@@ -252,7 +252,7 @@ def solve_values(unit: Unit, n: int, price_step: Floats, use: float) -> None:
         u[DY + t] = x
 
 
-@compiled
+@nested
 def add_response(unit: Unit, n: int, response: Floats) -> None:
     """Add `w K^-1 h - pull` to the node's right side."""
     u, step = unit.u, unit.step
@@ -261,7 +261,7 @@ def add_response(unit: Unit, n: int, response: Floats) -> None:
             response[step[t]] += u[W + t] * u[DY + t] - u[PULL + t]
 
 
-@compiled
+@nested
 def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
     """Add `diag(v) - W K^-1 W`, upper half, to the node's matrix.
 
@@ -279,7 +279,7 @@ def add_compliance(unit: Unit, n: int, matrix: Floats) -> None:
         k = _start_block(u, t, k, matrix[step[0] + t :], step[0] + t)
 
 
-@compiled
+@nested
 def _is_one_run(step: Ints, n: int) -> bool:
     """Tell whether a unit's entries are steps that follow each other, and a departure."""
     for t in range(1, n - 1):
@@ -288,7 +288,7 @@ def _is_one_run(step: Ints, n: int) -> bool:
     return bool(step[0] >= 0)
 
 
-@compiled
+@nested
 def _pass_block(u: Floats, t: int, q: int, target: Floats, at: int) -> None:
     """Take columns q to q + 7 of ROW from row t + 8 to row t, and subtract them from eight rows on the way."""
     row = load(u, ROW + q)
@@ -299,7 +299,7 @@ def _pass_block(u: Floats, t: int, q: int, target: Floats, at: int) -> None:
     store(u, ROW + q, row)
 
 
-@compiled
+@nested
 def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
     """Add rows t to t + 7 at their own eight columns; `k` is the diagonal of K^-1 at t + 8, that at t is returned."""
     row, none = spread(0.0), spread(0.0)
@@ -314,7 +314,7 @@ def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
     return k
 
 
-@compiled
+@nested
 def _scatter_rows(unit: Unit, n: int, matrix: Floats) -> None:
     """Add a unit's compliance where its steps do not follow each other, or where some of them do not matter.
 
@@ -336,7 +336,7 @@ def _scatter_rows(unit: Unit, n: int, matrix: Floats) -> None:
         m = u[M + t]
 
 
-@compiled
+@nested
 def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     """Find a unit's step; `eliminate` and `solve_values` must have been called for it.
 
@@ -351,7 +351,7 @@ def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     return _greatest(u, MOST, n), _greatest(u, LEAST, n), _sum(u, S1, n), _sum(u, S2, n), _sum(u, S3, n)
 
 
-@compiled
+@nested
 def add_power_step(unit: Unit, n: int, power_step: Floats) -> None:
     """Add the step of a unit's power to its node's."""
     u, step = unit.u, unit.step
@@ -360,7 +360,7 @@ def add_power_step(unit: Unit, n: int, power_step: Floats) -> None:
             power_step[step[t]] += u[CHARGE + t] * u[DA + t] - u[DISCHARGE + t] * u[DB + t]
 
 
-@compiled
+@nested
 def _step_powers(u: Floats, n: int) -> None:
     """Find the steps of a and b; leave every entry's inverse greatest steps in MOST and LEAST, its sums in S1 to S3."""
     for t in range(n):
@@ -381,7 +381,7 @@ def _step_powers(u: Floats, n: int) -> None:
         u[DA + t], u[DB + t] = da, db
 
 
-@compiled
+@nested
 def _step_pieces(u: Floats, n: int) -> None:
     """Find the steps of both pieces of energy, and join what they say to MOST, LEAST and S1 to S3."""
     for t in range(n):
@@ -407,7 +407,7 @@ def _step_pieces(u: Floats, n: int) -> None:
         u[DD + t] = d
 
 
-@compiled
+@nested
 def _greatest(u: Floats, place: int, n: int) -> float:
     """Return the greatest of a quantity over all entries, at least 0."""
     most = spread(0.0)
@@ -416,7 +416,7 @@ def _greatest(u: Floats, place: int, n: int) -> float:
     return float(greatest(most))
 
 
-@compiled
+@nested
 def _sum(u: Floats, place: int, n: int) -> float:
     """Return the sum of a quantity over all entries, taken in eight parts."""
     sums = spread(0.0)
@@ -425,7 +425,7 @@ def _sum(u: Floats, place: int, n: int) -> float:
     return float(total(sums))
 
 
-@compiled
+@nested
 def advance_unit(unit: Unit, n: int, aim: tuple[float, float], primal: float, dual: float) -> None:
     """Move a unit's iterates along the corrector's step, both loaded; `aim` is its `(tau, second)`."""
     u = unit.u
@@ -456,14 +456,14 @@ def advance_unit(unit: Unit, n: int, aim: tuple[float, float], primal: float, du
         u[DOWN + t] = x + primal * d
 
 
-@compiled
+@nested
 def _dual_step(inverse: float, z: float, aim: tuple[float, float], p: float, d: float) -> float:
     """Return the step of the dual z of a slack (given as its reciprocal) that steps by d; p is the predictor's step."""
     tau, second = aim
     return (tau + second * p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)
 
 
-@compiled
+@nested
 def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float]:
     """Add a loaded unit's power to its node's; return its complementarity, its cost and its worst broken dynamics."""
     u, step = unit.u, unit.step

@@ -7,32 +7,43 @@ from backfeed.core.instant import MS_PER_MIN
 from backfeed.plan.problem import Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.structured import solve_structured
 
-STEPS = 8
+STEPS = 16
 
 
 def warm() -> None:
-    """Solve a problem of one car, which compiles everything that has not been."""
-    one = np.ones(1)
+    """Solve a problem that needs every kernel, which compiles those that have not been."""
+    solve_structured(every_kernel_s_problem(), gap=1e-2)
+
+
+def every_kernel_s_problem() -> PlanProblem:
+    """Return a problem of one car that drives between two places, at hard prices and under limits that bind.
+
+    The drive joins the places' units, selling above buying leaves a gap that turns are tried for, and the first plan
+    that is repaired from the iterates passes its limits.
+    """
+    two = np.ones(2)
     prices = np.full((1, STEPS), 0.2)
-    problem = PlanProblem(
+    nodes = Nodes.tree(["site", "here", "there"], [-1, 0, 0], STEPS)
+    nodes.import_limit_kw[:] = nodes.export_limit_kw[:] = 2.0
+    return PlanProblem(
         axis=TimeAxis(0, 15 * MS_PER_MIN, STEPS),
-        prices=Prices(("zone",), prices, 0.5 * prices),
-        nodes=Nodes.tree(["site"], [-1], STEPS),
+        prices=Prices(("zone",), prices, 1.5 * prices),
+        nodes=nodes,
         windows=Windows(
-            vehicle=("car",),
-            node=np.zeros(1, np.int64),
-            arrive_step=np.zeros(1, np.int64),
-            depart_step=np.full(1, STEPS),
-            charge_max_kw=10.0 * one,
-            discharge_max_kw=10.0 * one,
-            charge_efficiency=0.95 * one,
-            discharge_efficiency=0.95 * one,
-            energy_arrival_kwh=20.0 * one,
-            energy_target_kwh=25.0 * one,
-            energy_min_kwh=10.0 * one,
-            energy_max_kwh=40.0 * one,
-            wear_per_kwh=0.05 * one,
-            hold_per_kwh_h=0.0 * one,
+            vehicle=("car", "car"),
+            node=np.array([1, 2]),
+            arrive_step=np.array([0, STEPS // 2]),
+            depart_step=np.array([STEPS // 2, STEPS]),
+            charge_max_kw=10.0 * two,
+            discharge_max_kw=10.0 * two,
+            charge_efficiency=0.95 * two,
+            discharge_efficiency=0.95 * two,
+            energy_arrival_kwh=20.0 * two,
+            energy_target_kwh=25.0 * two,
+            energy_min_kwh=10.0 * two,
+            energy_max_kwh=40.0 * two,
+            wear_per_kwh=0.0 * two,
+            hold_per_kwh_h=0.0 * two,
+            drain_kwh=np.array([np.nan, 2.0]),
         ),
     )
-    solve_structured(problem, gap=1e-3)
