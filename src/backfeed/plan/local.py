@@ -32,7 +32,7 @@ def replan_vehicle(problem: PlanProblem, before: Schedule, row: int, solver: Hig
     solver
         A HiGHS instance to reuse.
     """
-    chain = _linked_rows(problem.windows, row)
+    chain = np.flatnonzero(problem.windows.head == problem.windows.head[row])
     price = before.price_per_kwh[problem.windows.node[row]]
     nodes = Nodes.tree(("here",), (NO_PARENT,), problem.axis.count)
     nodes.zone[:] = problem.nodes.zone[problem.windows.node[row]]
@@ -121,11 +121,3 @@ def _under(nodes: Nodes, node: int) -> Bools:
     for level in nodes.levels[1:]:
         inside[level] |= inside[nodes.parent[level]]
     return inside
-
-
-def _linked_rows(windows: Windows, row: int) -> Ints:
-    """Return the rows that drives link with a row, in the order of the table."""
-    head = np.arange(len(windows))
-    for linked in np.flatnonzero(windows.previous >= 0):
-        head[linked] = head[windows.previous[linked]]
-    return np.flatnonzero(head == head[row])

@@ -250,6 +250,14 @@ class Windows:
         return before
 
     @cached_property
+    def head(self) -> Ints:
+        """The first of the rows that drives link with each row."""
+        head = np.where(self.previous >= 0, self.previous, np.arange(len(self)))
+        while not np.array_equal(further := head[head], head):
+            head = further
+        return head
+
+    @cached_property
     def keeps_above_empty(self) -> Bools:
         """Whether 0 kWh is a hard bound: not after a drive, which may have asked for more than there was."""
         linked = self.previous >= 0

@@ -1,7 +1,8 @@
 """Solve a planning problem: choose the way, get an answer whatever happens.
 
-`solve` is what everybody calls. HiGHS answers small problems; large ones go to the structured
-solver. If a solver gives nothing usable, the rule-based plan stands in and says so in `status`.
+`solve` is what everybody calls. Cars that nothing joins are planned one by one. Of the other problems HiGHS
+answers the small ones, the structured solver the large ones. If a solver gives nothing usable, the rule-based
+plan stands in and says so in `status`.
 """
 
 from collections.abc import Callable
@@ -50,9 +51,9 @@ def solve(
         Wall time after which HiGHS gives up and the rule-based plan is returned; leave it out where runs must
         repeat. The structured solver does not read the clock: it asks `stop`.
     method
-        `highs`, `structured`, or `auto`: HiGHS for what is small or what the tree can not carry, else structured, and
-        both where the structured solver has not proven the gap of a problem that HiGHS can have soon. A problem
-        without vehicles always goes to HiGHS.
+        `highs`, `structured`, or `auto`: structured where every car can be planned alone or the problem is large,
+        HiGHS for what is small or what the tree can not carry, and both where the structured solver has not proven the
+        gap of a problem that HiGHS can have soon. A problem without vehicles always goes to HiGHS.
     iteration_limit
         The limit to set where runs must repeat to the byte.
     solver
@@ -69,6 +70,8 @@ def solve(
     """
     require_valid(problem)
     size = int(problem.windows.offsets[-1])
+    if size and method != "highs" and (alone := _solve_alone(problem, gap)) is not None:
+        return alone
     found = None
     if size and (method == "structured" or (method == "auto" and size > SMALL_ENTRIES)):
         found = _solve_structured(problem, gap, iteration_limit, threads, stop)
@@ -77,6 +80,16 @@ def solve(
     lowered = lower(problem)
     exact = _solve_with_highs(lowered, gap, time_limit_s, iteration_limit, solver or HighsSolver())
     return exact if found is None or exact.gap <= found.gap else found
+
+
+def _solve_alone(problem: PlanProblem, gap: float) -> Schedule | None:
+    """Plan every car by itself; None where something joins them."""
+    if len(problem.commitments) or np.any(problem.nodes.peak_charge_per_kw > 0):
+        return None
+    from backfeed.plan.alone import plan_alone  # noqa: PLC0415 numba loads slowly, and some problems do without
+
+    found = plan_alone(problem)
+    return found if found is not None and found.gap <= gap else None
 
 
 def _solve_structured(
