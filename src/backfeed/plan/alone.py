@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled, compiled_for_any
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.layout import summed_powers
 from backfeed.plan.levels import (
     CHANGE,
     ENERGY,
+    FAR,
     FIELDS,
     KNOTS_PER_STEP,
     VALUE,
@@ -72,8 +73,8 @@ def plan_alone(problem: PlanProblem) -> Schedule | None:
         node=w.node[order],
         parent=nodes.parent,
         price=price,
-        least=-nodes.export_limit_kw,
-        most=nodes.import_limit_kw,
+        least=np.maximum(-nodes.export_limit_kw, -FAR),
+        most=np.minimum(nodes.import_limit_kw, FAR),
         net=nodes.sum_up(fixed),
         waiting=nodes.sum_up(rows),
     )
@@ -109,9 +110,9 @@ def _by_car(problem: PlanProblem) -> tuple[Ints, Ints]:
     return order, np.append(np.flatnonzero(np.diff(w.head[order], prepend=-1)), len(order))
 
 
-@compiled_for_any
+@nested
 def keeps_limits(tree: Tree, k: int) -> bool:
-    """Return whether a node's net power keeps its limits at every step; they may be infinite."""
+    """Return whether a node's net power keeps its limits at every step."""
     for t in range(tree.net.shape[1]):
         over, beyond = tree.net[k, t] - tree.most[k, t], tree.least[k, t] - tree.net[k, t]
         if max(over, beyond) > REACH_TOLERANCE_KW:
@@ -137,7 +138,7 @@ def plan_units(fleet: Fleet, tree: Tree, longest: int, found: Found) -> bool:
     return True
 
 
-@compiled
+@nested
 def settle_chain(fleet: Fleet, tree: Tree, rows: tuple[int, int], u: Floats, found: Found) -> bool:
     """Write a chain's energies and add its powers to the nodes; return whether those that are complete keep limits."""
     t = 0

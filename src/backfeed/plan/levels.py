@@ -25,7 +25,7 @@ Values of energy `y` prove it. The plan is the best one if in every step
 Both leave an interval, which is narrowed from the end to the beginning; values are then chosen the other way.
 """
 
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.repair import share_of
 from backfeed.plan.rows import (
@@ -67,7 +67,7 @@ KINK_KWH = 1e-9
 """Energies nearer than this to a kink, by rounding, stand at it."""
 
 
-@compiled
+@nested
 def expand_chain(fleet: Fleet, node: Ints, price: Floats, rows: tuple[int, int], u: Floats) -> int:
     """Write the figures of every step of linked rows; return the steps, or -1 where a price rewards both directions.
 
@@ -97,7 +97,7 @@ def expand_chain(fleet: Fleet, node: Ints, price: Floats, rows: tuple[int, int],
     return n
 
 
-@compiled
+@nested
 def slope_of(u: Floats, t: int, energy: float) -> float:
     """Return the slope of g right of an energy."""
     slope = u[HOLD, t]
@@ -106,7 +106,7 @@ def slope_of(u: Floats, t: int, energy: float) -> float:
     return float(slope)
 
 
-@compiled
+@nested
 def add_holding(u: Floats, t: int, m: int, after: Floats, out: Floats) -> int:
     """Write V[t] given W[t+1] of m pieces in the energy at the end of t; return V's pieces, -1 where no energy is left.
 
@@ -129,7 +129,7 @@ def add_holding(u: Floats, t: int, m: int, after: Floats, out: Floats) -> int:
     return pieces
 
 
-@compiled
+@nested
 def add_trading(u: Floats, t: int, m: int, held: Floats, out: Floats) -> int:
     """Write W[t] given V[t] of m pieces, in the energy at the end of the step before; return its pieces.
 
@@ -164,7 +164,7 @@ def add_trading(u: Floats, t: int, m: int, held: Floats, out: Floats) -> int:
     return pieces
 
 
-@compiled
+@nested
 def find_levels(u: Floats, n: int, one: Floats, other: Floats) -> bool:
     """Find the levels of every step, from the last to the first; return whether there is a plan."""
     other[0, 0], other[0, 1], other[1, 0], m = -FAR, FAR, 0.0, 1
@@ -176,7 +176,7 @@ def find_levels(u: Floats, n: int, one: Floats, other: Floats) -> bool:
     return True
 
 
-@compiled
+@nested
 def follow_levels(u: Floats, n: int) -> bool:
     """Follow the levels from the first step to the last; return whether the energies keep their bounds."""
     energy = 0.0
@@ -194,7 +194,7 @@ def follow_levels(u: Floats, n: int) -> bool:
     return True
 
 
-@compiled
+@nested
 def value_energy(u: Floats, n: int) -> None:
     """Write values of energy that prove the path: intervals from the end to the beginning, then one value of each."""
     least = most = 0.0
@@ -217,7 +217,7 @@ def value_energy(u: Floats, n: int) -> None:
         value = min(max(value, least), most)
 
 
-@compiled
+@nested
 def chain_bound(u: Floats, n: int) -> float:
     """Return the Lagrangian at the values of energy, in closed form: no plan of the chain costs less."""
     total = 0.0
@@ -235,7 +235,7 @@ def chain_bound(u: Floats, n: int) -> float:
     return total
 
 
-@compiled
+@nested
 def plan_chain(u: Floats, n: int, one: Floats, other: Floats) -> bool:
     """Plan a chain of n steps: write energies, their changes and their values; return whether there is a plan."""
     if not find_levels(u, n, one, other) or not follow_levels(u, n):

@@ -4,6 +4,7 @@ import numpy as np
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_MIN
+from backfeed.plan.alone import plan_alone
 from backfeed.plan.problem import Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.structured import solve_structured
 
@@ -12,7 +13,9 @@ STEPS = 16
 
 def warm() -> None:
     """Solve a problem that needs every kernel, which compiles those that have not been."""
-    solve_structured(every_kernel_s_problem(), gap=1e-2)
+    problem = every_kernel_s_problem()
+    solve_structured(problem, gap=1e-2)
+    plan_alone(problem)
 
 
 def every_kernel_s_problem() -> PlanProblem:
