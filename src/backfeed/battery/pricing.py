@@ -19,6 +19,7 @@ The reference is the same in every comparison; another one can be handed in.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -168,9 +169,15 @@ def reference_damage(
         `D_calendar` and `D_cycling`, each of shape `(vehicle,)`.
     """
     capacities, vehicle = np.unique(np.atleast_1d(np.asarray(capacity_kwh, dtype=np.float64)), return_inverse=True)
-    calendar, cycling = path_damage(law, reference.day(capacities), reference.temperature_c)
+    calendar, cycling = _damage_of_days(law, tuple(capacities.tolist()), reference)
     days = DAYS_PER_YEAR * reference.years
     return calendar[vehicle] * days, cycling[vehicle] * days
+
+
+@lru_cache(maxsize=256)
+def _damage_of_days(law: WearLaw, capacities_kwh: tuple[float, ...], reference: ReferenceUse) -> tuple[Floats, Floats]:
+    """Return the damage of a day of the reference use; kept, since the same few capacities are asked about all day."""
+    return path_damage(law, reference.day(np.array(capacities_kwh)), reference.temperature_c)
 
 
 def damage_price(

@@ -42,7 +42,7 @@ class Tree(NamedTuple):
     least: Floats
     most: Floats
     net: Floats
-    waiting: Floats
+    waiting: Ints
 
 
 class Found(NamedTuple):
@@ -68,7 +68,6 @@ def plan_alone(problem: PlanProblem) -> Schedule | None:
     places, whole = np.stack((w.offsets[:-1][order], length), axis=-1), np.arange(problem.axis.count)
     fleet = gather(problem, order, places, unit_ptr, np.zeros(1, np.int64), whole)
     fixed = nodes.base_load_kw - nodes.pv_kw + curtailed
-    rows = np.bincount(w.node, minlength=len(nodes)).astype(np.float64)
     tree = Tree(
         node=w.node[order],
         parent=nodes.parent,
@@ -76,7 +75,7 @@ def plan_alone(problem: PlanProblem) -> Schedule | None:
         least=np.maximum(-nodes.export_limit_kw, -FAR),
         most=np.minimum(nodes.import_limit_kw, FAR),
         net=nodes.sum_up(fixed),
-        waiting=nodes.sum_up(rows),
+        waiting=np.zeros(len(nodes), np.int64),
     )
     found = Found(np.empty(entries), np.empty(entries), np.zeros(1))
     if not plan_units(fleet, tree, int(np.add.reduceat(length, unit_ptr[:-1]).max()), found):
@@ -123,6 +122,11 @@ def keeps_limits(tree: Tree, k: int) -> bool:
 @compiled
 def plan_units(fleet: Fleet, tree: Tree, longest: int, found: Found) -> bool:
     """Plan every car, none of more than so many steps, while limits hold; return whether all of them do."""
+    for r in range(len(tree.node)):
+        above = tree.node[r]
+        while above >= 0:
+            tree.waiting[above] += 1
+            above = tree.parent[above]
     for k in range(len(tree.parent)):
         if tree.waiting[k] == 0 and not keeps_limits(tree, k):
             return False

@@ -241,10 +241,11 @@ class Windows:
     def previous(self) -> Ints:
         """The row that a drained row goes on from: the vehicle's row before it in the table; -1 for none."""
         before = np.full(len(self), NO_PARENT)
-        if not np.isnan(self.drain_kwh).all():
+        drained = ~np.isnan(self.drain_kwh)
+        if drained.any():
             last: dict[str, int] = {}
-            for row, name in enumerate(self.vehicle):
-                if not np.isnan(self.drain_kwh[row]):
+            for row, (name, goes_on) in enumerate(zip(self.vehicle, drained.tolist(), strict=True)):
+                if goes_on:
                     before[row] = last.get(name, NO_PARENT)
                 last[name] = row
         return before
@@ -260,6 +261,8 @@ class Windows:
     @cached_property
     def keeps_above_empty(self) -> Bools:
         """Whether 0 kWh is a hard bound: not after a drive, which may have asked for more than there was."""
+        if not np.any(self.drain_kwh > 0):
+            return np.ones(len(self), np.bool_)
         linked = self.previous >= 0
         hard = ~linked
         undrained = linked & (self.drain_kwh == 0)

@@ -13,6 +13,7 @@ change, a car that stays has its odds, and its plan, revised.
 """
 
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -79,7 +80,7 @@ class PluggedFleet:
     above_share: Floats
     shift_per_kwh: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
-    @property
+    @cached_property
     def priced(self) -> Ints:
         """The cars that have prices of their own."""
         return np.flatnonzero(np.any(self.shift_per_kwh != 0, axis=1))
@@ -176,10 +177,12 @@ def rolling_problem(
     )
 
 
+@cache
 def stays_chances() -> Floats:
     """Return the mean chance that a car is still here between each quantile of `LEVELS` and the one before."""
     levels = np.array(LEVELS)
     chances: Floats = 1.0 - (np.append(0.0, levels[:-1]) + levels) / 2
+    chances.setflags(write=False)
     return chances
 
 

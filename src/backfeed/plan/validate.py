@@ -85,16 +85,19 @@ def _rows(table: str, column: str, wrong: Bools, what: str) -> Iterator[Problem]
 
 def _tree_problems(nodes: Nodes, table: str) -> Iterator[Problem]:
     """Require one root, which every node reaches, and unique names."""
-    seen: set[str] = set()
-    for row, name in enumerate(nodes.node):
-        if name in seen:
-            yield Problem(at(table, row, "node"), f"the node {name!r} is there twice")
-        seen.add(name)
+    if len(set(nodes.node)) < len(nodes):
+        seen: set[str] = set()
+        for row, name in enumerate(nodes.node):
+            if name in seen:
+                yield Problem(at(table, row, "node"), f"the node {name!r} is there twice")
+            seen.add(name)
     roots = np.flatnonzero(nodes.parent == NO_PARENT)
     for root in roots[1:]:
         yield Problem(at(table, int(root), "parent"), f"a second root beside {nodes.node[roots[0]]!r}; a tree has one")
     if not len(roots):
         yield Problem(table, "no root: one node must have no parent")
+    if np.all(nodes.parent < np.arange(len(nodes))):
+        return  # whoever stands below another in the table reaches the root
     above = nodes.parent.copy()
     for _ in range(len(nodes)):
         if not np.any(above >= 0):
