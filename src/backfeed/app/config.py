@@ -24,6 +24,7 @@ from backfeed.core.instant import local_midnight_ms
 from backfeed.core.problem import InputError, Problem
 from backfeed.feeds.judge import YEARS
 from backfeed.feeds.pilot_draft import DAYS_MAX
+from backfeed.fleet.owner import RESERVE_CERTAINTY, RESERVE_CERTAINTY_RANGE
 
 METER_INTERVAL_MIN_S = 4
 CONTROL_INTERVAL_MIN_S = 4
@@ -83,6 +84,7 @@ class OwnerDefaultsTable(_Table, frozen=True):
 
     reserve_soc: float = 0.25
     target_soc: float = 0.85
+    reserve_certainty: float = RESERVE_CERTAINTY
 
 
 class BatteryTable(_Table, frozen=True):
@@ -339,6 +341,9 @@ def _check(pilot: Pilot) -> list[Problem]:
         expect(0 <= share <= 1, table, key, "a fraction between 0 and 1", share)
     within = 0 <= d.statement_sd_min <= STATEMENT_SD_MAX_MIN
     expect(within, "drivers", "statement_sd_min", f"0 to {STATEMENT_SD_MAX_MIN}", d.statement_sd_min)
+    certain = RESERVE_CERTAINTY_RANGE[0] <= o.reserve_certainty <= RESERVE_CERTAINTY_RANGE[1]
+    expected = "{} to {}".format(*RESERVE_CERTAINTY_RANGE)
+    expect(certain, "owner_defaults", "reserve_certainty", expected, o.reserve_certainty)
     expect(o.reserve_soc <= o.target_soc, "owner_defaults", "reserve_soc", "at most target_soc", o.reserve_soc)
     expect(n.interval_minutes in (1, 5, 15), "plan", "interval_minutes", "1, 5 or 15", n.interval_minutes)
     expect(1 <= n.horizon_h <= 168, "plan", "horizon_h", "1 to 168", n.horizon_h)  # noqa: PLR2004

@@ -357,7 +357,7 @@ def _delivery_axis(invitation: Invitation) -> TimeAxis:
 def _gives_kw(car: Car) -> float:
     """Return the power that a car could feed back for `SUSTAINED_H`."""
     vehicle = car.owner.vehicle
-    spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
+    spare_kwh = max(car.energy_low_kwh - car.reserve_kwh, 0.0)
     return min(
         car.discharge_max_kw,
         min(spare_kwh * vehicle.discharge_efficiency, car.discharge_left_kwh) / SUSTAINED_H,

@@ -161,7 +161,7 @@ class Dispatching:
             self._discharge_max_kw(car),
             car.energy_low_kwh,
             car.energy_high_kwh,
-            car.owner.reserve_soc * vehicle.capacity_kwh,
+            car.reserve_kwh,
             car.target_kwh,
             vehicle.capacity_kwh,
             vehicle.charge_efficiency,
@@ -248,7 +248,7 @@ class Dispatching:
         if power_kw >= 0:
             return wish
         vehicle = car.owner.vehicle
-        spare_kwh = max(car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh, 0.0)
+        spare_kwh = max(car.energy_low_kwh - car.reserve_kwh, 0.0)
         least_kwh = min(spare_kwh * vehicle.discharge_efficiency, car.discharge_left_kwh / (1 + METERING_ERROR))
         lasts_ms = int(min(least_kwh / -power_kw, car.discharge_left_h) * MS_PER_H)
         return replace(wish, lapses_ms=now_ms + max(lasts_ms, MS_PER_S))

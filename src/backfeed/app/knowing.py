@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from scipy.special import ndtri
 
-from backfeed.app.knowledge import NEED_LEVELS, Car, Knowledge
+from backfeed.app.knowledge import Car, Knowledge
 from backfeed.app.planning import Planning
 from backfeed.fleet.belief import stored_kwh
 from backfeed.fleet.event import Asks
@@ -24,9 +24,6 @@ ASKED_LEVELS = (0.2, 0.6, 0.95)
 
 CHARGE_LEVELS = (1 / 6, 1 / 2, 5 / 6)
 """The states of charge, as quantiles of what the stay takes, for which the same is found."""
-
-_EDGE = float(ndtri(NEED_LEVELS[1]))
-"""How many standard deviations below a word the edge lies at which a reserve is judged."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,10 @@ class Knowing:
 
     def _told(self, car: Car, charge_kwh: float) -> Car:
         """Return a car that holds so much, as its driver's word would leave it."""
-        doubt_kwh = _EDGE * self.knowledge.charge_words.spread(car.plug.token) * car.owner.vehicle.capacity_kwh
-        return self._holding(car, charge_kwh, max(car.energy_low_kwh, charge_kwh - doubt_kwh))
+        edge = float(ndtri(car.owner.reserve_certainty))
+        doubt_kwh = edge * self.knowledge.charge_words.spread(car.plug.token) * car.owner.vehicle.capacity_kwh
+        sure = replace(car, edge_gap_kwh=0.0)
+        return self._holding(sure, charge_kwh, max(car.energy_low_kwh, charge_kwh - doubt_kwh))
 
     @staticmethod
     def _holding(car: Car, charge_kwh: float, low_kwh: float) -> Car:

@@ -46,7 +46,8 @@ LIMIT_WITHIN_KWH = 0.05
 
 
 NEED_LEVELS = (0.1, 0.95)
-"""The band of the energy a driver takes; the upper edge decides what may be discharged unseen."""
+"""The band of the energy a driver takes. By its upper edge a car is planned to have what its driver needs when it leaves;
+what may be discharged unseen is decided by the owner's own certainty."""
 
 MAY_TAKE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """At which it is told what a car may still take, up to the same edge."""
@@ -80,7 +81,8 @@ class Car:
     magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure. `discharge_left_kwh` (AC) and
     `discharge_left_h` are what its warranty still allows, less what may have flowed since the last reading; with a
     `block` its `discharge_max_kw` is 0. `may_take_kwh` are the quantiles, at `MAY_TAKE_LEVELS`, of what it still takes
-    (AC) if it has not shown where it stands; empty if it has.
+    (AC) if it has not shown where it stands; empty if it has. `edge_gap_kwh` is how much more it holds at the edge by which
+    its reserve is judged than at `energy_low_kwh`.
     """
 
     plug: Plug
@@ -97,6 +99,12 @@ class Car:
     discharge_left_h: float = np.inf
     block: Block = Block.NONE
     may_take_kwh: tuple[float, ...] = ()
+    edge_gap_kwh: float = 0.0
+
+    @property
+    def reserve_kwh(self) -> float:
+        """What `energy_low_kwh` is not to be discharged below, so that the reserve holds as certainly as its owner wants."""
+        return self.owner.reserve_soc * self.owner.vehicle.capacity_kwh - self.edge_gap_kwh
 
     @property
     def promised_ms(self) -> int:
@@ -271,6 +279,16 @@ class Knowledge:
         need = self.need(plug)
         return tuple((need.quantiles_kwh(MAY_TAKE_LEVELS, max(taken_kwh, 0.0)) - taken_kwh).tolist())
 
+    def _edge_gap_kwh(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> float:
+        """Return how far the edge by which a hidden car's reserve is judged lies above that of its band [kWh]."""
+        if belief.is_shown:
+            return 0.0
+        need = self.need(plug).quantiles_kwh(
+            (owner.reserve_certainty, NEED_LEVELS[1]), max(_taken_kwh(plug, owner), 0.0)
+        )
+        judged, low = (prior_belief(plug, owner, 0.0, float(kwh)).low_kwh for kwh in need)
+        return judged - low
+
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)
         if site is not None:
@@ -381,6 +399,7 @@ class Knowledge:
             discharge_left_h=max(budget.hours - (since_h if giving_kw > 0 else 0.0), 0.0),
             block=block,
             may_take_kwh=self._may_take_kwh(plug, owner, belief),
+            edge_gap_kwh=self._edge_gap_kwh(plug, owner, belief),
         )
 
 

@@ -202,7 +202,8 @@ class Planning:
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
             power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
-            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + LIMIT_WITHIN_KWH
+            highest_kwh = float(np.nanmax(energy_kwh)) - car.edge_gap_kwh
+            passes = highest_kwh > _needed_kwh(car) + LIMIT_WITHIN_KWH
             self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
@@ -314,10 +315,13 @@ class Planning:
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
-        """Return a car's numbers: the pessimistic edge of its energy, with the margin for a larger need."""
-        vehicle, owner = car.owner.vehicle, car.owner
-        energy = car.energy_low_kwh
-        target = _needed_kwh(car)
+        """Return a car's numbers: the edge by which its reserve is judged, and as far above what its departure needs.
+
+        What its departure needs is counted from the lower edge of the band, with the margin for a larger need.
+        """
+        vehicle = car.owner.vehicle
+        energy = car.energy_low_kwh + car.edge_gap_kwh
+        target = _needed_kwh(car) + car.edge_gap_kwh
         tail_kwh, above_share = tail_of(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
@@ -325,7 +329,7 @@ class Planning:
         shows_per_kwh_h = 0.0 if car.is_energy_known else SHOWS_SHARE * self._usual_per_kwh
         return (
             energy,
-            owner.reserve_soc * vehicle.capacity_kwh,
+            car.owner.reserve_soc * vehicle.capacity_kwh,
             max(target - tail_kwh, min(energy, target)),
             energy_max,
             car.charge_max_kw,
@@ -427,7 +431,7 @@ def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:
     if car.promised_ms >= 0:
         regains_kw = car.charge_max_kw * vehicle.charge_efficiency
         most = np.minimum(most, regains_kw * (car.promised_ms - car.left_by_ms) / MS_PER_H)
-    range_kwh = car.target_kwh - car.owner.reserve_soc * vehicle.capacity_kwh
+    range_kwh = car.target_kwh - car.reserve_kwh
     missing = np.clip(most, MISSING_LEAST_KWH, max(range_kwh, lacks, MISSING_LEAST_KWH))
     care: NDArray[np.float64] = 1.0 + BROKEN_KWH / missing
     return care

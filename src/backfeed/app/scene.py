@@ -313,9 +313,7 @@ def _enrol(pilot: Pilot, sessions: WorldSessions, table: SessionTable) -> Enrolm
         sites=sites,
         site_of_location={location: site.site_id for site in sites.values() for location in site.locations},
         owners=_owners(pilot, sessions),
-        default_owner=Owner(
-            "", pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, common_car(pilot.battery)
-        ),
+        default_owner=_owner("", pilot, common_car(pilot.battery)),
         charger_power_kw=pilot.chargers.power_kw,
         zone=pilot.zone,
         temperature=_temperature(pilot),
@@ -373,8 +371,13 @@ def _owners(pilot: Pilot, sessions: WorldSessions) -> dict[str, Owner]:
             odometer_km=pilot.battery.odometer_km,
             driving_km_per_year=pilot.battery.driving_km_per_year,
         )
-        owners[token] = Owner(token, pilot.owner_defaults.reserve_soc, pilot.owner_defaults.target_soc, vehicle)
+        owners[token] = _owner(token, pilot, vehicle)
     return owners
+
+
+def _owner(owner_id: str, pilot: Pilot, vehicle: EnrolledVehicle) -> Owner:
+    wishes = pilot.owner_defaults
+    return Owner(owner_id, wishes.reserve_soc, wishes.target_soc, vehicle, wishes.reserve_certainty)
 
 
 def _sites(pilot: Pilot, locations: list[str]) -> list[Site]:

@@ -155,7 +155,7 @@ class Watch:
         for car in self._parts.knowledge.cars(order.at_ms):
             if car.key == (order.station, order.evse):
                 vehicle = car.owner.vehicle
-                spare_kwh = car.energy_low_kwh - car.owner.reserve_soc * vehicle.capacity_kwh
+                spare_kwh = car.energy_low_kwh - car.reserve_kwh
                 hours = (order.until_ms - order.at_ms) / MS_PER_H
                 taken_kwh = -order.power_kw * hours / vehicle.discharge_efficiency
                 what = f"{taken_kwh:.4f} kWh ordered out of {spare_kwh:.4f} kWh above the reserve"

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from backfeed.battery.chemistry import Chemistry
 from backfeed.battery.warranty import WarrantyUse
 
+RESERVE_CERTAINTY = 0.9
+"""How certain a reserve is kept in a car that hides its state of charge, if its owner has not said otherwise."""
+
+RESERVE_CERTAINTY_RANGE = (0.5, 0.99)
+"""What an owner may ask for: nobody's habits tell more than the one, and with less a reserve is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnrolledVehicle:
@@ -53,10 +59,12 @@ class Owner:
     """A driver as enrolled: the standing wishes that the platform has promised to keep.
 
     `reserve_soc` is never gone below by discharging; `target_soc` is what the car is to have when it
-    leaves. Both are fractions of the capacity.
+    leaves. Both are fractions of the capacity. Where a car hides its state of charge, the reserve is kept with the
+    chance `reserve_certainty`, by what its driver usually takes.
     """
 
     owner_id: str
     reserve_soc: float
     target_soc: float
     vehicle: EnrolledVehicle
+    reserve_certainty: float = RESERVE_CERTAINTY
