@@ -100,6 +100,7 @@ WRONG = [
     ("drivers", "soc_reported_share", GOOD + "[drivers]\nsoc_reported_share = 2"),
     ("owner_defaults", "reserve_soc", GOOD + "[owner_defaults]\nreserve_soc = 0.9"),
     ("owner_defaults", "target_soc", GOOD + "[owner_defaults]\ntarget_soc = 1.1"),
+    ("owner_defaults", "reserve_certainty", GOOD + "[owner_defaults]\nreserve_certainty = 1.0"),
     ("plan", "interval_minutes", GOOD + "[plan]\ninterval_minutes = 7"),
     ("plan", "horizon_h", GOOD + "[plan]\nhorizon_h = 0.5"),
     ("plan", "shortfall_per_kwh", GOOD + "[plan]\nshortfall_per_kwh = -3"),

@@ -80,6 +80,33 @@ def test_a_hidden_car_that_goes_on_charging_lacks_what_such_stays_still_take(sce
     assert lacks[-1] > 0.05 * car.owner.vehicle.capacity_kwh + 1
 
 
+def certain(scene, share):
+    """Return who is known if every owner wants the reserve kept so certainly."""
+    known = scene.enrolment
+    owners = {token: replace(owner, reserve_certainty=share) for token, owner in known.owners.items()}
+    return replace(known, owners=owners)
+
+
+def test_the_reserve_of_a_hidden_car_is_judged_as_certainly_as_its_owner_wants(scene):
+    cars = []
+    for share in (0.5, 0.8, 0.95, 0.99):
+        knowledge = knowledge_of(scene, certain(scene, share))
+        car = charges(scene, knowledge, 0, 0)
+        vehicle = car.owner.vehicle
+        takes_kwh = knowledge.need(car.plug).quantiles_kwh((share,))[0] * vehicle.charge_efficiency
+        least_kwh = max(car.target_kwh - takes_kwh, 0.02 * vehicle.capacity_kwh)
+        spare_kwh = least_kwh - car.owner.reserve_soc * vehicle.capacity_kwh
+        assert car.energy_low_kwh - car.reserve_kwh == pytest.approx(spare_kwh)
+        cars.append(car)
+    assert len({car.energy_low_kwh for car in cars}) == 1, "what it needs when it leaves hangs on no reserve"
+    spare = [car.energy_low_kwh - car.reserve_kwh for car in cars]
+    assert spare == sorted(spare, reverse=True)
+    assert spare[0] > spare[-1] + 1
+    stops(scene, knowledge, 3, 12)
+    (shown,) = knowledge.cars(scene.pilot.start_ms + 4 * MS_PER_H)
+    assert shown.edge_gap_kwh == 0
+
+
 def says(scene, knowledge, hour, soc):
     """Let the driver say how full the car came; return what is known of it."""
     at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)

@@ -46,8 +46,8 @@ LIMIT_WITHIN_KWH = 0.05
 
 
 NEED_LEVELS = (0.1, 0.95)
-"""The band of the energy a driver takes. By its upper edge a car is planned to have what its driver needs when it leaves;
-what may be discharged unseen is decided by the owner's own certainty."""
+"""The band of the energy a driver takes. By its upper edge a car is planned to have what its driver needs when it
+leaves; what may be discharged unseen is decided by the owner's own certainty."""
 
 MAY_TAKE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """At which it is told what a car may still take, up to the same edge."""
@@ -81,8 +81,8 @@ class Car:
     magnitudes at the EVSE; `left_by_ms` are the quantiles of its departure. `discharge_left_kwh` (AC) and
     `discharge_left_h` are what its warranty still allows, less what may have flowed since the last reading; with a
     `block` its `discharge_max_kw` is 0. `may_take_kwh` are the quantiles, at `MAY_TAKE_LEVELS`, of what it still takes
-    (AC) if it has not shown where it stands; empty if it has. `edge_gap_kwh` is how much more it holds at the edge by which
-    its reserve is judged than at `energy_low_kwh`.
+    (AC) if it has not shown where it stands; empty if it has. `edge_gap_kwh` is how much more it holds at the edge by
+    which its reserve is judged than at `energy_low_kwh`.
     """
 
     plug: Plug
@@ -103,7 +103,7 @@ class Car:
 
     @property
     def reserve_kwh(self) -> float:
-        """What `energy_low_kwh` is not to be discharged below, so that the reserve holds as certainly as its owner wants."""
+        """What `energy_low_kwh` may be discharged to, so that the reserve holds as certainly as its owner wants."""
         return self.owner.reserve_soc * self.owner.vehicle.capacity_kwh - self.edge_gap_kwh
 
     @property

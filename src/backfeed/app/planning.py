@@ -202,8 +202,7 @@ class Planning:
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
             power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
-            highest_kwh = float(np.nanmax(energy_kwh)) - car.edge_gap_kwh
-            passes = highest_kwh > _needed_kwh(car) + LIMIT_WITHIN_KWH
+            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + car.edge_gap_kwh + LIMIT_WITHIN_KWH
             self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
@@ -315,10 +314,7 @@ class Planning:
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
-        """Return a car's numbers: the edge by which its reserve is judged, and as far above what its departure needs.
-
-        What its departure needs is counted from the lower edge of the band, with the margin for a larger need.
-        """
+        """Return a car's numbers, seen from the edge by which its reserve is judged; it needs what the lower edge lacks."""
         vehicle = car.owner.vehicle
         energy = car.energy_low_kwh + car.edge_gap_kwh
         target = _needed_kwh(car) + car.edge_gap_kwh

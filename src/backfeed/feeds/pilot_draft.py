@@ -23,6 +23,9 @@ from backfeed.fleet.session import SessionTable
 TARIFF = "guangdong-v2g"
 TARIFF_TIMEZONE = "Asia/Shanghai"
 TARIFF_CURRENCY = "CNY"
+BONUS = 1.0
+"""What the draft pays a driver for a departure that was asked for and kept [`TARIFF_CURRENCY`]."""
+
 TARIFF_END = date(2026, 12, 31)
 """The preset of the draft, and the last day on which it holds."""
 
@@ -121,6 +124,9 @@ v2g_share = 1.0
 
 [drivers]
 statement_share = 0.8
+
+[prompts]
+bonus = {BONUS}
 
 [tariff]
 preset = "{TARIFF}"
