@@ -314,7 +314,7 @@ class Planning:
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
-        """Return a car's numbers, seen from the edge by which its reserve is judged; it needs what the lower edge lacks."""
+        """Return a car's numbers from the edge by which its reserve is judged; it needs what its lower edge lacks."""
         vehicle = car.owner.vehicle
         energy = car.energy_low_kwh + car.edge_gap_kwh
         target = _needed_kwh(car) + car.edge_gap_kwh
