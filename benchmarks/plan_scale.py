@@ -7,7 +7,8 @@ Prints one JSON line per solver: CPU seconds, wall seconds, peak memory, iterati
 The fleet: 50 cars a site, ten sites a substation, cities, a region; 60 % of the cars give power back; limits
 bind on every level, peaks are charged, and for two hours in the evening the fleet has promised to inject. `--family`
 takes other prices: `negative` (a quarter lower), `burning` (-0.60 from 10 to 16 h both ways), `inverted` (selling up to
-0.10 above or below buying), `subsidy` (0.30 above it from 17 to 21 h), and the last two at sites with meters and PV.
+0.10 above or below buying), `subsidy` (0.30 above it from 17 to 21 h), and the last two at sites with meters and PV;
+`free` leaves out limits, peaks and the promise.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from backfeed.plan.check import check, proposal_of
 from backfeed.plan.lowered import lower
 from backfeed.plan.problem import Commitments, Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.program import build
-from backfeed.plan.structured import solve_structured
+from backfeed.plan.solve import solve
 
 STEPS, STEP_H = 96, 0.25
 SITE_SIZE = 50
@@ -112,7 +113,7 @@ def fleet(vehicles: int, seed: int) -> PlanProblem:
     )
 
 
-FAMILIES = ("usual", "negative", "burning", "inverted", "subsidy", "inverted meters", "subsidised meters")
+FAMILIES = ("usual", "free", "negative", "burning", "inverted", "subsidy", "inverted meters", "subsidised meters")
 
 
 def priced(problem: PlanProblem, family: str) -> PlanProblem:
@@ -130,6 +131,10 @@ def priced(problem: PlanProblem, family: str) -> PlanProblem:
         sell = buy + Streams(0).generator("plan-benchmark-prices").uniform(-0.1, 0.1, buy.shape)
     elif family.startswith("subsid"):
         sell = np.where((hour >= 17) & (hour < 21), buy + 0.3, 0.9 * buy)
+    if family == "free":
+        nodes.import_limit_kw[:] = nodes.export_limit_kw[:] = np.inf
+        nodes.peak_charge_per_kw[:] = 0.0
+        return replace(problem, commitments=Commitments.none())
     if family.endswith("meters"):
         site = ~np.isin(np.arange(len(nodes)), nodes.parent)
         nodes.metered[:] = site
@@ -139,10 +144,10 @@ def priced(problem: PlanProblem, family: str) -> PlanProblem:
 
 def run_structured(vehicles: int, gap: float, threads: int, family: str) -> dict[str, float]:
     """Solve with the structured solver, compiled beforehand, and let the judge certify."""
-    solve_structured(priced(fleet(100, 1), family), gap, threads=threads)
+    solve(priced(fleet(100, 1), family), gap, method="structured", threads=threads)
     problem = priced(fleet(vehicles, 0), family)
     wall, cpu = time.perf_counter(), time.process_time()
-    schedule = solve_structured(problem, gap, threads=threads)
+    schedule = solve(problem, gap, method="structured", threads=threads)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     verdict = check(problem, proposal_of(schedule))

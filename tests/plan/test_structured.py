@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backfeed.core.rng import Streams
+from backfeed.plan.alone import plan_alone
 from backfeed.plan.check import check, proposal_of
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.interior import InteriorPoint
@@ -31,7 +32,7 @@ COLUMNS = (
 
 
 def compare(problem):
-    """Solve both ways and compare bound, plan and what the judge says of both."""
+    """Solve both ways, and alone if that can be; compare bound, plan and what the judge says of them."""
     reference = solve(problem, method="highs")
     schedule = solve_structured(problem, GAP, iteration_limit=120)
     size = max(1.0, abs(reference.objective))
@@ -41,6 +42,9 @@ def compare(problem):
     assert verdict.objective == pytest.approx(schedule.objective, abs=1e-7 * size)
     assert max(verdict.max_violation_kw, verdict.max_violation_kwh) < 1e-6
     assert verdict.lower_bound <= reference.objective + 1e-6 * size
+    if not len(problem.commitments) and not problem.nodes.peak_charge_per_kw.any():
+        alone = plan_alone(problem)
+        assert alone is None or alone.objective == pytest.approx(reference.objective, abs=1e-9 * size)
     one_way = reference.objective <= reference.lower_bound + 1e-6 * size
     if one_way:  # where the relaxation runs both ways, the plan's gap is real and is reported
         assert schedule.gap <= GAP * 10

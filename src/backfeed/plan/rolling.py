@@ -188,15 +188,21 @@ def stays_chances() -> Floats:
 
 def _prices(fleet: PluggedFleet, buy_per_kwh: Floats, sell_per_kwh: Floats) -> Prices:
     """Return the zones that carry the odds: those of all cars, then those of every car with prices of its own."""
-    shift = [np.zeros(len(buy_per_kwh)), *(fleet.shift_per_kwh[car] for car in fleet.priced)]
+    shift = np.stack([np.zeros(len(buy_per_kwh)), *(fleet.shift_per_kwh[car] for car in fleet.priced)])
     chances = stays_chances()
     whose = ("", *(f"{fleet.name[car]} " for car in fleet.priced))
     shape = len(whose) * len(chances), len(buy_per_kwh)
     return Prices(
-        tuple(f"{name}stays {chance:.3f}" for name in whose for chance in chances),
-        (chances[:, None] * (buy_per_kwh + np.stack(shift))[:, None]).reshape(shape),
-        (chances[:, None] * (sell_per_kwh + np.minimum(np.stack(shift), 0.0))[:, None]).reshape(shape),
+        tuple(name + zone for name in whose for zone in _zones()),
+        (chances[:, None] * (buy_per_kwh + shift)[:, None]).reshape(shape),
+        (chances[:, None] * (sell_per_kwh + np.minimum(shift, 0.0))[:, None]).reshape(shape),
     )
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    """Return the names of the zones that carry the odds."""
+    return tuple(f"stays {chance:.3f}" for chance in stays_chances())
 
 
 def _leaves(fleet: PluggedFleet, sites: int) -> Ints:
