@@ -8,6 +8,7 @@ import pytest
 from backfeed.plan.check import check, proposal_of
 from backfeed.plan.explain import explain
 from backfeed.plan.local import replan_subtree, replan_vehicle
+from backfeed.plan.problem import Prices
 from backfeed.plan.schedule import price_plan
 from backfeed.plan.solve import solve
 
@@ -57,6 +58,25 @@ def test_a_local_plan_loses_no_more_than_it_states_and_is_never_dearer_than_keep
         judged = check(now, proposal_of(local))
         assert judged.objective == pytest.approx(local.objective, abs=1e-9 * size)
         assert max(judged.max_violation_kw, judged.max_violation_kwh) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(340, 346))
+def test_cars_that_no_limit_joins_are_replanned_one_by_one_to_the_best_plan(random_problem, seed):
+    """Those that drive from node to node pay the prices of each."""
+    wanted = {"drained": True, "promises": 0, "peak": 0.0, "meters": False, "inverted": False, "negative": False}
+    problem = random_problem(seed, tree="flat", rows=30, count=24, tight=1e3, export=1e3, **wanted)
+    problem.nodes.zone[:] = np.arange(len(problem.nodes)) % 2
+    buy, sell = problem.prices.buy_per_kwh[0], problem.prices.sell_per_kwh[0]
+    dearer = Prices(("near", "far"), np.stack((buy, buy[::-1] + 0.1)), np.stack((sell, sell[::-1])))
+    problem = dataclasses.replace(problem, prices=dearer)
+    assert np.any(problem.windows.node != problem.windows.node[problem.windows.head]), "some are meant to drive"
+    less = dataclasses.replace(problem.windows, energy_target_kwh=0.6 * problem.windows.energy_target_kwh)
+    now = dataclasses.replace(problem, windows=less)
+    plan = solve(problem)
+    for head in np.unique(now.windows.head):
+        plan = replan_vehicle(now, plan, int(head))
+    assert plan.objective == pytest.approx(solve(now, method="highs").objective, rel=1e-9)
+    assert plan.gap < 1e-9
 
 
 def test_a_whole_tree_replanned_locally_is_the_global_plan(random_problem):

@@ -19,7 +19,7 @@ from backfeed.plan.solve import solve
 
 
 def replan_vehicle(problem: PlanProblem, before: Schedule, row: int, solver: HighsSolver | None = None) -> Schedule:
-    """Plan one vehicle anew, and the rows that drives link to it, at the prices of its node.
+    """Plan one vehicle anew, and the rows that drives link to it, every row at the prices of its node.
 
     Parameters
     ----------
@@ -33,15 +33,17 @@ def replan_vehicle(problem: PlanProblem, before: Schedule, row: int, solver: Hig
         A HiGHS instance to reuse.
     """
     chain = np.flatnonzero(problem.windows.head == problem.windows.head[row])
-    price = before.price_per_kwh[problem.windows.node[row]]
-    nodes = Nodes.tree(("here",), (NO_PARENT,), problem.axis.count)
-    nodes.zone[:] = problem.nodes.zone[problem.windows.node[row]]
-    own = 1.0 if problem.row_price_node[row] < 0 else 0.0
+    node, stays, prices = problem.windows.node[chain], np.arange(len(chain)), problem.prices
+    names = tuple(str(stay) for stay in stays)
+    nodes = Nodes.tree(names, (NO_PARENT, *(0 for _ in names[1:])), problem.axis.count)
+    nodes.zone[:] = stays
+    zone, own = problem.nodes.zone[node], np.where(problem.row_price_node[chain] < 0, 1.0, 0.0)[:, None]
+    at_nodes = Prices(names, prices.buy_per_kwh[zone], prices.sell_per_kwh[zone])
     part = dataclasses.replace(
         problem,
-        prices=_shifted(problem.prices, price, own),
+        prices=_shifted(at_nodes, before.price_per_kwh[node], own),
         nodes=nodes,
-        windows=_selected(problem.windows, chain, np.zeros(len(problem.nodes), np.int64)),
+        windows=_selected(problem.windows, chain, stays),
         commitments=Commitments.none(),
     )
     return _merged(problem, before, chain, solve(part, solver=solver), None)
@@ -61,7 +63,7 @@ def replan_subtree(problem: PlanProblem, before: Schedule, node: int, solver: Hi
         problem,
         prices=_shifted(problem.prices, upstream, 1.0),
         nodes=_subtree(problem.nodes, members, number),
-        windows=_selected(problem.windows, rows, number),
+        windows=_selected(problem.windows, rows, number[problem.windows.node[rows]]),
         commitments=dataclasses.replace(promised, node=number[promised.node]),
     )
     return _merged(problem, before, rows, solve(part, solver=solver), (members, here))
@@ -90,19 +92,19 @@ def _merged(
     return dataclasses.replace(tried if tried.objective <= kept.objective else kept, lower_bound=bound)
 
 
-def _shifted(prices: Prices, price: Floats, own: float) -> Prices:
+def _shifted(prices: Prices, price: Floats, own: Floats | float) -> Prices:
     """Return what energy costs here: the zones' prices, if they apply, and what the tree asks."""
     return Prices(prices.zone, own * prices.buy_per_kwh + price, own * prices.sell_per_kwh + price)
 
 
 def _selected(windows: Windows, rows: Ints, node: Ints) -> Windows:
-    """Return some rows at renumbered nodes."""
+    """Return some rows, each at its node of another tree."""
     columns: dict[str, Any] = {
         name: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
         for name in Windows.__dataclass_fields__
         for value in [getattr(windows, name)]
     }
-    columns["node"] = node[columns["node"]]
+    columns["node"] = node
     return Windows(**columns)
 
 
