@@ -56,7 +56,7 @@ class Found(NamedTuple):
 def plan_alone(problem: PlanProblem) -> Schedule | None:
     """Return the best plan of a valid problem without promises and peaks, if limits and meters do not join cars.
 
-    None where they do; nor is there one where prices reward both directions at once.
+    None where they do; nor is there one where prices reward both directions and the best plan of their hull uses both.
     """
     priced = _prices_of_meters(problem)
     if priced is None:
@@ -134,7 +134,7 @@ def plan_units(fleet: Fleet, tree: Tree, longest: int, found: Found) -> bool:
     for i in range(len(fleet.unit_ptr) - 1):
         rows = fleet.unit_ptr[i], fleet.unit_ptr[i + 1]
         n = expand_chain(fleet, tree.node, tree.price, rows, u)
-        if n < 0 or not plan_chain(u, n, knots[0], knots[1]):
+        if not plan_chain(u, n, knots[0], knots[1]):
             return False
         found.bound[0] += chain_bound(u, n)
         if not settle_chain(fleet, tree, rows, u, found):

@@ -18,6 +18,9 @@ Bull. AMS 54 (1948) 1073; Bellman, Management Science 2 (1956) 272), with limits
 Management Science 56 (2010) 449). The levels are all that is kept of a step. Of plans that cost the same the one that
 holds most is taken: it charges early and gives late, which is worth most to a car that leaves unlooked for.
 
+Where `earn > cost`, phi is replaced by its convex hull, the line from giving all to charging all. The plan that is best
+for the hull is the best one if it nowhere stands within such a line; else there is none here.
+
 Values of energy `y` prove it. The plan is the best one if in every step
 
     y[t] - y[t+1] is a slope of -g[t] at e[t],      y[t] is a slope of phi[t] at v[t]           y[n] = 0
@@ -49,13 +52,16 @@ from backfeed.plan.rows import (
     Fleet,
 )
 
-ENTRY = (COST, EARN, MOST_IN, MOST_OUT, HOLD, FLOOR, SHORT, TARGET, MISSED, WORTH, LOW, HIGH, BEGIN) = tuple(range(13))
-"""A step's figures: BEGIN is minus the drain before it, in the first step the energy that the car comes with."""
+ENTRY = (COST, EARN, MOST_IN, MOST_OUT, BOTH) = tuple(range(5))
+"""A step's trade: what the hull of both directions costs at no power at all stands in BOTH, 0 where they are convex."""
 
-PATH = (FILL, SPARE, ENERGY, CHANGE, LEAST_Y, MOST_Y, VALUE) = tuple(range(13, 20))
+CURVE = (HOLD, FLOOR, SHORT, TARGET, MISSED, WORTH, LOW, HIGH, BEGIN) = tuple(range(5, 14))
+"""What energy costs: BEGIN is minus the drain before the step, in the first one the energy that the car comes with."""
+
+PATH = (FILL, SPARE, ENERGY, CHANGE, LEAST_Y, MOST_Y, VALUE) = tuple(range(14, 21))
 """What is found of a step: its levels, the energy at its end, the change of it, its value between least and most."""
 
-FIELDS = len(ENTRY) + len(PATH)
+FIELDS = len(ENTRY) + len(CURVE) + len(PATH)
 
 FAR = 1e18
 """Beyond every energy and price."""
@@ -63,13 +69,16 @@ FAR = 1e18
 KNOTS_PER_STEP = 4
 """A step cuts at two kinks and opens two pieces."""
 
+ROUNDING = 1e-12
+"""A hull that lies below what it is the hull of by no more is no other [currency]."""
+
 KINK_KWH = 1e-9
 """Energies nearer than this to a kink, by rounding, stand at it."""
 
 
 @nested
 def expand_chain(fleet: Fleet, node: Ints, price: Floats, rows: tuple[int, int], u: Floats) -> int:
-    """Write the figures of every step of linked rows; return the steps, or -1 where a price rewards both directions.
+    """Write the figures of every step of linked rows; return the steps.
 
     `price` is what nodes ask beyond a row's own price, `(node, step)` [currency/kWh].
     """
@@ -83,10 +92,13 @@ def expand_chain(fleet: Fleet, node: Ints, price: Floats, rows: tuple[int, int],
             most_in, most_out = share * figure[ROW_CHARGE] * gain, share * figure[ROW_DISCHARGE] * loss
             cost = (own * fleet.buy[zone, step] + asked) / gain if most_in > 0 else FAR
             earn = (own * fleet.sell[zone, step] + asked - figure[ROW_WEAR]) / loss if most_out > 0 else -FAR
+            both = 0.0
             if earn > cost:
-                return -1
+                slope = (most_in * cost + most_out * earn) / (most_in + most_out)
+                both = most_in * (cost - slope)
+                cost = earn = slope
             hours, last = share * fleet.step_h, k == length - 1
-            u[COST, n], u[EARN, n], u[MOST_IN, n], u[MOST_OUT, n] = cost, earn, most_in, most_out
+            u[COST, n], u[EARN, n], u[MOST_IN, n], u[MOST_OUT, n], u[BOTH, n] = cost, earn, most_in, most_out, both
             u[HOLD, n] = hours * figure[ROW_HOLD]
             u[FLOOR, n], u[SHORT, n] = figure[ROW_FLOOR], hours * fleet.reserve_per_kwh_h
             u[TARGET, n] = figure[ROW_TARGET]
@@ -178,7 +190,7 @@ def find_levels(u: Floats, n: int, one: Floats, other: Floats) -> bool:
 
 @nested
 def follow_levels(u: Floats, n: int) -> bool:
-    """Follow the levels from the first step to the last; return whether the energies keep their bounds."""
+    """Follow the levels from the first step to the last; return whether energies keep bounds, and powers directions."""
     energy = 0.0
     for t in range(n):
         energy += u[BEGIN, t]
@@ -188,6 +200,8 @@ def follow_levels(u: Floats, n: int) -> bool:
         elif energy > u[SPARE, t]:
             change = max(u[SPARE, t] - energy, -u[MOST_OUT, t])
         energy += change
+        if u[BOTH, t] < -ROUNDING and -u[MOST_OUT, t] + KINK_KWH < change < u[MOST_IN, t] - KINK_KWH:
+            return False
         if energy < u[LOW, t] - KINK_KWH or energy > u[HIGH, t] + KINK_KWH:
             return False
         u[ENERGY, t], u[CHANGE, t] = energy, change
@@ -224,7 +238,8 @@ def chain_bound(u: Floats, n: int) -> float:
     for t in range(n):
         y, slope = u[VALUE, t], u[VALUE, t] - (u[VALUE, t + 1] if t + 1 < n else 0.0)
         total -= y * u[BEGIN, t]
-        total += min(0.0, (u[COST, t] - y) * u[MOST_IN, t], (y - u[EARN, t]) * u[MOST_OUT, t])
+        charged, given = (u[COST, t] - y) * u[MOST_IN, t], (y - u[EARN, t]) * u[MOST_OUT, t]
+        total += min(0.0, u[BOTH, t] + charged, u[BOTH, t] + given)
         least = FAR
         for energy in (u[LOW, t], u[FLOOR, t], min(max(u[TARGET, t], u[LOW, t]), u[HIGH, t]), u[HIGH, t]):
             short, missed = max(u[FLOOR, t] - energy, 0.0), max(u[TARGET, t] - energy, 0.0)
