@@ -14,11 +14,11 @@ number of drives squared, its work their cube.
 
 import numpy as np
 
-from backfeed.plan.columns import add, copy
+from backfeed.plan.balance import Work, price_step_of, times_inverse
+from backfeed.plan.columns import FREE, GAMMA, HD, PRICE_STEP, TH, add, copy
 from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_backward, solve_forward, solve_vector
 from backfeed.plan.drives import ARRIVING, LEAVING, Drives
-from backfeed.plan.elimination import Work, price_step_of, times_inverse
 from backfeed.plan.layout import Forest
 from backfeed.plan.node import Nodes
 from backfeed.plan.problem import Floats, Ints
@@ -81,11 +81,11 @@ class Border:
         drives = self.drives
         if not len(drives.value):
             return
-        x = np.empty(work.hd.shape[1])
+        x = np.empty(work.columns.shape[2])
         _hand_down(self.node, nodes, work, x)
         right = np.zeros(len(self.matrix))
         right[: len(drives.value)] = drives.pull.sum(axis=1)
-        answers = np.einsum("et,et->e", drives.reach, work.price_step[drives.node])
+        answers = np.einsum("et,et->e", drives.reach, work.columns[drives.node, PRICE_STEP])
         right[: len(drives.value)] += answers[LEAVING::2] + answers[ARRIVING::2]
         solve_vector(self.root, right)
         drives.step[:] = right[: len(drives.value)]
@@ -121,7 +121,7 @@ def _subtract_tree(
             if up[m] >= 0:
                 copy(vectors[m], x)
                 solve_backward(work.root[k], x)
-                times_inverse(work.hd[k], work.th[k], work.coef[k], x, y)
+                times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], x, y)
                 add(y, vectors[up[m]])
         for m in range(node_ptr[q], node_ptr[q + 1]):
             for p in range(m, node_ptr[q + 1]):
@@ -143,8 +143,8 @@ def _raise_nodes(some: Ints, nodes: Nodes, work: Work, rise: Floats, x: Floats) 
     """Add to what nodes have handed up what the drives' values change of their vehicles' power, leaves first."""
     for k in some:
         solve_vector(work.root[k], rise[k])
-        add(rise[k], work.free[k])
-        times_inverse(work.hd[k], work.th[k], work.coef[k], rise[k], x)
-        add(x, work.gamma[k])
+        add(rise[k], work.columns[k, FREE])
+        times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], rise[k], x)
+        add(x, work.columns[k, GAMMA])
         if nodes.parent[k] >= 0:
             add(x, rise[nodes.parent[k]])

@@ -7,10 +7,10 @@ empty or full by the sign of its reduced cost. The peak's price is scaled back t
 
 import numpy as np
 
+from backfeed.plan.balance import Room
 from backfeed.plan.columns import gather_price
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, is_joined, join, lead_of
-from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
@@ -78,8 +78,8 @@ def bound_nodes(
 
 
 @compiled
-def write_values(some: Ints, fleet: Fleet, state: State, drives: Drives, value: Floats, room: Room) -> None:
-    """Write the value of energy of every entry of some nodes' vehicles."""
+def write_entries(some: Ints, fleet: Fleet, state: State, drives: Drives, place: int, out: Floats, room: Room) -> None:
+    """Write a quantity of the iterates, by its place in a unit, for every entry of some nodes' vehicles."""
     unit = room.unit
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
@@ -88,7 +88,7 @@ def write_values(some: Ints, fleet: Fleet, state: State, drives: Drives, value: 
             n = fleet.places[last, ENTRY] + fleet.places[last, LENGTH] + 1 - o
             load(unit, n, state, o)
             for t in range(n):
-                value[o + t] = unit.u[Y + t]
+                out[o + t] = unit.u[place + t]
 
 
 def lower_bound(point: InteriorPoint) -> float:

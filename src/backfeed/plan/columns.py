@@ -15,6 +15,14 @@ prices: with E = (I; P), P picking the slots' steps,
 from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 
+COLUMN = (GAMMA, FREE, PRICE_STEP, POWER_STEP, HD, TH, OWN, SPREAD, PULL, RESIDUAL, POWER) = tuple(range(11))
+"""What elimination keeps of a node's columns (`plan/balance.py`).
+
+What it hands up (gamma), its price's step at a parent's step of 0 and that step, the step of its vehicles' power, `hd`
+and `th` of H^-1, its gradient r, what curtailment adds to M's diagonal and to b, what enters it beyond its net power,
+and what its vehicles take.
+"""
+
 
 @nested
 def copy(x: Floats, y: Floats) -> None:

@@ -5,7 +5,7 @@ do so does it in a vectorised loop and not in its scalar twin, and which of the 
 to lie in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is
 written in several parts, and the same input gives the same bits in every process and with any number of threads. The
 planner's compiled code is given finite numbers only, and its callers look for what is not; no finite result hangs on
-that. The first call after an installation compiles for about half a minute.
+that. The first call after an installation compiles for some forty seconds.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
@@ -82,7 +82,7 @@ def first_call(what: str, here: Path) -> Iterator[None]:
     if not folder.name or complete.exists():
         yield
         return
-    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (half a minute) ...\n")
+    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (some forty seconds) ...\n")
     usual = gc.get_threshold()
     gc.set_threshold(*GARBAGE)
     try:

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from backfeed.plan.balance import new_room, new_work
 from backfeed.plan.border import Border
 from backfeed.plan.drives import new_drives
-from backfeed.plan.elimination import Move, ascend, ascend_again, descend, new_room, new_work, settle
+from backfeed.plan.elimination import Move, ascend, ascend_again, descend, settle
+from backfeed.plan.lanes import lay_lanes
 from backfeed.plan.layout import Layout, spans
+from backfeed.plan.narrow import factor_trees, solve_trees
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
 from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
 from backfeed.plan.problem import Ints
@@ -38,22 +41,27 @@ class InteriorPoint:
         The problem, laid out.
     threads
         How many threads share the nodes of a level; the result does not depend on it.
+    narrow_only
+        Whether every tree that may be is eliminated in the order of time, where that is quicker or not.
     """
 
-    def __init__(self, layout: Layout, threads: int = 1) -> None:
+    def __init__(self, layout: Layout, threads: int = 1, *, narrow_only: bool = False) -> None:
         self.layout, self.threads, self.iteration = layout, Threads(threads), 0
         levels, fleet = layout.forest.levels, layout.fleet
         self.upwards, self.downwards = levels[::-1], levels
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
+        span = spans(layout)
+        lanes = lay_lanes(layout, span, narrow_only=narrow_only)
+        self._trees = np.flatnonzero((lanes.narrow > 0) & (layout.forest.parent < 0))
         self._rooms = [new_room(self.count, self.count + len(layout.pieces.slots))]
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
-        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), spans(layout))
-        self.drives = new_drives(layout.chain, fleet, self.work.hd.shape[1], price / 0.95)
+        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), span, lanes)
+        self.drives = new_drives(layout.chain, fleet, self.work.columns.shape[2], price / 0.95)
         self.state = new_state(layout.entries)
         self.vehicles = (fleet, self.state, self.drives)
-        self.border = Border(layout.forest, self.drives, self.work.hd.shape[1])
+        self.border = Border(layout.forest, self.drives, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
         self.nodes = start_nodes(layout, power, product)
@@ -108,8 +116,11 @@ class InteriorPoint:
         """Take a step, eliminate for the next one, and return what the iterates have come to."""
         nodes, work, drives = self.nodes, self.work, self.drives
         drives.value[:] += move.dual * drives.step
-        self.threads.share_levels(advance_nodes, self.upwards, nodes, work.price_step, *move, work.measured_nodes)
+        self.threads.share_levels(advance_nodes, self.upwards, nodes, work.columns, *move, work.measured_nodes)
         self._share_levels(ascend, self.upwards, *self.vehicles, nodes, work, move)
+        if len(self._trees):
+            tree = nodes.child_ptr, nodes.child, work.span, work.columns, work.lanes
+            self.threads.share(factor_trees, self._trees, *tree)
         return progress_of(work.measured, work.measured_nodes, drives.energy, self._low_cost)
 
     def _find_step(self) -> Move:
@@ -124,9 +135,13 @@ class InteriorPoint:
 
     def _descend(self, aim: Aim) -> None:
         """Hand prices down and find all steps."""
-        self.border.find_values(self.nodes, self.work)
-        self._share_levels(descend, self.downwards, *self.vehicles, self.nodes, self.work, aim)
-        self._share_levels(settle, self.upwards, self.nodes, self.work, aim)
+        nodes, work, fleet = self.nodes, self.work, self.vehicles[0]
+        self.border.find_values(nodes, work)
+        if len(self._trees):
+            tree = nodes.parent, nodes.child_ptr, nodes.child, work.span, work.columns, work.lanes
+            self.threads.share(solve_trees, self._trees, fleet, *tree)
+        self._share_levels(descend, self.downwards, *self.vehicles, nodes, work, aim)
+        self._share_levels(settle, self.upwards, nodes, work, aim)
 
 
 def _count_barriers(layout: Layout, nodes: Nodes) -> int:

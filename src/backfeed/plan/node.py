@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.columns import add, copy
+from backfeed.plan.columns import PRICE_STEP, add, copy
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats, Ints
 
@@ -158,22 +158,23 @@ def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
 
 
 @nested
-def step_node(nodes: Nodes, k: int, aim: Aim, price_steps: Floats, scratch: Floats, found: Floats) -> None:
+def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, found: Floats) -> None:
     """Find the steps of a node's own variables, its children's known.
 
     Parameters
     ----------
     nodes, k, aim
         The node, and what the step aims at.
-    price_steps
-        The steps of all nodes' prices.
+    columns
+        What elimination keeps of all nodes' columns, with the steps of their prices.
     scratch
         Vectors to work in; NET holds the step of the vehicles' power and what enters beyond the net power.
     found
         Receives `(primal, dual, s1, s2, s3)` of the node, as of `step_unit`.
     """
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
-    count, price_step, above_step = len(net), price_steps[k], price_steps[max(nodes.parent[k], 0)]
+    count, price_step = len(net), columns[k, PRICE_STEP]
+    above_step = columns[max(nodes.parent[k], 0), PRICE_STEP]
     found[:] = 0.0
     if reduce_curtailed(nodes, k, aim, scratch):
         for t in range(count):
@@ -287,11 +288,11 @@ def _count(s: float, ds: float, z: float, dz: float, found: Floats) -> None:
 
 @compiled
 def advance_nodes(
-    some: Ints, nodes: Nodes, price_step: Floats, aim: Aim, primal: float, dual: float, measured: Floats
+    some: Ints, nodes: Nodes, columns: Floats, aim: Aim, primal: float, dual: float, measured: Floats
 ) -> None:
     """Move some nodes' own variables and measure them: `measured` `(node, 2)` receives their products and cost."""
     for k in some:
-        price, net, step = nodes.price[k], nodes.net[k], price_step[k]
+        price, net, step = nodes.price[k], nodes.net[k], columns[k, PRICE_STEP]
         for t in range(len(price)):
             price[t] += dual * step[t]
         copy(nodes.low[k], net)

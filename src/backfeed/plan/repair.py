@@ -10,9 +10,9 @@
 
 import numpy as np
 
+from backfeed.plan.balance import Room
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, lead_of
-from backfeed.plan.elimination import Room
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.problem import Floats, Ints

@@ -7,9 +7,9 @@ the number of iterations.
 
 import numpy as np
 
+from backfeed.plan.balance import Room
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
-from backfeed.plan.elimination import Room
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
 from backfeed.plan.problem import Floats, Ints

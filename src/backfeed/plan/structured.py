@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backfeed.plan.certificate import lower_bound, write_values
+from backfeed.plan.certificate import lower_bound, write_entries
 from backfeed.plan.compiled import first_call
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out
@@ -21,6 +21,7 @@ from backfeed.plan.repair import repaired
 from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.turns import in_turns
+from backfeed.plan.unit import Y
 
 TURNS_MAX = 3
 WORTHWHILE = 0.05
@@ -189,7 +190,7 @@ def _duals(point: InteriorPoint) -> Duals:
 def _values_of_energy(point: InteriorPoint) -> Floats:
     """Return the value of energy of every entry."""
     value = np.zeros(point.layout.entries)
-    point.share(write_values, *point.vehicles, value)
+    point.share(write_entries, *point.vehicles, Y, value)
     return value
 
 

@@ -18,9 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled
-from backfeed.plan.drives import Drives, lead_of
-from backfeed.plan.elimination import Room
+from backfeed.plan.certificate import write_entries
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout, repriced
 from backfeed.plan.lowered import NodeCurve
@@ -29,29 +27,12 @@ from backfeed.plan.rows import ARRIVE, ENTRY, LENGTH, ROW_DISCHARGE, ROW_GAIN, R
 from backfeed.plan.schedule import Schedule
 from backfeed.plan.unit import A as CHARGED
 from backfeed.plan.unit import B as DISCHARGED
-from backfeed.plan.unit import State, load
 
 BOTH_WAYS = 0.01
 """A row that charges and discharges more than this share of its power in a step runs both ways."""
 
 GOLDEN = 0.6180339887498949
 """Multiples of it are spread evenly over the fractions."""
-
-
-@compiled
-def write_shares(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, charged: Floats, discharged: Floats, room: Room
-) -> None:
-    """Write which share of its power every entry of some nodes' vehicles charges and discharges."""
-    unit = room.unit
-    for k in some:
-        for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-            first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
-            o, last = fleet.places[first, ENTRY] - lead, stop - 1
-            n = fleet.places[last, ENTRY] + fleet.places[last, LENGTH] + 1 - o
-            load(unit, n, state, o)
-            for t in range(n):
-                charged[o + t], discharged[o + t] = unit.u[CHARGED + t], unit.u[DISCHARGED + t]
 
 
 def in_turns(point: InteriorPoint, plan: Schedule | None = None) -> Layout | None:
@@ -76,7 +57,8 @@ def _fleet_in_turns(point: InteriorPoint, plan: Schedule | None) -> Fleet | None
     """Return the rows with prices of their own where they take turns."""
     layout, fleet = point.layout, point.layout.fleet
     charged, discharged = np.zeros(layout.entries), np.zeros(layout.entries)
-    point.share(write_shares, *point.vehicles, charged, discharged)
+    point.share(write_entries, *point.vehicles, CHARGED, charged)
+    point.share(write_entries, *point.vehicles, DISCHARGED, discharged)
     able = np.flatnonzero((fleet.figure(ROW_DISCHARGE) > 0) & (fleet.figure(ROW_PRICED) > 0))
     length, arrive, zone = fleet.places[able, LENGTH], fleet.places[able, ARRIVE], fleet.places[able, ZONE]
     begin = np.cumsum(length) - length

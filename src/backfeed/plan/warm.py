@@ -1,10 +1,14 @@
 """Compile the planner's kernels before they are needed: `./dev setup` does, so that nobody waits at the first plan."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_MIN
 from backfeed.plan.alone import plan_alone
+from backfeed.plan.interior import InteriorPoint
+from backfeed.plan.layout import lay_out
 from backfeed.plan.problem import Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.structured import solve_structured
 
@@ -12,10 +16,12 @@ STEPS = 16
 
 
 def warm() -> None:
-    """Solve a problem that needs every kernel, which compiles those that have not been."""
+    """Solve a problem that needs every kernel, and the same one without its drive, whose tree may be a narrow one."""
     problem = every_kernel_s_problem()
     solve_structured(problem, gap=1e-2)
     plan_alone(problem)
+    staying = replace(problem, windows=replace(problem.windows, drain_kwh=np.full(2, np.nan)))
+    InteriorPoint(lay_out(staying), narrow_only=True).pursue(1e-3, np.inf, 1, None)
 
 
 def every_kernel_s_problem() -> PlanProblem:
