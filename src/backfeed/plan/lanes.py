@@ -137,7 +137,9 @@ def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes
     np.logical_and.at(may_be, top, able)
     narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, span))
     many[~narrow] = 0
-    at_roots = np.where(forest.parent[:, None] < 0, many, 0)
+    kept = slice(None if narrow.any() else 0)  # a great fleet whose trees are wide needs no room for this
+    many = many[kept]
+    at_roots = np.where(forest.parent[kept, None] < 0, many, 0)
     padded = -(-at_roots // LANES) * LANES
     held = np.where(narrow[node], end - begin, 0)
     cells = int(many.sum())
