@@ -15,7 +15,7 @@ from backfeed.app.battery_book import BatteryBook
 from backfeed.app.budget import within_budgets
 from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import Car
-from backfeed.app.plan_path import FleetPlan
+from backfeed.app.plan_path import FleetPlan, cell_paths
 from backfeed.app.plan_wear import PASSES, PlanWear, WearMode, plain_prices
 from backfeed.app.planning import Planning
 from backfeed.app.subsidy_cap import SubsidyPurse
@@ -123,6 +123,24 @@ def test_a_negative_price_is_no_reason_to_turn_in_circles(chemistry):
         charged, discharged = planned(planning, a_car(chemistry))[0]
         assert discharged == pytest.approx(0, abs=1e-6)
         assert charged * 0.9 == pytest.approx(0.99 * 60 - 30, abs=0.1), "but it fills up"
+
+
+@pytest.mark.parametrize("edge_gap_kwh", [0.0, 3.0, 6.0])
+def test_a_hidden_car_is_discharged_to_its_own_edge_and_gets_what_the_lower_one_lacks(edge_gap_kwh):
+    car = replace(a_car(energy=20.0), energy_high_kwh=45.0, edge_gap_kwh=edge_gap_kwh)
+    charged, discharged = planned(planning_of(spread(0.2, 1.0)), car)[0]
+    spare_kwh = 20 + edge_gap_kwh - 0.2 * 60
+    assert discharged == pytest.approx(0.9 * spare_kwh, rel=1e-3)
+    assert charged * 0.9 == pytest.approx(1.06 * (48 - 20) + spare_kwh, rel=1e-3)
+
+
+def test_wear_is_priced_along_the_edge_from_which_a_plan_sees_the_car():
+    planning = planning_of(spread(0.2, 3.0))
+    car = replace(a_car(energy=20.0), energy_high_kwh=45.0, edge_gap_kwh=6.0)
+    power_kw, energy_kwh = np.array([[-4.0, 4.0]]), np.array([[26 - 1 / 0.9, 26 - 1 / 0.9 + 0.9]])
+    plan = FleetPlan([car], TimeAxis(NOW_MS, QUARTER_MS, 2), power_kw, energy_kwh, 0.0)
+    (cell,) = cell_paths(NOW_MS, plan, planning.wear.book)
+    assert 60 * cell.plan.soc[:3] == pytest.approx([26, *energy_kwh[0]])
 
 
 def first_hour_of_charging(planning, car):

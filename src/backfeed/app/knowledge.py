@@ -102,6 +102,11 @@ class Car:
     edge_gap_kwh: float = 0.0
 
     @property
+    def judged_kwh(self) -> float:
+        """What it holds at the edge by which its reserve is judged [kWh in the battery]; plans see it from there."""
+        return self.energy_low_kwh + self.edge_gap_kwh
+
+    @property
     def reserve_kwh(self) -> float:
         """What `energy_low_kwh` may be discharged to, so that the reserve holds as certainly as its owner wants."""
         return self.owner.reserve_soc * self.owner.vehicle.capacity_kwh - self.edge_gap_kwh

@@ -114,11 +114,11 @@ def _path(now_ms: int, plan: FleetPlan, k: int, book: BatteryBook) -> _Path:
     last_ms = int(axis.starts_ms[steps - 1]) + axis.step_ms
     past_ms, past_kwh = book.path_since(car.plug, now_ms - (now_ms - book.day_start_ms) % MS_PER_DAY)
     if not car.is_energy_known:
-        # Where in a wide band the battery stands nobody knows; the plan goes by the lower edge, and so does its price.
+        # Where in a wide band the battery stands nobody knows; the plan goes by one edge, and so does its price.
         past_ms, past_kwh = past_ms[:0], past_kwh[:0]
-    begin_kwh = float(past_kwh[-1]) if len(past_kwh) else car.energy_low_kwh
+    begin_kwh = float(past_kwh[-1]) if len(past_kwh) else car.judged_kwh
     planned_kwh = plan.energy_kwh[k, :steps]
-    ahead_kwh = np.append(begin_kwh, planned_kwh + begin_kwh - car.energy_low_kwh)
+    ahead_kwh = np.append(begin_kwh, planned_kwh + begin_kwh - car.judged_kwh)
     idle_kwh = np.maximum.accumulate(ahead_kwh)
     # What is given and not charged again before the car leaves is charged at its next stay: that is half of the wear.
     again_h = (idle_kwh[-1] - ahead_kwh[-1]) / (car.charge_max_kw * car.owner.vehicle.charge_efficiency)

@@ -316,7 +316,7 @@ class Planning:
     def _row(self, car: Car) -> tuple[float, ...]:
         """Return a car's numbers from the edge by which its reserve is judged; it needs what its lower edge lacks."""
         vehicle = car.owner.vehicle
-        energy = car.energy_low_kwh + car.edge_gap_kwh
+        energy = car.judged_kwh
         target = _needed_kwh(car) + car.edge_gap_kwh
         tail_kwh, above_share = tail_of(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
