@@ -49,7 +49,7 @@ NEED_LEVELS = (0.1, 0.95)
 """The band of the energy a driver takes. By its upper edge a car is planned to have what its driver needs when it
 leaves; what may be discharged unseen is decided by the owner's own certainty."""
 
-MAY_TAKE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+MAY_TAKE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, NEED_LEVELS[1])
 """At which it is told what a car may still take, up to the same edge."""
 
 
@@ -276,23 +276,15 @@ class Knowledge:
         need = self.need(plug)
         return float(need.quantiles_kwh(NEED_LEVELS, max(_taken_kwh(plug, owner), 0.0))[1])
 
-    def _may_take_kwh(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> tuple[float, ...]:
-        """Return what a car that has not shown where it stands still takes, as quantiles [kWh AC]."""
+    def _hidden(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> tuple[tuple[float, ...], float]:
+        """Return `may_take_kwh` and `edge_gap_kwh` of a car: what it hides, by what such a stay takes in all."""
         if belief.is_shown:
-            return ()
+            return (), 0.0
         taken_kwh = _taken_kwh(plug, owner)
-        need = self.need(plug)
-        return tuple((need.quantiles_kwh(MAY_TAKE_LEVELS, max(taken_kwh, 0.0)) - taken_kwh).tolist())
-
-    def _edge_gap_kwh(self, plug: Plug, owner: Owner, belief: EnergyBelief) -> float:
-        """Return how far the edge by which a hidden car's reserve is judged lies above that of its band [kWh]."""
-        if belief.is_shown:
-            return 0.0
-        need = self.need(plug).quantiles_kwh(
-            (owner.reserve_certainty, NEED_LEVELS[1]), max(_taken_kwh(plug, owner), 0.0)
-        )
-        judged, low = (prior_belief(plug, owner, 0.0, float(kwh)).low_kwh for kwh in need)
-        return judged - low
+        levels = (*MAY_TAKE_LEVELS, owner.reserve_certainty)
+        *takes, judged_by = self.need(plug).quantiles_kwh(levels, max(taken_kwh, 0.0)).tolist()
+        low, judged = (prior_belief(plug, owner, 0.0, kwh).low_kwh for kwh in (takes[-1], judged_by))
+        return tuple(kwh - taken_kwh for kwh in takes), judged - low
 
     def _open_account(self, plug: Plug, owner: Owner) -> None:
         site = self.enrolment.site_of(plug.station)
@@ -388,6 +380,7 @@ class Knowledge:
         block = self.batteries.block(budget, now_ms)
         since_h = max(now_ms - plug.metered_ms, 0) / MS_PER_H if plug.metered_ms >= 0 else 0.0
         giving_kw = max(-self.told(plug.station, plug.evse).power_kw, -plug.power_kw, 0.0)
+        may_take_kwh, edge_gap_kwh = self._hidden(plug, owner, belief)
         may = not block and self.enrolment.may_discharge(owner.owner_id, site.site_id, now_ms)
         return Car(
             plug=plug,
@@ -403,8 +396,8 @@ class Knowledge:
             discharge_left_kwh=max(budget.energy_left_kwh - giving_kw * since_h, 0.0),
             discharge_left_h=max(budget.hours - (since_h if giving_kw > 0 else 0.0), 0.0),
             block=block,
-            may_take_kwh=self._may_take_kwh(plug, owner, belief),
-            edge_gap_kwh=self._edge_gap_kwh(plug, owner, belief),
+            may_take_kwh=may_take_kwh,
+            edge_gap_kwh=edge_gap_kwh,
         )
 
 

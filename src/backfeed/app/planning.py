@@ -202,7 +202,7 @@ class Planning:
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
             power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
-            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + car.edge_gap_kwh + LIMIT_WITHIN_KWH
+            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + LIMIT_WITHIN_KWH
             self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
@@ -314,10 +314,10 @@ class Planning:
         )
 
     def _row(self, car: Car) -> tuple[float, ...]:
-        """Return a car's numbers from the edge by which its reserve is judged; it needs what its lower edge lacks."""
+        """Return a car's numbers, seen from the edge by which its reserve is judged."""
         vehicle = car.owner.vehicle
         energy = car.judged_kwh
-        target = _needed_kwh(car) + car.edge_gap_kwh
+        target = _needed_kwh(car)
         tail_kwh, above_share = tail_of(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
@@ -367,8 +367,8 @@ class Planning:
 
 
 def _needed_kwh(car: Car) -> float:
-    """Return what a car is planned to reach: its target, with the margin for a larger need [kWh in the battery]."""
-    return car.target_kwh + NEED_MARGIN * max(car.target_kwh - car.energy_low_kwh, 0.0)
+    """Return what a car is planned to reach, as plans see it: what its lower edge lacks, with a margin [kWh]."""
+    return car.target_kwh + NEED_MARGIN * max(car.target_kwh - car.energy_low_kwh, 0.0) + car.edge_gap_kwh
 
 
 def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:

@@ -17,7 +17,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.columns import COLUMN, FREE, GAMMA, HD, OWN, POWER, PRICE_STEP, PULL, RESIDUAL, SPREAD, TH, add, copy
+from backfeed.plan.columns import (
+    COLUMN,
+    FREE,
+    GAMMA,
+    HD,
+    OWN,
+    POWER,
+    PRICE_STEP,
+    PULL,
+    RESIDUAL,
+    SPREAD,
+    TH,
+    add,
+    copy,
+    whole_columns,
+)
 from backfeed.plan.compiled import nested
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
 from backfeed.plan.lanes import Lanes
@@ -80,7 +95,7 @@ class Room(NamedTuple):
 
 def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     """Return room for the elimination, columns padded; padding has an inverse Hessian of 1 and no coupling."""
-    size = max(-(-columns // LANES), 1) * LANES
+    size = whole_columns(columns)
     vectors = np.zeros((nodes, len(COLUMN), size))
     vectors[:, HD] = 1.0
     return Work(
@@ -99,7 +114,7 @@ def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
 
 def new_room(count: int, columns: int) -> Room:
     """Return room for nodes of so many steps and columns; the matrix is greater, for units that end in padding."""
-    size = max((columns + LANES - 1) // LANES, 1) * LANES
+    size = whole_columns(columns)
     return Room(
         new_unit(),
         np.zeros(count),

@@ -14,6 +14,7 @@ prices: with E = (I; P), P picking the slots' steps,
 
 from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.vectors import LANES
 
 COLUMN = (GAMMA, FREE, PRICE_STEP, POWER_STEP, HD, TH, OWN, SPREAD, PULL, RESIDUAL, POWER) = tuple(range(11))
 """What elimination keeps of a node's columns (`plan/balance.py`).
@@ -22,6 +23,11 @@ What it hands up (gamma), its price's step at a parent's step of 0 and that step
 and `th` of H^-1, its gradient r, what curtailment adds to M's diagonal and to b, what enters it beyond its net power,
 and what its vehicles take.
 """
+
+
+def whole_columns(columns: int) -> int:
+    """Return columns rounded up to whole vectors, at least one of these."""
+    return max(-(-columns // LANES), 1) * LANES
 
 
 @nested

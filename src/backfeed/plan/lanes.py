@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backfeed.plan.columns import whole_columns
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.layout import Forest, Layout
 from backfeed.plan.problem import Bools, Floats, Ints
@@ -120,7 +121,7 @@ def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes
         Whether every tree is narrow that may be, quicker or not.
     """
     fleet, forest = layout.fleet, layout.forest
-    columns = max(-(-layout.pieces.low_kw.shape[1] // LANES), 1) * LANES
+    columns = whole_columns(layout.pieces.low_kw.shape[1])
     begin, end, whole = _columns_of_units(layout)
     own = np.zeros((len(forest.parent), columns + 1), np.int64)
     node = np.repeat(np.arange(len(own)), np.diff(fleet.node_ptr))

@@ -142,6 +142,15 @@ def add_holding(u: Floats, t: int, m: int, after: Floats, out: Floats) -> int:
 
 
 @nested
+def _move(held: Floats, some: tuple[int, int], by: float, out: Floats, pieces: int) -> int:
+    """Write some pieces, moved, after those that are there; return how many there are then."""
+    for k in range(some[0], some[1]):
+        out[0, pieces], out[1, pieces] = held[0, k] + by, held[1, k]
+        pieces += 1
+    return pieces
+
+
+@nested
 def add_trading(u: Floats, t: int, m: int, held: Floats, out: Floats) -> int:
     """Write W[t] given V[t] of m pieces, in the energy at the end of the step before; return its pieces.
 
@@ -156,22 +165,15 @@ def add_trading(u: Floats, t: int, m: int, held: Floats, out: Floats) -> int:
     u[FILL, t], u[SPARE, t] = held[0, i], held[0, j]
     drained = -u[BEGIN, t] if t > 0 else 0.0
     down, up = drained - u[MOST_IN, t], drained + u[MOST_OUT, t]
-    pieces = 0
-    for k in range(i):
-        out[0, pieces], out[1, pieces] = held[0, k] + down, held[1, k]
-        pieces += 1
+    pieces = _move(held, (0, i), down, out, 0)
     if u[MOST_IN, t] > 0:
         out[0, pieces], out[1, pieces] = held[0, i] + down, -u[COST, t]
         pieces += 1
-    for k in range(i, j):
-        out[0, pieces], out[1, pieces] = held[0, k] + drained, held[1, k]
-        pieces += 1
+    pieces = _move(held, (i, j), drained, out, pieces)
     if u[MOST_OUT, t] > 0:
         out[0, pieces], out[1, pieces] = held[0, j] + drained, -u[EARN, t]
         pieces += 1
-    for k in range(j, m):
-        out[0, pieces], out[1, pieces] = held[0, k] + up, held[1, k]
-        pieces += 1
+    pieces = _move(held, (j, m), up, out, pieces)
     out[0, pieces] = held[0, m] + up
     return pieces
 

@@ -52,7 +52,7 @@ from backfeed.plan.lanes import (
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
-from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W
+from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
 from backfeed.plan.vectors import LANES, fused, load, spread_from, store
 from backfeed.plan.vectors import spread as eight_times
 
@@ -105,7 +105,7 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
     for k in some:
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
-    whole = (cars + LANES - 1) // LANES * LANES
+    whole = padded(cars)
     room = np.zeros((3, whole, whole))
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
@@ -261,7 +261,7 @@ def _clear(x: Floats, n: int) -> None:
 @nested
 def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: Floats, p: Floats) -> None:
     """Write F and P at a column, both padded to whole vectors; `f` holds what has been carried there."""
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = padded(n)
     for a in range(n):
         for b in range(n):
             f[a, b] += across[corner + a * n + b]
@@ -275,7 +275,7 @@ def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: 
 @nested
 def _invert(p: Floats, n: int, unit: Floats, inverse: Floats, block: int) -> None:
     """Write P^-1, padded to whole vectors."""
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = padded(n)
     for a in range(whole):
         for b in range(whole):
             unit[a, b] = 0.0
@@ -292,7 +292,7 @@ def _invert(p: Floats, n: int, unit: Floats, inverse: Floats, block: int) -> Non
 @nested
 def _carry(cell: Floats, link: Ints, first: int, n: int, f: Floats, out: Floats, inverse: Floats, block: int) -> None:
     """Write `IE P^-1 F`, lower half: beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits."""
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = padded(n)
     for a in range(n):
         ie, row = cell[first + a, CELL_IE], block + a * whole
         if link[first + a, AFTER] >= 0:
@@ -307,7 +307,7 @@ def _carry(cell: Floats, link: Ints, first: int, n: int, f: Floats, out: Floats,
 @nested
 def _arrive(link: Ints, first: int, n: int, f: Floats, carried: Floats, next_first: int, many: int) -> None:
     """Write what has been carried into `f` for the cars that are there at the next column, as they stand there."""
-    _clear(f, (max(n, many) + LANES - 1) // LANES * LANES)
+    _clear(f, padded(max(n, many)))
     for a in range(n):
         row = link[first + a, AFTER] - next_first
         if row >= 0:
@@ -321,7 +321,7 @@ def _arrive(link: Ints, first: int, n: int, f: Floats, carried: Floats, next_fir
 @nested
 def _times_block(inverse: Floats, block: int, n: int, x: Floats, at: int, y: Floats) -> None:
     """Write `y = P^-1 x` for n numbers, padded, of both from `at` on."""
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = padded(n)
     for column in range(0, whole, LANES):
         sums = eight_times(0.0)
         for row in range(n):

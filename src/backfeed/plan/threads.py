@@ -31,11 +31,6 @@ class Threads:
         self._count = count
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    @property
-    def is_one(self) -> bool:
-        """Whether everything runs in the caller's thread."""
-        return self._pool is None
-
     def share(self, function: Callable[..., None], nodes: Ints, *arguments: Any) -> None:  # noqa: ANN401
         """Call `function(some of the nodes, *arguments)` until all nodes have been given."""
         if self._pool is None or len(nodes) < 2 * NODES_MIN:
