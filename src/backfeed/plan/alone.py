@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.compiled import compiled, nested
+from backfeed.plan.compiled import allocating, nested
 from backfeed.plan.layout import summed_powers
 from backfeed.plan.levels import (
     CHANGE,
@@ -119,7 +119,7 @@ def keeps_limits(tree: Tree, k: int) -> bool:
     return True
 
 
-@compiled
+@allocating
 def plan_units(fleet: Fleet, tree: Tree, longest: int, found: Found) -> bool:
     """Plan every car, none of more than so many steps, while limits hold; return whether all of them do."""
     for r in range(len(tree.node)):

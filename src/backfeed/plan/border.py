@@ -16,7 +16,7 @@ import numpy as np
 
 from backfeed.plan.balance import Work, price_step_of, times_inverse
 from backfeed.plan.columns import FREE, GAMMA, HD, PRICE_STEP, TH, add, copy
-from backfeed.plan.compiled import compiled
+from backfeed.plan.compiled import allocating, compiled
 from backfeed.plan.dense import factor, pack_upper, packed_size, solve_backward, solve_forward, solve_vector
 from backfeed.plan.drives import ARRIVING, LEAVING, Drives
 from backfeed.plan.layout import Forest
@@ -108,7 +108,7 @@ def _own_matrix(drives: Drives, matrix: Floats) -> None:
             matrix[min(s, b), max(s, b)] -= drives.across[s]
 
 
-@compiled
+@allocating
 def _subtract_tree(
     some: Ints, node_ptr: Ints, drive: Ints, up: Ints, work: Work, vectors: Floats, matrix: Floats
 ) -> None:

@@ -98,8 +98,12 @@ def first_call(what: str, here: Path) -> Iterator[None]:
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function that is given finite numbers only; while it runs, other threads may run too."""
-    return _compile(function, _FINITE)
+    """Compile a function that is given finite numbers only; while it runs, other threads may run too.
+
+    It makes no arrays, so it need not count who holds those that it is given. Counting is what handing on the
+    problem's sixty arrays else costs, in time and, at every function, in what there is to compile.
+    """
+    return _compile(function, _FINITE, _nrt=False)
 
 
 def nested(function: Function) -> Function:
@@ -107,7 +111,12 @@ def nested(function: Function) -> Function:
 
     What takes many arrays apart for a call from Python may take longer to compile than what is called.
     """
-    return _compile(function, _FINITE, no_cpython_wrapper=True)
+    return _compile(function, _FINITE, _nrt=False, no_cpython_wrapper=True)
+
+
+def allocating(function: Function) -> Function:
+    """Compile a function that makes arrays to work in, else as `compiled`."""
+    return _compile(function, _FINITE)
 
 
 def compiled_for_any(function: Function) -> Function:

@@ -93,17 +93,16 @@ def factor(a: Floats, low: int, high: int) -> None:
 
     A pivot that rounding has made too small is raised, which damps the step along that direction.
     """
-    whole = np.empty(LANES)
     for i in range(low, high, LANES):
-        for q in range(LANES):
-            whole[q] = a[i + q, i + q]
+        whole = (a[i, i], a[i + 1, i + 1], a[i + 2, i + 2], a[i + 3, i + 3])
+        more = (a[i + 4, i + 4], a[i + 5, i + 5], a[i + 6, i + 6], a[i + 7, i + 7])
         _subtract_above(a, a, i, i, low)
         for q in range(i, i + LANES):
             row = load(a[q], i)
             for p in range(i, q):
                 row = lowered(spread_from(a[p], q), load(a[p], i), row)
             store(a[q], i, row)
-            scale = 1.0 / np.sqrt(max(a[q, q], whole[q - i] * PIVOT_MIN + 1e-300))
+            scale = 1.0 / np.sqrt(max(a[q, q], (whole + more)[q - i] * PIVOT_MIN + 1e-300))
             store(a[q], i, scaled(spread(scale), row))
             a[q, q] = scale
         for j in range(i + LANES, high, LANES):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.columns import whole_columns
-from backfeed.plan.compiled import compiled, nested
+from backfeed.plan.compiled import allocating, nested
 from backfeed.plan.layout import Forest, Layout
 from backfeed.plan.problem import Bools, Floats, Ints
 from backfeed.plan.rows import Fleet
@@ -58,7 +58,7 @@ class Lanes(NamedTuple):
     column: Floats
 
 
-@compiled
+@allocating
 def link_cells(upwards: Ints, fleet: Fleet, child_ptr: Ints, child: Ints, lanes: Lanes) -> None:
     """Write which cells are whose: `source`, `after`, `cells` and `goal`."""
     there = np.zeros(lanes.at.shape[2] + 1, np.int64)

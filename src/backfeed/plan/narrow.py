@@ -20,7 +20,7 @@ so that its inverse, which is kept, has no negative one.
 import numpy as np
 
 from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD, add
-from backfeed.plan.compiled import compiled, nested
+from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import factor, solve_half
 from backfeed.plan.lanes import (
     AFTER,
@@ -98,7 +98,7 @@ def _ground(cell: Floats, more: float) -> None:
     cell[CELL_DELTA] += cell[CELL_V] * more
 
 
-@compiled
+@allocating
 def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: Floats, lanes: Lanes) -> None:
     """Eliminate some narrow trees, told by their roots: prices from the leaves up, then the values of energy."""
     cars = 0

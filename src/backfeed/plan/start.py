@@ -8,7 +8,7 @@ the number of iterations.
 import numpy as np
 
 from backfeed.plan.balance import Room
-from backfeed.plan.compiled import compiled, nested
+from backfeed.plan.compiled import allocating, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
 from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
@@ -53,7 +53,7 @@ EDGE = 0.05
 """Iterates start this share of their range away from its ends."""
 
 
-@compiled
+@allocating
 def start(
     some: Ints,
     fleet: Fleet,
