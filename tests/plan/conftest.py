@@ -12,7 +12,13 @@ from backfeed.plan.problem import Commitments, Nodes, Penalties, PlanProblem, Pr
 
 
 def draw_tree(rng, shape, count):
-    """Draw a tree: flat, deep, a single node, many sites under a few feeders, or random parents."""
+    """Draw a tree: flat, deep, a single node, many sites under a few feeders, chains of nodes, or random parents."""
+    if shape == "chains":
+        parent = [-1]
+        for _ in range(int(rng.integers(2, 7))):
+            parent.append(0)
+            parent += range(len(parent) - 1, len(parent) - 1 + int(rng.integers(0, 3)))
+        return Nodes.tree([f"n{k}" for k in range(len(parent))], parent, count)
     sizes = {"single": 1, "flat": int(rng.integers(3, 9)), "deep": 6, "random": int(rng.integers(3, 10)), "many": 1_000}
     size, feeders, parent = sizes[shape], 20, [-1]
     for k in range(1, size):
@@ -62,6 +68,16 @@ def draw_windows(rng, nodes, count, rows, *, v2g, drained, infeasible):
     )
 
 
+def stand_at_leaves(nodes, windows, shape):
+    """In a tree of chains, let rows take turns at the leaves, and limits below the root be near to what a row takes."""
+    if shape != "chains":
+        return
+    leaves = np.setdiff1d(np.arange(len(nodes)), nodes.parent)
+    windows.node[:] = leaves[np.arange(len(windows)) % len(leaves)]
+    nodes.import_limit_kw[1:] *= 3.0 / len(windows)
+    nodes.export_limit_kw[1:] *= 3.0 / len(windows)
+
+
 def draw_problem(seed, **wanted):
     """Draw a problem; `wanted` fixes what would otherwise be drawn."""
     rng = Streams(seed).generator("plan-tests")
@@ -98,6 +114,7 @@ def draw_problem(seed, **wanted):
     nodes.import_limit_kw[limited] = (rng.uniform(0.5, 1.5, size) * tight * peak_power)[limited]
     exporting = rng.random(len(nodes)) < 0.6
     nodes.export_limit_kw[exporting] = (pick("export", 0.0, 0.2) * rng.uniform(0.5, 1.5, size) * peak_power)[exporting]
+    stand_at_leaves(nodes, windows, wanted.get("tree"))
     nodes.peak_charge_per_kw[:] = np.where(rng.random(len(nodes)) < pick("peak", 0.0, 0.4), 0.5, 0.0)
     if chance("meters", 0.5):
         metered = rng.random(len(nodes)) < 0.7

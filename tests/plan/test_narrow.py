@@ -53,7 +53,7 @@ def test_every_node_s_step_of_power_answers_to_the_steps_of_prices(random_proble
 def test_bounds_of_few_cars_over_many_steps_agree_with_highs(random_problem, seed):
     problem = random_problem(seed, **FEW, tree=("single", "flat", "deep", "random")[seed % 4], rows=(2, 6)[seed % 2])
     reference = solve(problem, method="highs")
-    point = InteriorPoint(lay_out(problem), narrow_only=True)
+    point = InteriorPoint(lay_out(problem, held=np.ones(len(problem.nodes), np.bool_)), narrow_only=True)
     assert point.work.lanes.narrow.any()
     looked = np.inf
     while point.pursue(1e-7, looked, 120, None) == LOOK:

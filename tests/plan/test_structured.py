@@ -98,6 +98,9 @@ FAMILIES = {
     "peaks": {"peak": 0.4, "base": True},
     "partial steps": {"partial": True},
     "one step": {"count": 1},
+    "own chains": {"tree": "chains", "rows": 6, "base": False, "peak": 0.0},
+    "own chains under hard promises": {"tree": "chains", "rows": 4, "base": False, "infeasible": True, "tight": 0.15},
+    "chains with base load and PV": {"tree": "chains", "rows": 8, "base": True, "meters": True, "tight": 0.5},
 }
 
 

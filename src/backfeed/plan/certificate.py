@@ -12,11 +12,12 @@ from backfeed.plan.columns import gather_price
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, is_joined, join, lead_of
 from backfeed.plan.interior import InteriorPoint
-from backfeed.plan.layout import Layout
+from backfeed.plan.layout import Layout, to_table
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE, Nodes
 from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
+from backfeed.plan.unfolding import worth_of_bounds
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,
@@ -96,7 +97,15 @@ def lower_bound(point: InteriorPoint) -> float:
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
     point.share(bound_nodes, *point.vehicles, nodes, bound)
-    return float(bound.sum()) + _nodes_bound(layout, point) + constant(layout)
+    _, less = worth_of_bounds(layout, nodes.price, values_of_energy(point))
+    return float(bound.sum()) + _nodes_bound(layout, point) + float(less.sum()) + constant(layout)
+
+
+def values_of_energy(point: InteriorPoint) -> Floats:
+    """Return the iterates' values of energy, flat in the table's order."""
+    value = np.zeros(point.layout.entries)
+    point.share(write_entries, *point.vehicles, Y, value)
+    return to_table(point.layout, value)
 
 
 def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:

@@ -1,9 +1,9 @@
 """The problem as the structured solver holds it: a tree of nodes that matter, rows sorted under them.
 
-**Tree.** Nodes at which nothing is metered, limited within reach, charged or promised are left out; rows
-and nodes below hang on the nearest one that is kept. What hangs on none is gathered in small nodes of its
-own without limits and prices. The result is a forest, told level by level. Steps at which nothing matters are left out
-of all that is told of nodes.
+**Tree.** Nodes at which nothing is metered, limited within reach, charged or promised are left out, and those that
+need no system of their own (`plan/folding.py`); rows and nodes below hang on the nearest one that is kept. What hangs
+on none is gathered in small nodes of its own without limits and prices. The result is a forest, told level by level.
+Steps at which nothing matters are left out of all that is told of nodes.
 
 **Rows.** Every row has one entry per step and one more for its departure: its last energy again, without
 power, on the curve of the target. Each entry's energy is then a curve of two pieces,
@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backfeed.plan.folding import Folding, bounded, fold, holders
 from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, node_pieces
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
-from backfeed.plan.rows import ENTRIES_MAX, Chain, Fleet, chained, gather, places, step_shares
+from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, step_shares
 from backfeed.plan.vectors import LANES
 
 FREE_UNITS_PER_NODE = 64
@@ -72,6 +73,7 @@ class Layout:
     node_of: Ints
     holder: Ints
     curve: NodeCurve
+    folding: Folding
 
 
 def spans(layout: Layout) -> Ints:
@@ -97,8 +99,15 @@ def spans(layout: Layout) -> Ints:
     return np.stack((low // LANES * LANES, -(-high // LANES) * LANES), axis=-1)
 
 
-def lay_out(problem: PlanProblem) -> Layout:
+def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     """Lay a valid problem out.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    held
+        The nodes that are kept wherever their limits can be reached, `(node,)`; none if left out.
 
     Raises
     ------
@@ -107,7 +116,8 @@ def lay_out(problem: PlanProblem) -> Layout:
     """
     charge, discharge = summed_powers(problem)
     curve = node_curve(problem, charge, discharge)
-    kept, steps = _kept(problem, curve)
+    folding = fold(problem, curve, charge, discharge, np.zeros(len(problem.nodes), np.bool_) if held is None else held)
+    kept, steps = folding.kept, _steps(problem, folding)
     holder = _holders(problem, kept)
     head = _unit_heads(problem, holder)
     order, unit_ptr, unit_node, gathered = _sorted_units(problem, head, holder, int(kept.sum()))
@@ -122,11 +132,13 @@ def lay_out(problem: PlanProblem) -> Layout:
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathered)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
-    pieces = node_pieces(problem, curve, kept, holder) if len(steps) else NodePieces.none()
+    pieces = node_pieces(problem, curve, folding, holder) if len(steps) else NodePieces.none()
     return Layout(
         problem=problem,
         steps=steps,
-        fleet=gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps),
+        fleet=bounded(
+            gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps), order, folding.bounds
+        ),
         chain=chain,
         entries=entries,
         order=order,
@@ -135,14 +147,26 @@ def lay_out(problem: PlanProblem) -> Layout:
         node_of=node_of,
         holder=holder,
         curve=curve,
+        folding=folding,
     )
+
+
+def to_table(layout: Layout, entries: Floats) -> Floats:
+    """Return entries without departures, flat in the table's order."""
+    w = layout.problem.windows
+    place = np.empty(len(w), np.int64)
+    place[layout.order] = np.arange(len(w))
+    begin = layout.fleet.places[place, ENTRY]
+    length = np.diff(w.offsets)
+    at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
+    flat: Floats = entries[at]
+    return flat
 
 
 def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     """Return a problem laid out with other prices of rows and meters."""
-    problem, kept = layout.problem, np.zeros(len(layout.holder), np.bool_)
-    kept[layout.node_of[layout.node_of >= 0]] = True
-    pieces = node_pieces(problem, curve, kept, layout.holder) if len(layout.steps) else NodePieces.none()
+    problem = layout.problem
+    pieces = node_pieces(problem, curve, layout.folding, layout.holder) if len(layout.steps) else NodePieces.none()
     gathered = int((layout.node_of < 0).sum())
     return replace(layout, fleet=fleet, curve=curve, pieces=pieces.of(layout.steps, problem.axis.count, gathered))
 
@@ -168,24 +192,16 @@ def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
     return sums[0], sums[1]
 
 
-def _kept(problem: PlanProblem, curve: NodeCurve) -> tuple[Bools, Ints]:
-    """Return the nodes that matter at some step, and the steps at which some node does, or all if most of them are."""
-    nodes = problem.nodes
-    matters = (curve.reach_high_kw > nodes.import_limit_kw) | (curve.reach_low_kw < -nodes.export_limit_kw)
-    matters |= (nodes.metered | (nodes.peak_charge_per_kw > 0))[:, None]
-    matters[problem.commitments.node, problem.commitments.step] = True
-    kept: Bools = np.any(matters, axis=1)
-    steps = np.flatnonzero(np.any(matters, axis=0))
-    return kept, steps if len(steps) < FEW_STEPS * problem.axis.count else np.arange(problem.axis.count)
+def _steps(problem: PlanProblem, folding: Folding) -> Ints:
+    """Return the steps at which some node matters, or all if most of them are."""
+    steps = folding.steps
+    return steps if len(steps) < FEW_STEPS * problem.axis.count else np.arange(problem.axis.count)
 
 
 def _holders(problem: PlanProblem, kept: Bools) -> Ints:
     """Return the kept node (by its number among the kept) at or above every node, -1 for none."""
-    number = np.where(kept, np.cumsum(kept) - 1, NO_PARENT)
-    nodes = problem.nodes
-    for level in nodes.levels[1:]:
-        number[level] = np.where(kept[level], number[level], number[nodes.parent[level]])
-    return number
+    nearest = holders(problem, kept)
+    return np.where(nearest >= 0, (np.cumsum(kept) - 1)[nearest], NO_PARENT)
 
 
 def _unit_heads(problem: PlanProblem, holder: Ints) -> Ints:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backfeed.plan.folding import Folding
 from backfeed.plan.lowered import NodeCurve
 from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
 
@@ -85,11 +86,12 @@ class _Curves:
     jumps: list[Floats]
 
 
-def node_pieces(problem: PlanProblem, curve: NodeCurve, kept: Bools, holder: Ints) -> NodePieces:
-    """Return the kept nodes' curves as pieces between sorted kinks."""
-    count = problem.axis.count
+def node_pieces(problem: PlanProblem, curve: NodeCurve, folding: Folding, holder: Ints) -> NodePieces:
+    """Return the kept nodes' curves, with those that are joined to them, as pieces between sorted kinks."""
+    count, kept = problem.axis.count, folding.kept
     slots, promise_column = _promise_columns(problem, curve)
     curves = _meter_curves(problem, curve, kept, slots)
+    _add_joined(problem, curve, folding.base, holder, curves)
     _add_promises(problem, curve, holder, promise_column, curves)
     fixed, curtail = np.zeros_like(curves.low), np.zeros_like(curves.low)
     inside = holder >= 0
@@ -137,6 +139,39 @@ def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: In
     )
 
 
+def _add_joined(problem: PlanProblem, curve: NodeCurve, base: Ints, holder: Ints, curves: _Curves) -> None:
+    """Add the curves of joined nodes, moved by what is fixed: the k-th of every base to the k-th three of kinks."""
+    joined = np.flatnonzero(base >= 0)
+    if not len(joined):
+        return
+    nodes, count, fixed = problem.nodes, problem.axis.count, problem.nodes.sum_up(curve.fixed_kw)
+    rank = _ranks(base[joined])
+    for k in range(int(rank.max()) + 1):
+        of = joined[rank == k]
+        at, moved = holder[base[of]], fixed[of] - fixed[base[of]]
+        low, buy, sell = curves.low[at, :count] + moved, curve.import_cost[of], curve.export_cost[of]
+        over, beyond = nodes.import_limit_kw[of], -nodes.export_limit_kw[of]
+        over_rise, beyond_rise = curve.over_rise[of], curve.beyond_rise[of]
+        curves.low_cost[at, :count] += np.where(low > 0, buy, sell) * low
+        curves.low_cost[at, :count] += over_rise * np.maximum(low - over, 0.0)
+        curves.low_cost[at, :count] += beyond_rise * np.maximum(beyond - low, 0.0)
+        curves.first_slope[at, :count] += sell - beyond_rise
+        for kink, jump in ((beyond, beyond_rise), (0.0 * low, buy - sell), (over, over_rise)):
+            kinks, jumps = np.zeros_like(curves.low), np.zeros_like(curves.low)
+            kinks[at, :count], jumps[at, :count] = kink - moved, jump
+            curves.kinks.append(kinks)
+            curves.jumps.append(jumps)
+
+
+def _ranks(cell: Ints) -> Ints:
+    """Return how many of the same cell come before each."""
+    order = np.argsort(cell, kind="stable")
+    rank = np.zeros(len(cell), np.int64)
+    _, first, many = np.unique(cell[order], return_index=True, return_counts=True)
+    rank[order] = np.arange(len(cell)) - np.repeat(first, many)
+    return rank
+
+
 def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: Ints, curves: _Curves) -> None:
     """Add the promises: the k-th of every (node, column) to the k-th pair of kinks and jumps."""
     promised, count = problem.commitments, problem.axis.count
@@ -150,11 +185,7 @@ def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: 
     np.add.at(curves.first_slope, (node[down], column[down]), -price[down])
     np.add.at(curves.low_cost, (node, column), price * np.where(down, kink - low, 0.0))
     np.add.at(curves.low_cost, (node, column), price * np.maximum(low - kink, 0.0))
-    cell = node * curves.low.shape[1] + column
-    order = np.argsort(cell, kind="stable")
-    rank = np.zeros(len(cell), np.int64)
-    _, first, many = np.unique(cell[order], return_index=True, return_counts=True)
-    rank[order] = np.arange(len(cell)) - np.repeat(first, many)
+    rank = _ranks(node * curves.low.shape[1] + column)
     for k in range(int(rank.max()) + 1):
         of, kinks, jumps = rank == k, np.zeros_like(curves.low), np.zeros_like(curves.low)
         kinks[node[of], column[of]], jumps[node[of], column[of]] = kink[of], price[of]

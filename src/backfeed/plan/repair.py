@@ -18,6 +18,7 @@ from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import (
     ARRIVE,
+    BOUND,
     ENTRY,
     LENGTH,
     ROW_CAPACITY,
@@ -181,6 +182,9 @@ def _wanted_change(fleet: Fleet, drives: Drives, r: int, t: int, energy: Floats,
     share = share_of(fleet, r, at, length)
     aim = min(max(wanted[fleet.places[r, ENTRY] + at], min(figure[ROW_EMPTY], 0.0)), figure[ROW_CAPACITY])
     least, most = -figure[ROW_LOSS] * figure[ROW_DISCHARGE] * share, figure[ROW_GAIN] * figure[ROW_CHARGE] * share
+    if fleet.places[r, BOUND] >= 0:
+        bound = fleet.bound[fleet.places[r, BOUND]]
+        least, most = least * bound[1, t], most * bound[0, t]
     return float(min(max(aim - energy[r], least), most))
 
 
@@ -264,8 +268,20 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
     high[kept] = np.minimum(limits.import_limit_kw[at], UNLIMITED_KW)
     low[kept] = np.maximum(-limits.export_limit_kw[at], -UNLIMITED_KW)
     slack = 1e-4
+    joined = np.flatnonzero(point.layout.folding.base >= 0)
+    if len(joined):
+        _narrow_to_joined(point, joined, low, high)
     high = np.where(net > high + slack, net, high)
     low = np.where(net < low - slack, net, low)
     charged = point.nodes.charged >= 0
     high[charged] = np.minimum(high[charged], np.maximum(point.nodes.peaks[:, PEAK], 0.0)[:, None])
     return low, high
+
+
+def _narrow_to_joined(point: InteriorPoint, joined: Ints, low: Floats, high: Floats) -> None:
+    """Lower kept nodes' limits to those of the nodes that are joined to them."""
+    layout, limits = point.layout, point.layout.problem.nodes
+    base, fixed = layout.folding.base[joined], limits.sum_up(layout.curve.fixed_kw)[:, layout.steps]
+    at, moved = np.ix_(joined, layout.steps), fixed[joined] - fixed[base]
+    np.minimum.at(high, layout.holder[base], limits.import_limit_kw[at] - moved)
+    np.maximum.at(low, layout.holder[base], -limits.export_limit_kw[at] - moved)

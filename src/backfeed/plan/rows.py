@@ -10,7 +10,7 @@ from backfeed.plan.vectors import LANES
 ENTRIES_MAX = 1024
 """The most entries of a unit: twice the longest horizon, for as many departures as steps."""
 
-ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE) = tuple(range(4))
+ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE, BOUND) = tuple(range(5))
 ROW_FIGURE = (
     ROW_CHARGE,
     ROW_DISCHARGE,
@@ -38,7 +38,8 @@ class Fleet(NamedTuple):
     `ROW_START` is the arrival energy, or minus the drain of a linked row; gain and loss are hours times or over the
     efficiency; wear is per kW and step. `unit_ptr` is the first row of every unit, `node_ptr` the first unit of every
     kept node; `place_of_step` is the place of every step among those at which some node matters, -1 for the others;
-    `buy` and `sell` are prices per kW and step `(zone, step)`.
+    `buy` and `sell` are prices per kW and step `(zone, step)`. `BOUND` is a row's place in `bound` `(row, way, step)`,
+    the shares of what it can charge and discharge that limits leave it at every step; -1 where they leave it all.
     """
 
     places: Ints
@@ -48,6 +49,7 @@ class Fleet(NamedTuple):
     place_of_step: Ints
     buy: Floats
     sell: Floats
+    bound: Floats
     step_h: float
     reserve_per_kwh_h: float
 
@@ -97,14 +99,16 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         figures[:, which] = values[order]
     place_of_step = np.full(problem.axis.count, -1)
     place_of_step[steps] = np.arange(len(steps))
+    unbound = np.full(len(w), -1)
     return Fleet(
-        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order])),
+        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order], unbound)),
         figures=figures,
         unit_ptr=unit_ptr,
         node_ptr=node_ptr,
         place_of_step=place_of_step,
         buy=np.ascontiguousarray(step_h * problem.prices.buy_per_kwh),
         sell=np.ascontiguousarray(step_h * problem.prices.sell_per_kwh),
+        bound=np.ones((0, 2, problem.axis.count)),
         step_h=step_h,
         reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )

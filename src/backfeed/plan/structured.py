@@ -10,18 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from backfeed.plan.certificate import lower_bound, write_entries
+from backfeed.plan.certificate import lower_bound, values_of_energy
 from backfeed.plan.compiled import first_call
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
-from backfeed.plan.layout import Layout, lay_out
+from backfeed.plan.layout import Layout, lay_out, to_table
 from backfeed.plan.node import SHARE
 from backfeed.plan.pace import LOOK
-from backfeed.plan.problem import Floats, PlanProblem
+from backfeed.plan.problem import Bools, Floats, PlanProblem
 from backfeed.plan.repair import repaired
-from backfeed.plan.rows import ENTRY
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.turns import in_turns
-from backfeed.plan.unit import Y
+from backfeed.plan.unfolding import balance_at_nodes, dearer_nodes, limits_missed, worth_of_bounds
 
 TURNS_MAX = 3
 WORTHWHILE = 0.05
@@ -33,9 +32,10 @@ KINK_KW = 1e-6
 
 @dataclass
 class _Best:
-    """The best plan and the best bound so far, and the prices that prove it."""
+    """The best plan, the last one, and the best bound so far, and the prices that prove it."""
 
     schedule: Schedule | None = None
+    last: Schedule | None = None
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
 
@@ -43,6 +43,20 @@ class _Best:
     def gap(self) -> float:
         """The plan's gap."""
         return np.inf if self.schedule is None else self.schedule.gap
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a solution: see `solve_structured`."""
+
+    gap: float
+    iteration_limit: int
+    threads: int
+    stop: Callable[[], bool] | None
+
+    def is_enough(self, iterations: int) -> bool:
+        """Return whether there have been as many iterations as there may be, or somebody wants what there is."""
+        return iterations >= self.iteration_limit or (self.stop is not None and self.stop())
 
 
 def solve_structured(
@@ -72,28 +86,58 @@ def solve_structured(
     NotStructuredError
         If the problem has a coupling that the tree can not carry.
     """
+    asked = _Asked(gap, ITERATIONS_MAX if iteration_limit is None else iteration_limit, threads, stop)
     layout = lay_out(problem)
     with first_call("the planner", Path(__file__).parent):
-        return _solve(layout, gap, ITERATIONS_MAX if iteration_limit is None else iteration_limit, threads, stop)
+        return _solve(layout, asked)
 
 
-def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop: Callable[[], bool] | None) -> Schedule:
-    """Iterate until the gap is proven; where running one way leaves it open, look for a better plan by turns."""
-    point, best = InteriorPoint(layout, threads), _Best()
+def _solve(layout: Layout, asked: _Asked) -> Schedule:
+    """Iterate until the gap is proven; where folded nodes keep it from that, hold them and begin again.
+
+    Where running one way leaves the gap open, look for a better plan by turns.
+    """
+    best, iterations = _Best(), 0
+    held = np.zeros(len(layout.problem.nodes), np.bool_)
 
     def prove(now: InteriorPoint) -> None:
         bound = lower_bound(now)
         if bound > best.bound or best.schedule is None:
             best.bound, best.duals = bound, _duals(now)
-        _keep(now, best, now.iteration)
+        _keep(now, best, iterations + now.iteration)
 
-    _iterate(point, gap, best, prove, iteration_limit, stop)
-    assert best.schedule is not None
+    while True:
+        point = InteriorPoint(layout, asked.threads)
+        _iterate(point, best, prove, asked, iterations)
+        iterations += point.iteration
+        assert best.schedule is not None
+        more = _to_hold(point, best, asked.gap) & ~held
+        if not more.any() or asked.is_enough(iterations):
+            break
+        held |= more
+        layout = lay_out(layout.problem, held)
+    if best.gap > asked.gap:
+        _take_turns(point, best, asked, iterations)
+    return best.schedule
+
+
+def _to_hold(point: InteriorPoint, best: _Best, gap: float) -> Bools:
+    """Return the nodes that folding can not do without."""
+    assert best.last is not None
+    missed = limits_missed(point.layout, best.last)
+    if best.gap <= gap:
+        return missed
+    _, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
+    return missed | dearer_nodes(point.layout, less)
+
+
+def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: int) -> None:
+    """Look for better plans by turns, from the relaxation's iterates and then from the best plan."""
     plan: Schedule | None = None
-    iterations = point.iteration
     for _ in range(TURNS_MAX):
+        assert best.schedule is not None
         before = best.schedule.objective
-        if best.gap <= gap or iterations >= iteration_limit or (stop is not None and stop()):
+        if best.gap <= asked.gap or asked.is_enough(iterations):
             break
         layout_in_turns = in_turns(point, plan)
         if layout_in_turns is None:
@@ -102,29 +146,23 @@ def _solve(layout: Layout, gap: float, iteration_limit: int, threads: int, stop:
         def take(now: InteriorPoint, earlier: int = iterations) -> None:
             _keep(now, best, earlier + now.iteration)
 
-        turned = InteriorPoint(layout_in_turns, threads)
-        _iterate(turned, gap, best, take, iteration_limit, stop)
+        turned = InteriorPoint(layout_in_turns, asked.threads)
+        _iterate(turned, best, take, asked, iterations)
         iterations += turned.iteration
         if plan is not None and before - best.schedule.objective < WORTHWHILE * (before - best.bound):
             break
         plan = best.schedule
-    return best.schedule
 
 
 def _iterate(
-    point: InteriorPoint,
-    gap: float,
-    best: _Best,
-    look: Callable[[InteriorPoint], None],
-    iteration_limit: int,
-    stop: Callable[[], bool] | None,
+    point: InteriorPoint, best: _Best, look: Callable[[InteriorPoint], None], asked: _Asked, earlier: int
 ) -> None:
     """Iterate, and look at the iterates, until the gap is proven or rounding is all that is left."""
     looked = np.inf
-    while point.pursue(gap, looked, iteration_limit, stop) == LOOK:
+    while point.pursue(asked.gap, looked, asked.iteration_limit - earlier, asked.stop) == LOOK:
         looked = point.progress.products
         look(point)
-        if best.gap <= gap:
+        if best.gap <= asked.gap:
             return
     look(point)
 
@@ -135,29 +173,20 @@ def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
     energies, curtailed = repaired(point)
     schedule = price_plan(
         layout.problem,
-        _to_table(layout, energies),
+        to_table(layout, energies),
         _curtailed_at(layout, curtailed),
         best.duals,
         best.bound,
         "structured",
         iteration,
     )
+    best.last = schedule
     if best.schedule is None or schedule.objective <= best.schedule.objective:
         best.schedule = schedule
     else:
-        best.schedule = replace(best.schedule, lower_bound=best.bound)
-
-
-def _to_table(layout: Layout, entries: Floats) -> Floats:
-    """Return entries without departures, as flat columns in the table's order."""
-    w = layout.problem.windows
-    place = np.empty(len(w), np.int64)
-    place[layout.order] = np.arange(len(w))
-    begin = layout.fleet.places[place, ENTRY]
-    length = np.diff(w.offsets)
-    at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
-    flat: Floats = entries[at]
-    return flat
+        best.schedule = replace(
+            best.schedule, lower_bound=best.bound, duals=best.duals, price_per_kwh=schedule.price_per_kwh
+        )
 
 
 def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
@@ -181,17 +210,11 @@ def _duals(point: InteriorPoint) -> Duals:
     np.add.at(own, (layout.holder[problem.commitments.node], layout.pieces.promise_column), sign * promise)
     for level in layout.forest.levels[1:]:
         own[level] += own[layout.forest.parent[level]]
-    balance = np.zeros_like(problem.nodes.base_load_kw)
-    inside = np.flatnonzero(layout.holder >= 0)
-    balance[np.ix_(inside, layout.steps)] = (price - own)[layout.holder[inside], : point.count]
-    return Duals(_to_table(layout, _values_of_energy(point)), balance / step_h, promise / step_h)
-
-
-def _values_of_energy(point: InteriorPoint) -> Floats:
-    """Return the value of energy of every entry."""
-    value = np.zeros(point.layout.entries)
-    point.share(write_entries, *point.vehicles, Y, value)
-    return value
+    value = values_of_energy(point)
+    shares = peak_share[:, : point.count], own[:, : point.count]
+    worth, _ = worth_of_bounds(layout, price, value)
+    balance = balance_at_nodes(layout, price[:, : point.count], shares, worth)
+    return Duals(value, balance / step_h, promise / step_h)
 
 
 def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats:

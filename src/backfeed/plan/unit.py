@@ -17,6 +17,7 @@ from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import (
     ARRIVE,
+    BOUND,
     ENTRIES_MAX,
     LENGTH,
     ROW_CAPACITY,
@@ -134,6 +135,8 @@ def expand(fleet: Fleet, price: Floats, first: int, stop: int, lead: int, unit: 
         _shorten(v, 0, figure[ROW_FIRST_SHARE])
         if length > 1:
             _shorten(v, length - 1, figure[ROW_LAST_SHARE])
+        if fleet.places[r, BOUND] >= 0:
+            _bind(v, length, fleet.bound[fleet.places[r, BOUND], :, arrive:])
         p += length + 1
         step[p - 1] = -1
     if lead > 0:
@@ -195,6 +198,16 @@ def _shorten(u: Floats, q: int, share: float) -> None:
     if share != 1.0:
         for place in (CHARGE, DISCHARGE, GAIN, LOSS, COST_A, COST_B, UP_COST, DOWN_COST):
             u[place + q] *= share
+
+
+@nested
+def _bind(v: Floats, length: int, share: Floats) -> None:
+    """Scale the powers of a row to the shares that limits leave it."""
+    for t in range(length):
+        for place in (CHARGE, GAIN, COST_A):
+            v[place + t] *= share[0, t]
+        for place in (DISCHARGE, LOSS, COST_B):
+            v[place + t] *= share[1, t]
 
 
 @nested

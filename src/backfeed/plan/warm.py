@@ -20,39 +20,39 @@ def warm() -> None:
     problem = every_kernel_s_problem()
     solve_structured(problem, gap=1e-2)
     plan_alone(problem)
-    staying = replace(problem, windows=replace(problem.windows, drain_kwh=np.full(2, np.nan)))
+    staying = replace(problem, windows=replace(problem.windows, drain_kwh=np.full(4, np.nan)))
     InteriorPoint(lay_out(staying), narrow_only=True).pursue(1e-3, np.inf, 1, None)
 
 
 def every_kernel_s_problem() -> PlanProblem:
-    """Return a problem of one car that drives between two places, at hard prices and under limits that bind.
+    """Return a problem of a car that drives between two others' places, at hard prices and under limits that bind.
 
     The drive joins the places' units, selling above buying leaves a gap that turns are tried for, and the first plan
     that is repaired from the iterates passes its limits.
     """
-    two = np.ones(2)
+    four = np.ones(4)
     prices = np.full((1, STEPS), 0.2)
     nodes = Nodes.tree(["site", "here", "there"], [-1, 0, 0], STEPS)
-    nodes.import_limit_kw[:] = nodes.export_limit_kw[:] = 2.0
+    nodes.import_limit_kw[:] = nodes.export_limit_kw[:] = 1.0
     return PlanProblem(
         axis=TimeAxis(0, 15 * MS_PER_MIN, STEPS),
         prices=Prices(("zone",), prices, 1.5 * prices),
         nodes=nodes,
         windows=Windows(
-            vehicle=("car", "car"),
-            node=np.array([1, 2]),
-            arrive_step=np.array([0, STEPS // 2]),
-            depart_step=np.array([STEPS // 2, STEPS]),
-            charge_max_kw=10.0 * two,
-            discharge_max_kw=10.0 * two,
-            charge_efficiency=0.95 * two,
-            discharge_efficiency=0.95 * two,
-            energy_arrival_kwh=20.0 * two,
-            energy_target_kwh=25.0 * two,
-            energy_min_kwh=10.0 * two,
-            energy_max_kwh=40.0 * two,
-            wear_per_kwh=0.0 * two,
-            hold_per_kwh_h=0.0 * two,
-            drain_kwh=np.array([np.nan, 2.0]),
+            vehicle=("car", "car", "here", "there"),
+            node=np.array([1, 2, 1, 2]),
+            arrive_step=np.array([0, STEPS // 2, 0, 0]),
+            depart_step=np.array([STEPS // 2, STEPS, STEPS, STEPS]),
+            charge_max_kw=10.0 * four,
+            discharge_max_kw=10.0 * four,
+            charge_efficiency=0.95 * four,
+            discharge_efficiency=0.95 * four,
+            energy_arrival_kwh=20.0 * four,
+            energy_target_kwh=25.0 * four,
+            energy_min_kwh=10.0 * four,
+            energy_max_kwh=40.0 * four,
+            wear_per_kwh=0.0 * four,
+            hold_per_kwh_h=0.0 * four,
+            drain_kwh=np.array([np.nan, 2.0, np.nan, np.nan]),
         ),
     )

@@ -1,0 +1,176 @@
+"""Nodes that need no system of their own: what their limits say is told elsewhere.
+
+**Alone.** Where never two rows stand under a node at one step, and it has limits and no other cost, these limits are
+bounds on that row's power, step by step, less what is fixed. As bounds they are hard: a row that would rather pay the
+limit's penalty shows it by a bound that is worth more than that. The lower bound counts with power beyond it at the
+penalty, so it is one whatever comes of this; where it stays short of the plan, these nodes are held, and the problem
+is solved again.
+
+**Joined.** A node with one kept child and no rows of its own has that child's net power, moved by what is fixed: its
+curve is added to the child's.
+
+**Left out.** A node whose limits nothing below can reach while the limits below hold, and that costs nothing else. If
+a plan breaks them all the same, the node is held, too.
+
+How the prices of these nodes are found again, `plan/unfolding.py` says.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
+from backfeed.plan.rows import BOUND, Fleet
+
+
+class Bounds(NamedTuple):
+    """The entries of the table at which limits bound a row more than its own powers do.
+
+    `own_kw` and `left_kw` `(way, entry)` are what a row could charge and discharge by itself and what is left of it,
+    averages over the step.
+    """
+
+    entry: Ints
+    row: Ints
+    step: Ints
+    own_kw: Floats
+    left_kw: Floats
+
+
+class Folding(NamedTuple):
+    """What becomes of the table's nodes.
+
+    `kept` ones have a system of their own, at the `steps` that matter to some of them; `alone` ones bound the rows
+    below, `base` is the kept node that a node is joined to, -1 for none.
+    """
+
+    kept: Bools
+    alone: Bools
+    base: Ints
+    steps: Ints
+    bounds: Bounds
+
+
+def fold(problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw: Floats, held: Bools) -> Folding:
+    """Decide what becomes of the nodes.
+
+    Parameters
+    ----------
+    problem, curve
+        The problem, and its nodes' curves.
+    charge_kw, discharge_kw
+        What the rows at every node itself can charge and discharge at most, `(node, step)`.
+    held
+        Nodes whose limits have shown to matter.
+    """
+    nodes, promised = problem.nodes, problem.commitments
+    matters = _beyond_limits(problem, curve, charge_kw, discharge_kw, held)
+    costly = nodes.metered | (nodes.peak_charge_per_kw > 0)
+    matters |= costly[:, None]
+    matters[promised.node, promised.step] = True
+    costly[promised.node] = True
+    matter = np.any(matters, axis=1)
+    alone = _alone(problem, curve, matter, costly | held)
+    base = _joined(problem, curve, matter & ~alone)
+    steps = np.flatnonzero(np.any(matters[~alone], axis=0))
+    return Folding(matter & ~alone & (base < 0), alone, base, steps, _bounds(problem, curve, alone))
+
+
+def _beyond_limits(
+    problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw: Floats, held: Bools
+) -> Bools:
+    """Return where a node can reach beyond its limits while those below hold; if it is held, where they need not."""
+    nodes = problem.nodes
+    most, least = nodes.import_limit_kw, -nodes.export_limit_kw
+    high, low = charge_kw + curve.fixed_kw + curve.curtail_max_kw, curve.fixed_kw - discharge_kw
+    for level in nodes.levels[:0:-1]:
+        above, within = nodes.parent[level], (low[level], high[level])
+        np.add.at(high, above, np.clip(most[level], *within))
+        np.add.at(low, above, np.clip(least[level], *within))
+    beyond: Bools = (high > most + REACH_TOLERANCE_KW) | (low < least - REACH_TOLERANCE_KW)
+    beyond[held] = ((curve.reach_high_kw > most) | (curve.reach_low_kw < least))[held]
+    return beyond
+
+
+def _alone(problem: PlanProblem, curve: NodeCurve, matter: Bools, costly: Bools) -> Bools:
+    """Return the nodes that matter, cost nothing but their limits, and have one row at a time with room for it."""
+    nodes, w = problem.nodes, problem.windows
+    edge = np.zeros((len(nodes), problem.axis.count + 1))
+    np.add.at(edge, (w.node, w.arrive_step), 1)
+    np.add.at(edge, (w.node, w.depart_step), -1)
+    rows = nodes.sum_up(np.cumsum(edge, axis=1))
+    able: Bools = matter & ~costly & np.all(rows <= 1, axis=1)
+    fixed = nodes.sum_up(curve.fixed_kw)[able]
+    room = (fixed <= nodes.import_limit_kw[able]) & (-fixed <= nodes.export_limit_kw[able])
+    able[able] = np.all(room, axis=1)
+    over_kept, alone = np.zeros_like(able), np.zeros_like(able)
+    for level in reversed(nodes.levels):
+        alone[level] = able[level] & ~over_kept[level]
+        stays = level[over_kept[level] | (matter[level] & ~alone[level])]
+        over_kept[nodes.parent[stays[nodes.parent[stays] >= 0]]] = True
+    return alone
+
+
+def _joined(problem: PlanProblem, curve: NodeCurve, staying: Bools) -> Ints:
+    """Return the node to which every node is joined, -1 for none."""
+    nodes, size = problem.nodes, len(problem.nodes)
+    nearest = holders(problem, staying)
+    above = np.where(nodes.parent >= 0, nearest[nodes.parent], NO_PARENT)
+    child = np.flatnonzero(staying & (above >= 0))
+    rows = np.bincount(nearest[problem.windows.node] + 1, minlength=size + 1)[1:]
+    single = staying & (rows == 0) & (np.bincount(above[child], minlength=size) == 1)
+    only = np.full(size, NO_PARENT)
+    only[above[child]] = child
+    promised = np.zeros(size, np.bool_)
+    promised[problem.commitments.node] = True
+    single &= (nodes.peak_charge_per_kw <= 0) & ~promised & ~np.any(curve.curtail_max_kw > 0, axis=1)
+    single &= ~np.any(curve.inverted, axis=1) if nodes.metered.any() else True
+    base = np.full(size, NO_PARENT)
+    for level in reversed(nodes.levels):
+        for k in level[single[level]]:
+            below = only[k] if base[only[k]] < 0 else base[only[k]]
+            base[k] = NO_PARENT if promised[below] else below
+    return base
+
+
+def holders(problem: PlanProblem, kept: Bools) -> Ints:
+    """Return the kept node at or above every node, -1 for none."""
+    nodes, nearest = problem.nodes, np.where(kept, np.arange(len(kept)), NO_PARENT)
+    for level in nodes.levels[1:]:
+        nearest[level] = np.where(kept[level], level, nearest[nodes.parent[level]])
+    return nearest
+
+
+def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools) -> Bounds:
+    """Return where the nodes that rows have for themselves leave them less than their own powers."""
+    nodes, w, none = problem.nodes, problem.windows, np.zeros(0, np.int64)
+    if not alone.any():
+        return Bounds(none, none, none, np.zeros((2, 0)), np.zeros((2, 0)))
+    fixed = nodes.sum_up(curve.fixed_kw)
+    room = np.stack((nodes.import_limit_kw - fixed, nodes.export_limit_kw + fixed))
+    room[:, ~alone] = np.inf
+    for level in nodes.levels[1:]:
+        room[:, level] = np.minimum(room[:, level], room[:, nodes.parent[level]])
+    limited = np.flatnonzero(np.any(np.isfinite(room), axis=(0, 2))[w.node])
+    entry = np.flatnonzero(np.isin(w.row_of, limited))
+    row, step = w.row_of[entry], w.step_of[entry]
+    own = np.stack((w.charge_max_kw[row], w.discharge_max_kw[row])) * (problem.hours[entry] / problem.axis.step_h)
+    left = np.minimum(own, room[:, w.node[row], step])
+    less = np.any(left < own, axis=0)
+    return Bounds(entry[less], row[less], step[less], own[:, less], left[:, less])
+
+
+def bounded(fleet: Fleet, order: Ints, bounds: Bounds) -> Fleet:
+    """Return the rows with their bounds; `order[i]` is the table's row at the solver's row i."""
+    if not len(bounds.row):
+        return fleet
+    some, place = np.unique(bounds.row, return_inverse=True)
+    share = np.ones((len(some), 2, fleet.bound.shape[2]))
+    less = bounds.left_kw < bounds.own_kw
+    share[place, :, bounds.step] = np.where(less, bounds.left_kw / np.where(less, bounds.own_kw, 1.0), 1.0).T
+    place_of = np.full(len(order), -1)
+    place_of[some] = np.arange(len(some))
+    places = fleet.places.copy()
+    places[:, BOUND] = place_of[order]
+    return fleet._replace(places=places, bound=share)

@@ -1,0 +1,145 @@
+"""What folding has left out, found again: prices at every node, what the bounds of rows are worth, what must be held.
+
+The step of a node's price over its parent's is what its own curve asks for. A row's bound is worth what is left of its
+reduced cost: that is asked by the tightest node above. Nodes that are joined share what their sum asks for in the order
+of their kinks, as the sum itself does.
+"""
+
+import numpy as np
+
+from backfeed.plan.layout import Layout
+from backfeed.plan.problem import Bools, Floats
+from backfeed.plan.schedule import Schedule
+
+LIMITS = ("import_limit", "export_limit")
+
+NOTHING = 1e-9
+"""What a bound may add to the Lagrangian by rounding [currency]."""
+
+BROKEN_KW = 1e-6
+"""A limit that was left out is broken if it is by more than this."""
+
+
+def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Floats, Floats]:
+    """Return what a kW more of every bound's limit is worth, and what the bound adds to the Lagrangian, `(entry,)`.
+
+    A limit's price m makes of the row's reduced costs a of charging and b of giving, per kW, `a + m` and `b - m`, and
+    costs m times the power that it leaves; above 0 it is the import's, below the export's. The Lagrangian is greatest
+    where neither is below 0. It then is what the row has at hard bounds; where either of a and b costs less than the
+    penalty, or both together cost less than nothing, it is less.
+
+    Parameters
+    ----------
+    layout
+        The problem.
+    price
+        Prices of kept nodes, `(kept node, column)`.
+    value
+        Values of energy, flat [currency/kWh].
+    """
+    problem, bounds = layout.problem, layout.folding.bounds
+    w, row, step, step_h = problem.windows, bounds.row, bounds.step, problem.axis.step_h
+    node, column = w.node[row], layout.fleet.place_of_step[step]
+    holder, zone = layout.holder[node], problem.nodes.zone[node]
+    there, asked = (holder >= 0) & (column >= 0), np.zeros(len(row))
+    paid = price[:, : len(layout.steps)].copy()
+    paid[:, layout.pieces.slots] += price[:, len(layout.steps) :]
+    asked[there] = paid[holder[there], column[there]]
+    own, energy = np.where(problem.row_price_node[row] < 0, step_h, 0.0), step_h * value[bounds.entry]
+    a = asked + own * problem.prices.buy_per_kwh[zone, step] - energy * w.charge_efficiency[row]
+    b = step_h * w.wear_per_kwh[row] - asked - own * problem.prices.sell_per_kwh[zone, step]
+    b += energy / w.discharge_efficiency[row]
+    (most, least), (left, left_out), limit = bounds.own_kw, bounds.left_kw, step_h * problem.penalties.limit_per_kwh
+    both = (least * b - most * a) / np.maximum(most + least, 1e-300)
+    worth = np.where(a + b >= 0, np.clip(0.0, -a, np.maximum(b, -a)), both)
+    worth = np.clip(worth, np.where(left_out < least, -limit, 0.0), np.where(left < most, limit, 0.0))
+    soft = np.minimum(0.0, np.minimum(most * (a + worth), least * (b - worth)))
+    soft -= np.where(worth > 0, left * worth, -left_out * worth)
+    return worth, soft - np.minimum(0.0, np.minimum(left * a, left_out * b))
+
+
+def dearer_nodes(layout: Layout, less: Floats) -> Bools:
+    """Return the nodes that rows have for themselves and whose hard bounds promise more than limits do, `(node,)`."""
+    nodes, folding = layout.problem.nodes, layout.folding
+    found, at = np.zeros(len(nodes), np.bool_), layout.problem.windows.node[folding.bounds.row[less < -NOTHING]]
+    while len(at):
+        found[at] = folding.alone[at]
+        at = nodes.parent[at]
+        at = at[at >= 0]
+    return found
+
+
+def limits_missed(layout: Layout, schedule: Schedule) -> Bools:
+    """Return the nodes that are left out, and whose limits the plan breaks, `(node,)`."""
+    nodes, folding = layout.problem.nodes, layout.folding
+    if not any(slack.kind in LIMITS for slack in schedule.slacks):
+        return np.zeros(len(nodes), np.bool_)
+    over, beyond = schedule.net_kw - nodes.import_limit_kw, -schedule.net_kw - nodes.export_limit_kw
+    broken = np.any(np.maximum(over, beyond) > BROKEN_KW, axis=1)
+    missed: Bools = broken & ~folding.kept & ~folding.alone & (folding.base < 0)
+    return missed
+
+
+def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats], worth: Floats) -> Floats:
+    """Return what a kW more of net power costs at every node of the table, `(node, step)` [currency/kW and step].
+
+    Parameters
+    ----------
+    layout
+        The problem.
+    price
+        Prices of kept nodes, `(kept node, step that matters)`.
+    shares
+        What of them is due to a node's own peak, and to the promises at it and above.
+    worth
+        What the bounds are worth (`worth_of_bounds`).
+    """
+    nodes, folding = layout.problem.nodes, layout.folding
+    balance = np.zeros_like(nodes.base_load_kw)
+    _ask_joined(layout, price - shares[0], price, balance)
+    _ask_alone(layout, worth, balance)
+    kept = np.flatnonzero(folding.kept)
+    balance[np.ix_(kept, layout.steps)] = (price - shares[1])[: len(kept)]
+    for level in nodes.levels[1:]:
+        below = level[~folding.kept[level]]
+        balance[below] += balance[nodes.parent[below]]
+    return balance
+
+
+def _ask_alone(layout: Layout, worth: Floats, own: Floats) -> None:
+    """Write what bounds are worth at the tightest node above each of them."""
+    nodes, folding, bounds = layout.problem.nodes, layout.folding, layout.folding.bounds
+    asking = np.flatnonzero(worth)
+    charges, step = worth[asking] > 0, bounds.step[asking]
+    fixed = nodes.sum_up(layout.curve.fixed_kw)
+    at = layout.problem.windows.node[bounds.row[asking]]
+    tightest, least = at, np.full(len(at), np.inf)
+    while np.any(at >= 0):
+        limit = np.where(charges, (nodes.import_limit_kw - fixed)[at, step], (nodes.export_limit_kw + fixed)[at, step])
+        tighter = (at >= 0) & folding.alone[at] & (limit < least)
+        tightest, least = np.where(tighter, at, tightest), np.where(tighter, limit, least)
+        at = np.where(at >= 0, nodes.parent[at], at)
+    own[tightest, step] = worth[asking]
+
+
+def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> None:
+    """Write what joined nodes ask for, of what their sum does: from kink to kink, `asking` less the price above."""
+    problem, curve, base = layout.problem, layout.curve, layout.folding.base
+    nodes, steps = problem.nodes, layout.steps
+    for below in np.unique(base[base >= 0]):
+        k = layout.holder[below]
+        above = layout.forest.parent[k]
+        left = asking[k] - (price[above] if above >= 0 else 0.0)
+        members = np.append(below, np.flatnonzero(base == below))
+        at = np.ix_(members, steps)
+        fixed = nodes.sum_up(curve.fixed_kw)[at]
+        kinks = np.stack((-nodes.export_limit_kw[at], 0.0 * fixed, nodes.import_limit_kw[at])) - (fixed - fixed[0])
+        jumps = np.stack((curve.beyond_rise[at], (curve.import_cost - curve.export_cost)[at], curve.over_rise[at]))
+        first = (curve.export_cost - curve.beyond_rise)[at]
+        shape = (kinks.shape[0] * kinks.shape[1], len(steps))
+        order = np.argsort(kinks.reshape(shape), axis=0, kind="stable")
+        jump = np.take_along_axis(jumps.reshape(shape), order, 0)
+        before = first.sum(axis=0) + np.cumsum(jump, axis=0) - jump
+        taken = np.empty_like(jump)
+        np.put_along_axis(taken, order, np.clip(left - before, 0.0, jump), 0)
+        own[np.ix_(members[1:], steps)] = (first + taken.reshape(kinks.shape).sum(axis=0))[1:]

@@ -1,0 +1,177 @@
+"""Nodes without a system of their own: plans, bounds and prices are those of the whole tree."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from backfeed.core.axis import TimeAxis
+from backfeed.core.instant import MS_PER_MIN
+from backfeed.plan.check import check, proposal_of
+from backfeed.plan.layout import lay_out
+from backfeed.plan.problem import Nodes, PlanProblem, Prices, Windows
+from backfeed.plan.schedule import price_plan
+from backfeed.plan.solve import solve
+from backfeed.plan.structured import solve_structured
+from backfeed.plan.unfolding import limits_missed
+
+STEPS = 16
+
+
+def site(parent, at, **wanted):
+    """Return cars at nodes of a tree, over four hours whose second half is cheap."""
+    count = len(at)
+    buy = np.where(np.arange(STEPS) < STEPS // 2, 0.3, 0.1)[None]
+
+    def column(name, usual):
+        return np.full(count, wanted.get(name, usual), np.float64)
+
+    return PlanProblem(
+        axis=TimeAxis(0, 15 * MS_PER_MIN, STEPS),
+        prices=Prices(("zone",), buy, 0.9 * buy),
+        nodes=Nodes.tree([f"n{k}" for k in range(len(parent))], parent, STEPS),
+        windows=Windows(
+            vehicle=tuple(f"car {i}" for i in range(count)),
+            node=np.array(at),
+            arrive_step=np.zeros(count, np.int64),
+            depart_step=np.full(count, STEPS),
+            charge_max_kw=column("charge", 11.0),
+            discharge_max_kw=column("discharge", 11.0),
+            charge_efficiency=column("efficiency", 0.95),
+            discharge_efficiency=column("efficiency", 0.95),
+            energy_arrival_kwh=column("arrival", 20.0),
+            energy_target_kwh=column("target", 32.0),
+            energy_min_kwh=column("floor", 10.0),
+            energy_max_kwh=column("capacity", 60.0),
+            wear_per_kwh=column("wear", 0.05),
+            hold_per_kwh_h=column("hold", 0.0),
+        ),
+    )
+
+
+def agree(problem, gap=1e-6):
+    """Solve with HiGHS and with folded nodes; compare, and let the judge prove the bound from the nodes' prices."""
+    exact, schedule = solve(problem, method="highs"), solve_structured(problem, gap)
+    size = max(1.0, abs(exact.objective))
+    assert schedule.objective == pytest.approx(exact.objective, abs=5 * gap * size)
+    verdict = check(problem, proposal_of(schedule))
+    assert verdict.objective == pytest.approx(schedule.objective, abs=1e-9 * size)
+    assert verdict.lower_bound == pytest.approx(schedule.lower_bound, abs=1e-7 * size)
+    assert verdict.gap < 5 * gap
+    return schedule
+
+
+def own_chains():
+    """Return two cars, each on three nodes of its own under a root that binds, the middle ones the tightest."""
+    problem = site([-1, 0, 1, 2, 0, 4, 5], [3, 6])
+    limits = problem.nodes.import_limit_kw
+    limits[0], limits[1:], limits[2], limits[5, ::2] = 9.0, 8.0, 5.0, 4.0
+    problem.nodes.export_limit_kw[1:] = 3.0
+    problem.nodes.base_load_kw[2] = 1.0
+    return problem
+
+
+def test_nodes_of_one_car_s_own_bound_its_powers():
+    layout = lay_out(own_chains())
+    assert layout.folding.kept.tolist() == [True, *6 * [False]]
+    assert layout.folding.alone.tolist() == [False, False, True, True, False, True, True]  # the others are left out
+    bounds = layout.folding.bounds
+    charge = {row: bounds.left_kw[0, bounds.row == row] for row in range(2)}
+    assert charge[0] == pytest.approx(4.0)  # 5 of the middle node less its base load
+    assert charge[1] == pytest.approx(np.tile([4.0, 8.0], STEPS // 2))
+    assert bounds.left_kw[1, bounds.row == 0] == pytest.approx(3.0)  # the lowest node is tighter than 3 + 1
+
+
+def test_the_tightest_of_a_car_s_own_nodes_asks_its_price():
+    schedule = agree(own_chains())
+    price = schedule.duals.balance_per_kwh
+    own = price - np.where(np.arange(7)[:, None] > 0, price[[0, 0, 1, 2, 0, 4, 5]], 0.0)
+    cheap = np.arange(STEPS) >= STEPS // 2
+    assert np.all(own[2, cheap][::2] > 1e-3)  # at the other steps the root does
+    assert own[[1, 3]][:, cheap] == pytest.approx(0.0, abs=1e-9)
+    assert not any(slack.kind == "import_limit" for slack in schedule.slacks)
+
+
+def test_a_limit_is_broken_where_that_is_worth_its_penalty():
+    problem = site([-1, 0, 0], [1, 2], arrival=2.0, floor=30.0, target=30.0, discharge=0.0)
+    problem.nodes.import_limit_kw[:] = [[15.0], [1.0], [2.0]]
+    assert lay_out(problem).folding.alone.tolist() == [False, True, True]
+    schedule = agree(problem, 1e-5)
+    broken = {slack.where for slack in schedule.slacks if slack.kind == "import_limit"}
+    assert broken >= {"n1", "n2"}
+
+
+def test_a_base_load_beyond_its_limit_keeps_the_node():
+    problem = own_chains()
+    problem.nodes.base_load_kw[3, 0] = 20.0
+    layout = lay_out(problem)
+    assert not layout.folding.alone[[1, 2, 3]].any()
+    assert layout.folding.alone[[5, 6]].all()
+    agree(problem)
+
+
+def test_two_cars_at_a_node_are_alone_while_they_do_not_meet():
+    problem = site([-1, 0], [1, 1, 0], target=25.0)
+    problem.nodes.import_limit_kw[:] = [[8.0], [5.0]]
+    apart = dataclasses.replace(problem.windows, arrive_step=np.array([0, 8, 0]), depart_step=np.array([8, 16, 16]))
+    assert not lay_out(problem).folding.alone.any()
+    problem = dataclasses.replace(problem, windows=apart)
+    assert lay_out(problem).folding.alone.tolist() == [False, True]
+    agree(problem)
+
+
+def test_a_chain_above_several_cars_is_one_node():
+    problem = site([-1, 0, 1, 2], [3, 3, 3])
+    problem.nodes.metered[0] = True
+    problem.nodes.base_load_kw[:] = [[2.0], [1.0], [0.5], [0.0]]
+    problem.nodes.import_limit_kw[:] = [[20.0], [16.0], [14.0], [15.0]]
+    problem.nodes.import_limit_kw[1, ::3] = 11.0
+    problem.nodes.export_limit_kw[:] = [[2.0], [9.0], [9.0], [9.0]]
+    layout = lay_out(problem)
+    assert layout.folding.kept.tolist() == [False, False, False, True]
+    assert layout.folding.base.tolist() == [3, 3, 3, -1]
+    price = agree(problem).duals.balance_per_kwh
+    assert np.all(price[0] >= 0.9 * problem.prices.buy_per_kwh[0] - 1e-6)  # the meter's own, and what its limit asks
+    own = np.diff(price, axis=0)
+    assert own[0, 9::3] == pytest.approx(0.0, abs=1e-6) or np.any(own[0, 9::3] > 0)
+    assert own[2] == pytest.approx(0.0, abs=1e-6)  # 14 less 0.5 is tighter than 15
+
+
+def test_a_limit_that_those_below_keep_is_left_out():
+    problem = site([-1, 0, 0], [1, 1, 2, 2])
+    problem.nodes.import_limit_kw[:] = [[20.0], [9.0], [10.0]]
+    problem.nodes.export_limit_kw[:] = [[30.0], [5.0], [5.0]]
+    assert lay_out(problem).folding.kept.tolist() == [False, True, True]
+    agree(problem)
+
+
+def test_a_limit_that_was_left_out_and_is_broken_is_held():
+    problem = site([-1, 0, 0], [1, 1, 2, 2], arrival=2.0, floor=30.0, target=30.0, discharge=0.0)
+    problem.nodes.import_limit_kw[:] = [[4.5], [2.0], [2.0]]
+    layout = lay_out(problem)
+    assert not layout.folding.kept[0]
+    schedule = agree(problem, 1e-5)
+    assert {slack.where for slack in schedule.slacks if slack.kind == "import_limit"} >= {"n1", "n2"}
+    full = np.tile(2.0 + 11.0 * 0.95 * 0.25 * np.arange(1, STEPS + 1), 4)
+    hasty = price_plan(problem, full, schedule.curtailed_kw, schedule.duals, 0.0, "hasty")
+    assert limits_missed(layout, hasty).tolist() == [True, False, False]
+    assert lay_out(problem, np.array([True, False, False])).folding.kept.all()
+
+
+def test_a_plan_that_keeps_all_limits_misses_none():
+    problem = own_chains()
+    schedule = solve(problem, method="highs")
+    assert not limits_missed(lay_out(problem), schedule).any()
+    idle = price_plan(problem, 0 * schedule.energy_flat_kwh + 20, schedule.curtailed_kw, schedule.duals, 0.0, "idle")
+    assert not limits_missed(lay_out(problem), idle).any()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_judge_proves_the_bound_of_folded_trees_from_their_prices(random_problem, seed):
+    promised = {"promises": 0} if seed % 2 else {}
+    wanted = {"rows": (3, 6)[seed % 2], "base": False, "infeasible": seed % 3 == 0}
+    problem = random_problem(seed, tree="chains", **wanted, **promised)
+    schedule = solve_structured(problem, 1e-6, iteration_limit=120)
+    verdict = check(problem, proposal_of(schedule))
+    size = max(1.0, abs(schedule.objective))
+    assert verdict.lower_bound == pytest.approx(schedule.lower_bound, abs=1e-6 * size)
