@@ -31,7 +31,7 @@ called = [kernel for kernel in kernels if not kernel.targetoptions.get("no_cpyth
 print(*sorted(kernel.__name__ for kernel in called if not kernel.signatures))
 """
 
-ALSO_CALLED_BY_TESTS = {"solve_half"}
+ALSO_CALLED_BY_TESTS = {"invert", "pack_symmetric", "solve_half", "times_symmetric"}
 """Compiled functions call it; the tests call it from Python."""
 
 

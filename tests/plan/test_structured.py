@@ -6,7 +6,17 @@ import pytest
 from backfeed.core.rng import Streams
 from backfeed.plan.alone import plan_alone
 from backfeed.plan.check import check, proposal_of
-from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
+from backfeed.plan.dense import (
+    factor,
+    invert,
+    pack_symmetric,
+    pack_upper,
+    packed_size,
+    solve_half,
+    solve_vector,
+    symmetric_size,
+    times_symmetric,
+)
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import NotStructuredError, lay_out
 from backfeed.plan.rows import ZONE
@@ -56,15 +66,22 @@ def test_dense_systems_are_solved(size):
     rng = Streams(size).generator("dense")
     root = rng.standard_normal((size, size))
     whole = root @ root.T + 0.1 * np.eye(size)
-    right = rng.standard_normal((size, size))
-    upper, packed = whole.copy(), np.empty(packed_size(size))
+    right, inverse, answer = rng.standard_normal(size), np.empty((size, size)), np.empty(size)
+    upper, packed, symmetric = whole.copy(), np.empty(packed_size(size)), np.empty(symmetric_size(size))
     factor(upper, 0, size)
     pack_upper(upper, packed, 0, size)
-    many, one = right.copy(), right[0].copy()
-    solve_half(upper, many, 0, size)
+    invert(upper, inverse, 0, size)
+    many = whole @ rng.standard_normal((size, size))
+    half = many.copy()
+    solve_half(upper, half, 0, size)
+    pack_symmetric(inverse, symmetric, 0, size)
+    times_symmetric(symmetric, right, answer)
+    one = right.copy()
     solve_vector(packed, one)
-    assert np.tril(many) == pytest.approx(np.tril(np.linalg.solve(whole, right)), rel=1e-7, abs=1e-7)
-    assert one == pytest.approx(np.linalg.solve(whole, right[0]), rel=1e-7, abs=1e-7)
+    assert np.tril(half) == pytest.approx(np.tril(np.linalg.solve(whole, many)), rel=1e-7, abs=1e-7)
+    assert np.tril(inverse) == pytest.approx(np.tril(np.linalg.inv(whole)), rel=1e-7, abs=1e-7)
+    assert one == pytest.approx(np.linalg.solve(whole, right), rel=1e-7, abs=1e-7)
+    assert answer == pytest.approx(one, rel=1e-7, abs=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -4,13 +4,20 @@ With dp_k the step of node k's price, M_k what its vehicles and children answer,
 its own net power, b_k its right side and r_k the gradient of its own terms:
 
     M_k dp_k - H_k^-1 (dp_parent - dp_k + r_k) = b_k
-    (M_k + H_k^-1) dp_k = b_k + H_k^-1 (dp_parent + r_k)                A_k = M_k + H_k^-1 = R' R
+    (M_k + H_k^-1) dp_k = b_k + H_k^-1 (dp_parent + r_k)                A_k = M_k + H_k^-1
     dn_k = gamma_k - U_k dp_parent,   U_k = H_k^-1 A_k^-1 M_k            what the parent sees of the node
     gamma_k = H_k^-1 (A_k^-1 (b_k + H_k^-1 r_k) - r_k)
 
 U in product form keeps its digits whether a limit binds (H^-1 small against M) or not. H^-1 is a diagonal plus,
-where a peak is charged, a rank of one: `diag(hd) + coef th th'`. Where cars are few against the steps, A and U are
-not written out: `plan/narrow.py` has them in the order of time.
+where a peak is charged, a rank of one: `diag(hd) + coef th th'`. Without it, M and A have no positive number beside
+their diagonals, so that A's inverse S has no negative one, and
+
+    U = hd S M = hd (1 - S hd)
+
+is a product beside the diagonal, too; on it the product with M is taken as it stands. A vector is multiplied by S in a
+fifth of what two triangular systems take. At roots, which have no U, and where a peak is charged, whose rank of one may
+be all that A's inverse leaves, factors are kept instead. Where cars are few against the steps, A and U are not written
+out: `plan/narrow.py` has them in the order of time.
 """
 
 from typing import NamedTuple
@@ -34,12 +41,23 @@ from backfeed.plan.columns import (
     whole_columns,
 )
 from backfeed.plan.compiled import nested
-from backfeed.plan.dense import factor, pack_upper, packed_size, solve_half, solve_vector
+from backfeed.plan.dense import (
+    factor,
+    invert,
+    pack_symmetric,
+    pack_upper,
+    packed_size,
+    solve_half,
+    solve_vector,
+    symmetric_size,
+    times_symmetric,
+)
 from backfeed.plan.lanes import Lanes
 from backfeed.plan.node import (
     INVERSE,
     PULLED,
     PUSH,
+    TALLY,
     TOTAL,
     WIDTH,
     Aim,
@@ -52,21 +70,21 @@ from backfeed.plan.node import (
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import Unit, new_unit
-from backfeed.plan.vectors import LANES
+from backfeed.plan.vectors import LANES, added, fused, load, scaled, spread, store, total
 
 
 class Work(NamedTuple):
     """What the elimination keeps between its passes, columns padded to a whole number of vectors.
 
-    `root` is R, packed, and `upward` the lower half of U; `columns` `(node, COLUMN, column)` are a node's vectors,
-    `coef` is H^-1's factor of `th th'`. Outside `span` `(node, 2)` M is 0, so that A is diagonal there and U is 0: only
-    what lies within is kept of them. What narrow trees have instead is in `lanes`. `measured` `(node, 4)` is what
-    `measure_unit` returns of all units, and the greatest broken balance, `measured_nodes` `(node, 2)` what
+    `kept` is A's inverse or its factor, and `upward` is U, all packed; `columns` `(node, COLUMN, column)` are a node's
+    vectors, `coef` is H^-1's factor of `th th'`. Outside `span` `(node, 2)` M is 0, so that A is diagonal there and U
+    is 0: only what lies within is kept of them. What narrow trees have instead is in `lanes`. `measured` `(node, 4)` is
+    what `measure_unit` returns of all units, and the greatest broken balance, `measured_nodes` `(node, 2)` what
     `advance_nodes` measures; `found` and `found_nodes` `(node, 5)` is what `step_unit` and `step_node` find, greatest
     or summed over the node's units.
     """
 
-    root: Floats
+    kept: Floats
     upward: Floats
     columns: Floats
     coef: Floats
@@ -91,6 +109,7 @@ class Room(NamedTuple):
     x: Floats
     y: Floats
     scratch: Floats
+    tally: Floats
 
 
 def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
@@ -99,8 +118,8 @@ def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     vectors = np.zeros((nodes, len(COLUMN), size))
     vectors[:, HD] = 1.0
     return Work(
-        root=np.zeros((nodes, packed_size(size))),
-        upward=np.zeros((nodes, size * (size + 1) // 2)),
+        kept=np.zeros((nodes, packed_size(size))),
+        upward=np.zeros((nodes, symmetric_size(size))),
         columns=vectors,
         coef=np.zeros(nodes),
         span=span,
@@ -126,19 +145,8 @@ def new_room(count: int, columns: int) -> Room:
         np.zeros(size),
         np.zeros(size),
         new_scratch(columns),
+        np.zeros((len(TALLY), size)),
     )
-
-
-@nested
-def times_inverse(hd: Floats, th: Floats, coef: float, x: Floats, out: Floats) -> None:
-    """Write `H^-1 x`."""
-    n = x.shape[0]
-    total = 0.0
-    for t in range(n):
-        total += th[t] * x[t]
-    total *= coef
-    for t in range(n):
-        out[t] = hd[t] * x[t] + total * th[t]
 
 
 @nested
@@ -177,12 +185,33 @@ def own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> No
 
 
 @nested
-def solve_node(work: Work, k: int, v: Floats) -> None:
-    """Overwrite `v` with `A^-1 v`."""
+def times_inverse(work: Work, k: int, x: Floats, out: Floats) -> None:
+    """Write `H^-1 x`."""
+    hd, th = work.columns[k, HD], work.columns[k, TH]
+    more = work.coef[k] * product_of(th, x) if work.coef[k] != 0 else 0.0
+    for t in range(len(x)):
+        out[t] = hd[t] * x[t] + more * th[t]
+
+
+@nested
+def solve_node(nodes: Nodes, work: Work, k: int, v: Floats, y: Floats) -> None:
+    """Overwrite `v` with `A^-1 v`; `y` is room to work in."""
     low, high, hd = work.span[k, 0], work.span[k, 1], work.columns[k, HD]
-    for t in range(len(v)):
-        v[t] /= 1.0 if low <= t < high else hd[t]
-    solve_vector(work.root[k, : packed_size(high - low)], v[low:high])
+    for t in range(low):
+        v[t] /= hd[t]
+    for t in range(high, len(v)):
+        v[t] /= hd[t]
+    if keeps_factor(nodes, work, k):
+        solve_vector(work.kept[k, : packed_size(high - low)], v[low:high])
+        return
+    times_symmetric(work.kept[k, : symmetric_size(high - low)], v[low:high], y[low:high])
+    copy(y[low:high], v[low:high])
+
+
+@nested
+def keeps_factor(nodes: Nodes, work: Work, k: int) -> bool:
+    """Whether what is kept of A is its factor, not its inverse."""
+    return bool(nodes.parent[k] < 0 or work.coef[k] != 0)
 
 
 @nested
@@ -191,27 +220,21 @@ def hand_up(nodes: Nodes, work: Work, k: int, room: Room) -> None:
 
     A narrow tree's node leaves its right side instead, and pushes its parent by no more than its own terms.
     """
-    g, x, free, own, residual, pull = (
-        room.g,
-        room.x,
-        work.columns[k, FREE],
-        work.columns[k, OWN],
-        work.columns[k, RESIDUAL],
-        work.columns[k, PULL],
-    )
+    g, x, column = room.g, room.x, work.columns[k]
+    free, gamma, own = column[FREE], column[GAMMA], column[OWN]
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         add(work.columns[nodes.child[q], GAMMA], g)
-    times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], own, x)
+    times_inverse(work, k, own, x)
     for t in range(len(free)):
-        free[t] = g[t] + x[t] + residual[t] + pull[t]
+        free[t] = g[t] + x[t] + column[RESIDUAL, t] + column[PULL, t]
     if work.lanes.narrow[k] > 0:
         for t in range(len(free)):
-            work.columns[k, GAMMA, t] = -x[t]
+            gamma[t] = -x[t]
         return
-    solve_node(work, k, free)
+    solve_node(nodes, work, k, free, room.y)
     for t in range(len(free)):
         x[t] = free[t] - own[t]
-    times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], x, work.columns[k, GAMMA])
+    times_inverse(work, k, x, gamma)
 
 
 @nested
@@ -224,78 +247,111 @@ def clear_matrix(work: Work, k: int, room: Room) -> None:
 
 @nested
 def factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
-    """Factor `A = M + H^-1` and write the lower half of `U = H^-1 A^-1 M`; `room.matrix` is the upper half of M.
+    """Write what is kept of `A = M + H^-1`, and U; `room.matrix` is the upper half of M of the node's own vehicles.
 
     A narrow tree's nodes have neither.
     """
     if work.lanes.narrow[k] > 0:
         return
-    whole, root = room.whole, room.root
-    hd, th, coef, low, high = work.columns[k, HD], work.columns[k, TH], work.coef[k], work.span[k, 0], work.span[k, 1]
-    _whole_matrix(nodes, work, k, room)
+    matrix, root, column = room.matrix, room.root, work.columns[k]
+    low, high, hd, th = work.span[k, 0], work.span[k, 1], column[HD], column[TH]
+    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
+        _add_child(work, nodes.child[q], matrix)
     for t in range(low, high):
-        scale = coef * th[t]
-        for p in range(low, high):
-            root[t, p] = whole[t, p] + scale * th[p]
+        matrix[t, t] += column[SPREAD, t]
+        scale = spread(work.coef[k] * th[t])
+        for p in range(t // LANES * LANES, high, LANES):
+            store(root[t], p, fused(scale, load(th, p), load(matrix[t], p)))
         root[t, t] += hd[t]
     factor(root, low, high)
-    pack_upper(root, work.root[k], low, high)
-    if nodes.parent[k] < 0:
-        return
-    mixed = room.y
-    mixed[:] = 0.0
-    if coef != 0:
-        _mix(work, k, room)
-    solve_half(root, whole, low, high)
-    for t in range(low, high):
-        at = t * (t + 1) // 2
-        row, upward, scale = whole[t], work.upward[k, at : at + t + 1], coef * th[t]
-        for p in range(low, t + 1):
-            upward[p] = hd[t] * row[p] + scale * mixed[p]
+    if keeps_factor(nodes, work, k):
+        pack_upper(root, work.kept[k], low, high)
+        if nodes.parent[k] >= 0:
+            _write_upward_of_peak(nodes, work, k, room)
+    else:
+        invert(root, room.whole, low, high)
+        pack_symmetric(room.whole, work.kept[k], low, high)
+        _write_upward(work, k, matrix, room.x)
 
 
 @nested
-def _mix(work: Work, k: int, room: Room) -> None:
-    """Write `th' A^-1 M = (M A^-1 th)'` into `room.y`, M being `room.whole`."""
-    low, high, pulled, mixed = work.span[k, 0], work.span[k, 1], room.x, room.y
-    copy(work.columns[k, TH], pulled)
-    solve_node(work, k, pulled)
+def _add_child(work: Work, c: int, matrix: Floats) -> None:
+    """Add a child's U to the upper half of a node's M."""
+    at, upward = 0, work.upward[c]
+    for i in range(work.span[c, 0], work.span[c, 1], LANES):
+        for t in range(i, i + LANES):
+            row = matrix[t]
+            for p in range(i, work.span[c, 1], LANES):
+                store(row, p, added(load(row, p), load(upward, at + p - i)))
+            at += work.span[c, 1] - i
+
+
+@nested
+def _write_upward(work: Work, k: int, matrix: Floats, own: Floats) -> None:
+    """Write U where no peak is charged: `-hd S hd`, on the diagonal `hd S M`; `own` is room for a vector."""
+    low, high, hd = work.span[k, 0], work.span[k, 1], work.columns[k, HD]
+    inverse, upward, at = work.kept[k], work.upward[k], 0
+    own[low:high] = 0.0
+    for i in range(low, high, LANES):
+        for t in range(i, i + LANES):
+            row, less, sums = matrix[t], spread(-hd[t]), spread(0.0)
+            for p in range(i, high, LANES):
+                store(upward, at + p - i, scaled(less, scaled(load(inverse, at + p - i), load(hd, p))))
+            for p in range(i + LANES, high, LANES):
+                pulled = scaled(load(inverse, at + p - i), load(row, p))
+                sums = added(sums, pulled)
+                store(own, p, added(load(own, p), pulled))
+            own[t] += total(sums) + inverse[at + t - i] * row[t]
+            for p in range(t + 1, i + LANES):
+                across = inverse[at + p - i] * row[p]
+                own[t] += across
+                own[p] += across
+            at += high - i
+    at = 0
+    for i in range(low, high, LANES):
+        for t in range(i, i + LANES):
+            upward[at + t - i] = hd[t] * own[t]
+            at += high - i
+
+
+@nested
+def _write_upward_of_peak(nodes: Nodes, work: Work, k: int, room: Room) -> None:
+    """Write `U = H^-1 A^-1 M`, R in `room.root` and the upper half of M in `room.matrix`."""
+    low, high, hd, th = work.span[k, 0], work.span[k, 1], work.columns[k, HD], work.columns[k, TH]
+    whole, pulled, mixed = room.whole, room.x, room.y
+    for t in range(low, high):
+        for p in range(t, high):
+            whole[t, p] = room.matrix[t, p]
+            whole[p, t] = room.matrix[t, p]
+    copy(th, pulled)
+    solve_node(nodes, work, k, pulled, mixed)
+    mixed[:] = 0.0  # th' A^-1 M
     for t in range(low, high):
         for p in range(low, high):
-            mixed[p] += pulled[t] * room.whole[t, p]
+            mixed[p] += pulled[t] * whole[t, p]
+    solve_half(room.root, whole, low, high)
+    for t in range(low, high):
+        scale = work.coef[k] * th[t]
+        for p in range(low, t // LANES * LANES + LANES):
+            whole[t, p] = hd[t] * whole[t, p] + scale * mixed[p]
+    pack_symmetric(whole, work.upward[k], low, high)
 
 
 @nested
-def _whole_matrix(nodes: Nodes, work: Work, k: int, room: Room) -> None:
-    """Write both halves of M: the vehicles' from the upper half of `room.matrix`, and the children's."""
-    whole, low, high = room.whole, work.span[k, 0], work.span[k, 1]
-    for t in range(low, high):
-        whole[t, low:high] = 0.0
-    for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
-        c = nodes.child[q]
-        first = work.span[c, 0]
-        for t in range(first, work.span[c, 1]):
-            at = t * (t + 1) // 2
-            row, add = whole[t], work.upward[c, at : at + t + 1]
-            for p in range(first, t + 1):
-                row[p] += add[p]
-    for t in range(low, high):
-        for p in range(t, high):
-            room.matrix[t, p] += whole[p, t]
-    for t in range(low, high):
-        room.matrix[t, t] += work.columns[k, SPREAD, t]
-        for p in range(t, high):
-            value = room.matrix[t, p]
-            whole[t, p] = value
-            whole[p, t] = value
+def product_of(x: Floats, y: Floats) -> float:
+    """Return the inner product of two vectors of whole length."""
+    sums = spread(0.0)
+    for t in range(0, len(x), LANES):
+        sums = fused(load(x, t), load(y, t), sums)
+    return float(total(sums))
 
 
 @nested
-def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats) -> None:
-    """Write the step of a node's price, its parent's known."""
+def price_step_of(nodes: Nodes, work: Work, k: int, x: Floats, y: Floats) -> None:
+    """Write the step of a node's price, its parent's known; `x` and `y` are room to work in."""
     parent, step = nodes.parent[k], work.columns[k, PRICE_STEP]
     copy(work.columns[k, FREE], step)
     if parent >= 0:
-        times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], work.columns[parent, PRICE_STEP], x)
-        solve_node(work, k, x)
+        times_inverse(work, k, work.columns[parent, PRICE_STEP], x)
+        solve_node(nodes, work, k, x, y)
         add(x, step)

@@ -7,22 +7,22 @@ all ways dl, with B the `reach` of all ends at their nodes:
     S0 dl - B' dp = pull        S0: the units' stiffness at both ends, less what they hand across
     (S0 - B' A^-1 B) dl = pull + B' A^-1 b
 
-The tree factors A, so that `B' A^-1 B = sum_k phi_k' phi_k`: a drive's vector is handed up from its ends to the root
-and solved forwards at every node on its way. All drives under a node meet in it, so this is dense: its memory is the
+`B' A^-1 B` is the sum over nodes of `phi' A_k^-1 phi`: a drive's vector phi is handed up from its ends to the root and
+multiplied by every node's inverse on its way. All drives under a node meet in it, so this is dense: its memory is the
 number of drives squared, its work their cube.
 """
 
 import numpy as np
 
-from backfeed.plan.balance import Work, price_step_of, times_inverse
-from backfeed.plan.columns import FREE, GAMMA, HD, PRICE_STEP, TH, add, copy
-from backfeed.plan.compiled import allocating, compiled
-from backfeed.plan.dense import factor, pack_upper, packed_size, solve_backward, solve_forward, solve_vector
+from backfeed.plan.balance import Work, price_step_of, product_of, solve_node, times_inverse
+from backfeed.plan.columns import FREE, GAMMA, PRICE_STEP, add, copy
+from backfeed.plan.compiled import compiled
+from backfeed.plan.dense import factor, pack_upper, packed_size, solve_vector
 from backfeed.plan.drives import ARRIVING, LEAVING, Drives
 from backfeed.plan.layout import Forest
 from backfeed.plan.node import Nodes
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vectors import LANES, fused, load, spread, total
+from backfeed.plan.vectors import LANES
 
 
 class Border:
@@ -58,7 +58,7 @@ class Border:
         self.end_member = np.searchsorted(key, rank[drives.node] * many + np.arange(2 * many) // 2)
         self.vectors = np.zeros((len(key), size))
         self.rise = np.zeros((len(forest.parent), size))
-        self.drives = drives
+        self.drives, self.room = drives, (np.zeros(size), np.zeros(size))
         whole = -(-many // LANES) * LANES
         self.matrix, self.root = np.zeros((whole, whole)), np.zeros(packed_size(whole))
 
@@ -72,7 +72,8 @@ class Border:
         self.vectors[:] = 0.0
         np.add.at(self.vectors, self.end_member, drives.reach)
         _own_matrix(drives, self.matrix)
-        _subtract_tree(self.node, self.node_ptr, self.drive, self.up, work, self.vectors, self.matrix)
+        members = self.node_ptr, self.drive, self.up
+        _subtract_tree(self.node, members, nodes, work, self.vectors, self.matrix, self.room)
         factor(self.matrix, 0, len(self.matrix))
         pack_upper(self.matrix, self.root, 0, len(self.matrix))
 
@@ -81,8 +82,7 @@ class Border:
         drives = self.drives
         if not len(drives.value):
             return
-        x = np.empty(work.columns.shape[2])
-        _hand_down(self.node, nodes, work, x)
+        _hand_down(self.node, nodes, work, *self.room)
         right = np.zeros(len(self.matrix))
         right[: len(drives.value)] = drives.pull.sum(axis=1)
         answers = np.einsum("et,et->e", drives.reach, work.columns[drives.node, PRICE_STEP])
@@ -91,7 +91,7 @@ class Border:
         drives.step[:] = right[: len(drives.value)]
         self.rise[:] = 0.0
         np.add.at(self.rise, drives.node, drives.reach * np.repeat(drives.step, 2)[:, None])
-        _raise_nodes(self.node, nodes, work, self.rise, x)
+        _raise_nodes(self.node, nodes, work, self.rise, self.room[1])
 
 
 @compiled
@@ -108,43 +108,48 @@ def _own_matrix(drives: Drives, matrix: Floats) -> None:
             matrix[min(s, b), max(s, b)] -= drives.across[s]
 
 
-@allocating
+@compiled
 def _subtract_tree(
-    some: Ints, node_ptr: Ints, drive: Ints, up: Ints, work: Work, vectors: Floats, matrix: Floats
+    some: Ints,
+    members: tuple[Ints, Ints, Ints],
+    nodes: Nodes,
+    work: Work,
+    vectors: Floats,
+    matrix: Floats,
+    room: tuple[Floats, Floats],
 ) -> None:
-    """Subtract `B' A^-1 B`, leaves first; `vectors` hold the ends' reaches."""
-    x, y = np.empty(vectors.shape[1]), np.empty(vectors.shape[1])
+    """Subtract `B' A^-1 B`, leaves first.
+
+    `members` say where those of some nodes begin, their drives and whom they are handed up to; `vectors` hold the ends'
+    reaches, `room` is two vectors' to work in.
+    """
+    (node_ptr, drive, up), (x, y) = members, room
     for q in range(len(some)):
         k = some[q]
         for m in range(node_ptr[q], node_ptr[q + 1]):
-            solve_forward(work.root[k], vectors[m])
-            if up[m] >= 0:
-                copy(vectors[m], x)
-                solve_backward(work.root[k], x)
-                times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], x, y)
-                add(y, vectors[up[m]])
-        for m in range(node_ptr[q], node_ptr[q + 1]):
+            copy(vectors[m], x)
+            solve_node(nodes, work, k, x, y)
             for p in range(m, node_ptr[q + 1]):
-                sums = spread(0.0)
-                for t in range(0, len(x), LANES):
-                    sums = fused(load(vectors[m], t), load(vectors[p], t), sums)
-                matrix[drive[m], drive[p]] -= total(sums)
+                matrix[drive[m], drive[p]] -= product_of(x, vectors[p])
+            if up[m] >= 0:
+                times_inverse(work, k, x, y)
+                add(y, vectors[up[m]])
 
 
 @compiled
-def _hand_down(some: Ints, nodes: Nodes, work: Work, x: Floats) -> None:
+def _hand_down(some: Ints, nodes: Nodes, work: Work, x: Floats, y: Floats) -> None:
     """Write the steps of prices while the drives' values stay, parents first."""
     for q in range(len(some) - 1, -1, -1):
-        price_step_of(nodes, work, some[q], x)
+        price_step_of(nodes, work, some[q], x, y)
 
 
 @compiled
-def _raise_nodes(some: Ints, nodes: Nodes, work: Work, rise: Floats, x: Floats) -> None:
+def _raise_nodes(some: Ints, nodes: Nodes, work: Work, rise: Floats, y: Floats) -> None:
     """Add to what nodes have handed up what the drives' values change of their vehicles' power, leaves first."""
     for k in some:
-        solve_vector(work.root[k], rise[k])
+        solve_node(nodes, work, k, rise[k], y)
         add(rise[k], work.columns[k, FREE])
-        times_inverse(work.columns[k, HD], work.columns[k, TH], work.coef[k], rise[k], x)
-        add(x, work.columns[k, GAMMA])
+        times_inverse(work, k, rise[k], y)
+        add(y, work.columns[k, GAMMA])
         if nodes.parent[k] >= 0:
-            add(x, rise[nodes.parent[k]])
+            add(y, rise[nodes.parent[k]])

@@ -4,8 +4,8 @@ Matrices are row-major with a size that is a multiple of eight; A = R' R with R 
 diagonal holds reciprocals. Eight rows of one vector of columns stand in registers while everything that is known is
 subtracted from them: row i of the right side less `R[k, i]` times row k, for every k before (or after) the block.
 
-What is kept is packed: each row from its block's first column on, with zeros up to and on the diagonal, and then
-the diagonal's reciprocals.
+What is kept is packed, each row from its block's first column on: a factor with zeros up to and on the diagonal, and
+then the diagonal's reciprocals; an inverse, which is symmetric, with whole blocks on the diagonal.
 """
 
 import numpy as np
@@ -116,13 +116,90 @@ def solve_half(r: Floats, x: Floats, low: int, high: int) -> None:
 
     Going back, column j is needed from row j on only: a third of the work of the whole.
     """
+    _solve_columns(r, x, low, high, high)
+
+
+@compiled
+def invert(r: Floats, x: Floats, low: int, high: int) -> None:
+    """Overwrite the lower half of `x` from row `low` to row `high` with that of `(R' R)^-1`, blocks of 8 by 8 whole."""
+    for i in range(low, high):
+        for j in range(low, i // LANES * LANES + LANES, LANES):
+            store(x[i], j, spread(0.0))
+        x[i, i] = 1.0
+    _solve_columns(r, x, low, high, low)
+
+
+@nested
+def _solve_columns(r: Floats, x: Floats, low: int, high: int, whole: int) -> None:
+    """Overwrite the lower half of `x` by that of the solution; columns from `whole` on are 0 above the diagonal."""
     for j in range(low, high, LANES):
-        for i in range(low, high, LANES):
-            _subtract_above(r, x, i, j, low)
+        first = low if j < whole else j
+        for i in range(first, high, LANES):
+            _subtract_above(r, x, i, j, first)
             _forward_block(r, x, i, j)
         for i in range(high - LANES, j - LANES, -LANES):
             _subtract_below(r, x, i, j, high)
             _backward_block(r, x, i, j)
+
+
+@compiled
+def symmetric_size(n: int) -> int:
+    """Return how many places a packed symmetric matrix of n rows takes."""
+    return n * (n + LANES) // 2
+
+
+@compiled
+def pack_symmetric(x: Floats, packed: Floats, low: int, high: int) -> None:
+    """Write the lower half of `x` from row `low` to row `high` as upper one: each row from its block's column on."""
+    at = 0
+    for i in range(low, high, LANES):
+        for q in range(i, i + LANES):
+            for j in range(i, high):
+                packed[at + j - i] = x[j, q]
+            at += high - i
+
+
+@compiled
+def times_symmetric(packed: Floats, v: Floats, y: Floats) -> None:
+    """Write `y = S v`, S symmetric and packed: its upper half is read once, for rows and for columns."""
+    n = len(v)
+    for j in range(0, n, LANES):
+        store(y, j, spread(0.0))
+    at = 0
+    for i in range(0, n, LANES):
+        width, before = n - i, load(y, i)
+        v0, v1, v2, v3 = spread_from(v, i), spread_from(v, i + 1), spread_from(v, i + 2), spread_from(v, i + 3)
+        v4, v5, v6, v7 = spread_from(v, i + 4), spread_from(v, i + 5), spread_from(v, i + 6), spread_from(v, i + 7)
+        y0 = y1 = y2 = y3 = y4 = y5 = y6 = y7 = spread(0.0)
+        for j in range(0, width, LANES):
+            p, here, below = at + j, load(v, i + j), load(y, i + j)
+            s = load(packed, p)
+            y0, below = fused(s, here, y0), fused(s, v0, below)
+            s = load(packed, p + width)
+            y1, below = fused(s, here, y1), fused(s, v1, below)
+            s = load(packed, p + 2 * width)
+            y2, below = fused(s, here, y2), fused(s, v2, below)
+            s = load(packed, p + 3 * width)
+            y3, below = fused(s, here, y3), fused(s, v3, below)
+            s = load(packed, p + 4 * width)
+            y4, below = fused(s, here, y4), fused(s, v4, below)
+            s = load(packed, p + 5 * width)
+            y5, below = fused(s, here, y5), fused(s, v5, below)
+            s = load(packed, p + 6 * width)
+            y6, below = fused(s, here, y6), fused(s, v6, below)
+            s = load(packed, p + 7 * width)
+            y7, below = fused(s, here, y7), fused(s, v7, below)
+            store(y, i + j, below)
+        store(y, i, before)  # the block's own columns are its rows
+        y[i] += total(y0)
+        y[i + 1] += total(y1)
+        y[i + 2] += total(y2)
+        y[i + 3] += total(y3)
+        y[i + 4] += total(y4)
+        y[i + 5] += total(y5)
+        y[i + 6] += total(y6)
+        y[i + 7] += total(y7)
+        at += LANES * width
 
 
 @compiled

@@ -150,7 +150,7 @@ def descend(
     came, goes = drives.came, drives.goes
     for k in some:
         if work.lanes.narrow[k] == 0 and not is_free(nodes, k):
-            price_step_of(nodes, work, k, room.x)
+            price_step_of(nodes, work, k, room.x, room.y)
         gather_price(nodes.slots, nodes.price[k], room.price)
         gather_price(nodes.slots, work.columns[k, PRICE_STEP], room.price_step)
         work.columns[k, POWER_STEP, :] = 0.0
@@ -192,4 +192,4 @@ def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, room: Room) -> None:
         net, power_step, residual = scratch[NET], work.columns[k, POWER_STEP], work.columns[k, RESIDUAL]
         for t in range(len(net)):
             net[t] = power_step[t] + residual[t]
-        step_node(nodes, k, aim, work.columns, scratch, work.found_nodes[k])
+        step_node(nodes, k, aim, work.columns, scratch, room.tally, work.found_nodes[k])

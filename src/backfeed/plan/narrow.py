@@ -21,7 +21,7 @@ import numpy as np
 
 from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD, add
 from backfeed.plan.compiled import allocating, compiled, nested
-from backfeed.plan.dense import factor, solve_half
+from backfeed.plan.dense import factor, invert
 from backfeed.plan.lanes import (
     AFTER,
     BEGIN,
@@ -276,13 +276,9 @@ def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: 
 def _invert(p: Floats, n: int, unit: Floats, inverse: Floats, block: int) -> None:
     """Write P^-1, padded to whole vectors."""
     whole = padded(n)
-    for a in range(whole):
-        for b in range(whole):
-            unit[a, b] = 0.0
-        unit[a, a] = 1.0
     low = whole % LANES  # 0, but not a literal one, which would be compiled for by itself
     factor(p, low, whole)
-    solve_half(p, unit, low, whole)
+    invert(p, unit, low, whole)
     for a in range(whole):
         for b in range(a + 1):
             inverse[block + a * whole + b] = unit[a, b]

@@ -22,6 +22,7 @@ import numpy as np
 from backfeed.plan.columns import PRICE_STEP, add, copy
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.vehicle import greatest_of, sum_of
 
 WIDTH_MIN_KW = 1e-9
 """A piece narrower than this is held at 0."""
@@ -37,6 +38,9 @@ SUMMIT = (CHARGE, PEAK, PEAK_DUAL, PEAK_STEP, PEAK_PREDICTED) = tuple(range(5))
 
 SCRATCH = (TOTAL, PULLED, INVERSE, PUSH, NET, MOST, WIDEST) = tuple(range(7))
 """Vectors to work in."""
+
+TALLY = (PRIMAL, DUAL, S1, S2, S3) = tuple(range(5))
+"""What every column's boxes say of step lengths, the greatest of them, and of the gap, summed."""
 
 
 class Nodes(NamedTuple):
@@ -158,7 +162,7 @@ def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
 
 
 @nested
-def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, found: Floats) -> None:
+def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, tally: Floats, found: Floats) -> None:
     """Find the steps of a node's own variables, its children's known.
 
     Parameters
@@ -169,18 +173,20 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
         What elimination keeps of all nodes' columns, with the steps of their prices.
     scratch
         Vectors to work in; NET holds the step of the vehicles' power and what enters beyond the net power.
+    tally
+        Whole vectors to work in.
     found
         Receives `(primal, dual, s1, s2, s3)` of the node, as of `step_unit`.
     """
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
     count, price_step = len(net), columns[k, PRICE_STEP]
     above_step = columns[max(nodes.parent[k], 0), PRICE_STEP]
-    found[:] = 0.0
+    tally[:] = 0.0
     if reduce_curtailed(nodes, k, aim, scratch):
         for t in range(count):
             push[t] = -inverse[t] * (price_step[t] + push[t])
             net[t] += push[t]
-        _step_box(nodes.boxes[nodes.curtail[k]], push, aim, found)
+        _step_box(nodes.boxes[nodes.curtail[k]], push, aim, tally)
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         add(nodes.net_step[nodes.child[q]], net)
     copy(net, nodes.net_step[k])
@@ -189,12 +195,18 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
         has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
         for t in range(count):
             push[t] = price_step[t] - has_parent * above_step[t] - (net[t] + pulled[t]) / total[t]
-        _step_peak(nodes, k, aim, push, total, found)
-    _step_pieces(nodes, k, aim, scratch, found)
+        _step_peak(nodes, k, aim, push, total, tally)
+    _step_pieces(nodes, k, aim, scratch, tally)
+    found[0], found[1] = (
+        greatest_of(tally[PRIMAL], 0, len(tally[PRIMAL])),
+        greatest_of(tally[DUAL], 0, len(tally[DUAL])),
+    )
+    for s in (S1, S2, S3):
+        found[s] = sum_of(tally[s], 0, len(tally[s]))
 
 
 @nested
-def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, found: Floats) -> None:
+def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, tally: Floats) -> None:
     """Share the step of the net power (NET) among the pieces; TOTAL and PULLED are of `reduce_pieces`."""
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
     most, widest = scratch[MOST], scratch[WIDEST]
@@ -214,14 +226,14 @@ def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, found: Floats)
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
         for t in range(len(net)):
             push[t] = nodes.boxes[b, STEP, t] + (net[t] if widest[t] == b else 0.0)
-        _step_box(nodes.boxes[b], push, aim, found)
+        _step_box(nodes.boxes[b], push, aim, tally)
 
 
 @nested
-def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
+def _step_box(box: Floats, step: Floats, aim: Aim, tally: Floats) -> None:
     """Keep a box's step; add what it says of step lengths and of the gap."""
     tau, second = aim.tau, aim.second
-    primal = dual = s1 = s2 = s3 = 0.0
+    primal, dual, s1, s2, s3 = tally[PRIMAL], tally[DUAL], tally[S1], tally[S2], tally[S3]
     for t in range(len(step)):
         x, rest, zl, zu, p, d = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t], step[t]
         r = 1.0 / (x * rest)
@@ -229,24 +241,21 @@ def _step_box(box: Floats, step: Floats, aim: Aim, found: Floats) -> None:
         there = 1.0 if box[WIDTH, t] > 0.0 else 0.0
         dl = there * ((tau + second * p * zl * (1.0 + xl * p)) * xl - zl - zl * xl * d)
         du = there * ((tau - second * p * zu * (1.0 - xu * p)) * xu - zu + zu * xu * d)
-        primal = max(primal, -d * xl, d * xu)
-        dual = max(dual, -dl / zl, -du / zu)
-        s1 += d * (zl - zu)
-        s2 += x * dl + rest * du
-        s3 += d * (dl - du)
+        r = 1.0 / (zl * zu)
+        primal[t] = max(primal[t], -d * xl, d * xu)
+        dual[t] = max(dual[t], -dl * zu * r, -du * zl * r)
+        s1[t] += d * (zl - zu)
+        s2[t] += x * dl + rest * du
+        s3[t] += d * (dl - du)
     for t in range(len(step)):
         box[STEP, t] = step[t]
     if second == 0:
         for t in range(len(step)):
             box[PREDICTED, t] = step[t]
-    found[0], found[1] = max(found[0], primal), max(found[1], dual)
-    found[2] += s1
-    found[3] += s2
-    found[4] += s3
 
 
 @nested
-def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, found: Floats) -> None:
+def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, tally: Floats) -> None:
     """Find the steps of a peak, of what is left below it, and of their duals.
 
     A share's step follows from the slack's, or from the prices: `share` is what they make of it. The first multiplies
@@ -254,36 +263,34 @@ def _step_peak(nodes: Nodes, k: int, aim: Aim, share: Floats, pieces: Floats, fo
     Hessian: the better one is taken.
     """
     c = nodes.charged[k]
-    peak, head, net = nodes.peaks[c], nodes.heads[c], nodes.net_step[k]
+    peak, head, net, tau, second = nodes.peaks[c], nodes.heads[c], nodes.net_step[k], aim.tau, aim.second
     omega, gradient, ratio, target = reduce_peak(nodes, c, aim)
-    total = -gradient
+    moved = -gradient
     for t in range(head.shape[1]):
-        total += head[SHARE, t] / head[HEAD, t] * net[t]
-    step = total / omega
+        moved += head[SHARE, t] / head[HEAD, t] * net[t]
+    step = moved / omega
     dual_step = target - peak[PEAK_DUAL] - ratio * step
-    _count(peak[PEAK], step, peak[PEAK_DUAL], dual_step, found)
+    primal, dual, s1, s2, s3 = tally[PRIMAL], tally[DUAL], tally[S1], tally[S2], tally[S3]
     for t in range(head.shape[1]):
         s, z, p, ds = head[HEAD, t], head[SHARE, t], head[HEAD_PREDICTED, t], step - net[t]
-        dz = (aim.tau + aim.second * p * z * (1.0 + p / s)) / s - z - z / s * ds
-        if z * pieces[t] > s:
-            dz = share[t] - z
-        _count(s, ds, z, dz, found)
+        r = 1.0 / s
+        dz = (tau + second * p * z * (1.0 + p * r)) * r - z - z * r * ds
+        dz = share[t] - z if z * pieces[t] > s else dz
+        primal[t] = max(primal[t], -ds * r)
+        dual[t] = max(dual[t], -dz / z)
+        s1[t] += z * ds
+        s2[t] += s * dz
+        s3[t] += ds * dz
         head[HEAD_STEP, t], head[SHARE_STEP, t] = ds, dz
-        if aim.second == 0:
-            head[HEAD_PREDICTED, t] = ds
+    primal[0], dual[0] = max(primal[0], -step / peak[PEAK]), max(dual[0], -dual_step / peak[PEAK_DUAL])
+    s1[0] += peak[PEAK_DUAL] * step
+    s2[0] += peak[PEAK] * dual_step
+    s3[0] += step * dual_step
     peak[PEAK_STEP] = step
-    if aim.second == 0:
+    if second == 0:
         peak[PEAK_PREDICTED] = step
-
-
-@nested
-def _count(s: float, ds: float, z: float, dz: float, found: Floats) -> None:
-    """Add what a slack and its dual say of step lengths and of the gap."""
-    found[0] = max(found[0], -ds / s)
-    found[1] = max(found[1], -dz / z)
-    found[2] += z * ds
-    found[3] += s * dz
-    found[4] += ds * dz
+        for t in range(head.shape[1]):
+            head[HEAD_PREDICTED, t] = head[HEAD_STEP, t]
 
 
 @compiled

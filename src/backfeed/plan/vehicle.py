@@ -348,7 +348,7 @@ def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     n = padded(n)
     _step_powers(u, n)
     _step_pieces(u, n)
-    return _greatest(u, MOST, n), _greatest(u, LEAST, n), _sum(u, S1, n), _sum(u, S2, n), _sum(u, S3, n)
+    return greatest_of(u, MOST, n), greatest_of(u, LEAST, n), sum_of(u, S1, n), sum_of(u, S2, n), sum_of(u, S3, n)
 
 
 @nested
@@ -408,7 +408,7 @@ def _step_pieces(u: Floats, n: int) -> None:
 
 
 @nested
-def _greatest(u: Floats, place: int, n: int) -> float:
+def greatest_of(u: Floats, place: int, n: int) -> float:
     """Return the greatest of a quantity over all entries, at least 0."""
     most = spread(0.0)
     for t in range(0, n, LANES):
@@ -417,7 +417,7 @@ def _greatest(u: Floats, place: int, n: int) -> float:
 
 
 @nested
-def _sum(u: Floats, place: int, n: int) -> float:
+def sum_of(u: Floats, place: int, n: int) -> float:
     """Return the sum of a quantity over all entries, taken in eight parts."""
     sums = spread(0.0)
     for t in range(0, n, LANES):
@@ -487,4 +487,4 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
     for t in range(n):
         if step[t] >= 0:
             power[step[t]] += u[PULL + t]
-    return _sum(u, S1, whole), _sum(u, S2, whole), _greatest(u, MOST, whole)
+    return sum_of(u, S1, whole), sum_of(u, S2, whole), greatest_of(u, MOST, whole)
