@@ -13,6 +13,7 @@ import numpy as np
 
 from backfeed.plan.balance import new_room, new_work
 from backfeed.plan.border import Border
+from backfeed.plan.compiled import entry_of
 from backfeed.plan.drives import new_drives
 from backfeed.plan.elimination import Move, ascend, ascend_again, descend, settle
 from backfeed.plan.lanes import lay_lanes
@@ -48,7 +49,8 @@ class InteriorPoint:
     def __init__(self, layout: Layout, threads: int = 1, *, narrow_only: bool = False) -> None:
         self.layout, self.threads, self.iteration = layout, Threads(threads), 0
         levels, fleet = layout.forest.levels, layout.fleet
-        self.upwards, self.downwards = levels[::-1], levels
+        self.upwards, self.downwards = self.threads.joined(levels[::-1]), self.threads.joined(levels)
+        self._entries: dict[Callable[..., None], Callable[..., None]] = {}
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
         span = spans(layout)
         lanes = lay_lanes(layout, span, narrow_only=narrow_only)
@@ -97,30 +99,45 @@ class InteriorPoint:
 
     def _share_levels(self, function: Callable[..., None], levels: tuple[Ints, ...], *arguments: Any) -> None:  # noqa: ANN401
         """Call `function(nodes, *arguments, room)` level after level."""
-        self.threads.share_levels(self.in_room(function), levels, *arguments)
+        for nodes in levels:
+            self.threads.share(self.in_room(function), nodes, *arguments)
 
     def in_room(self, function: Callable[..., None]) -> Callable[..., None]:
         """Return a function that also gets room to work in, which no other thread has meanwhile."""
+        entered = self._entered(function)
 
         def call(*arguments: Any) -> None:  # noqa: ANN401
             try:
                 room = self._rooms.pop()
             except IndexError:
                 room = new_room(self.count, self.count + len(self.layout.pieces.slots))
-            function(*arguments, room)
+            entered(*arguments, room)
             self._rooms.append(room)
 
         return call
+
+    def _entered(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Return a compiled function, from its second call on without a look at its arguments: their types stay."""
+        known = self._entries.get(function)
+        if known is not None:
+            return known
+
+        def first(*arguments: Any) -> None:  # noqa: ANN401
+            function(*arguments)
+            self._entries[function] = entry_of(function)
+
+        return first
 
     def _advance(self, move: Move) -> Progress:
         """Take a step, eliminate for the next one, and return what the iterates have come to."""
         nodes, work, drives = self.nodes, self.work, self.drives
         drives.value[:] += move.dual * drives.step
-        self.threads.share_levels(advance_nodes, self.upwards, nodes, work.columns, *move, work.measured_nodes)
+        for some in self.upwards:
+            self.threads.share(self._entered(advance_nodes), some, nodes, work.columns, *move, work.measured_nodes)
         self._share_levels(ascend, self.upwards, *self.vehicles, nodes, work, move)
         if len(self._trees):
             tree = nodes.child_ptr, nodes.child, work.span, work.columns, work.lanes
-            self.threads.share(factor_trees, self._trees, *tree)
+            self.threads.share(self._entered(factor_trees), self._trees, *tree)
         return progress_of(work.measured, work.measured_nodes, drives.energy, self._low_cost)
 
     def _find_step(self) -> Move:
@@ -139,7 +156,7 @@ class InteriorPoint:
         self.border.find_values(nodes, work)
         if len(self._trees):
             tree = nodes.parent, nodes.child_ptr, nodes.child, work.span, work.columns, work.lanes
-            self.threads.share(solve_trees, self._trees, fleet, *tree)
+            self.threads.share(self._entered(solve_trees), self._trees, fleet, *tree)
         self._share_levels(descend, self.downwards, *self.vehicles, nodes, work, aim)
         self._share_levels(settle, self.upwards, nodes, work, aim)
 

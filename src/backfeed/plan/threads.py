@@ -41,10 +41,8 @@ class Threads:
         for done in [self._pool.submit(function, some, *arguments) for some in portions]:
             done.result()
 
-    def share_levels(self, function: Callable[..., None], levels: Sequence[Ints], *arguments: Any) -> None:  # noqa: ANN401
-        """Do so level after level; where nothing is handed over, in a single call."""
+    def joined(self, levels: Sequence[Ints]) -> tuple[Ints, ...]:
+        """Return levels to share one after the other: a single one where nothing would be handed over."""
         if self._pool is None or max(map(len, levels), default=0) < 2 * NODES_MIN:
-            function(np.concatenate(levels) if levels else np.zeros(0, np.int64), *arguments)
-            return
-        for nodes in levels:
-            self.share(function, nodes, *arguments)
+            return (np.concatenate(levels),) if levels else ()
+        return tuple(levels)
