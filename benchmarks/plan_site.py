@@ -42,6 +42,8 @@ class Shape:
     peak: bool = False
     promised: bool = False
     metered: bool = False
+    second_metered: bool = False
+    homes: bool = False
 
 
 SHAPES = {
@@ -60,6 +62,12 @@ SHAPES = {
     "peaks": Shape(peak=True),
     "promises": Shape(promised=True),
     "metered, with PV": Shape(metered=True),
+    "chargers at five circuits": Shape("chargers"),
+    "buildings, floors, circuits, chargers": Shape("buildings"),
+    "deep random trees": Shape("random"),
+    "every second circuit metered": Shape(second_metered=True),
+    "every second chain metered": Shape("chains", second_metered=True),
+    "homes with PV on five circuits": Shape("chargers", homes=True),
     "no V2G": Shape(v2g=0.0),
     "all V2G": Shape(v2g=1.0),
 }
@@ -79,7 +87,21 @@ def tree_of(shape: Shape, cars: int) -> tuple[list[int], Ints]:
         for car in range(cars):
             above += [0, 3 * car + 1, 3 * car + 2]
         return above, 3 + 3 * every
-    return [-1, 0, 0, 0, 0, 0], 1 + every % 5
+    if shape.tree == "random":
+        rng = Streams(cars).generator("plan-site-tree")
+        return [-1, *(int(rng.integers(max(0, k - 6), k)) for k in range(1, cars))], rng.integers(0, cars, cars)
+    return _circuits(shape, every)
+
+
+def _circuits(shape: Shape, every: Ints) -> tuple[list[int], Ints]:
+    """Return a site cut into circuits, every car there or at a charger of its own."""
+    above = [-1, 0, 0, 0, 0, 0]
+    if shape.tree == "buildings":  # two, of two floors of three circuits
+        above = [-1, 0, 0, 1, 1, 2, 2, *np.repeat([3, 4, 5, 6], 3).tolist()]
+    circuit = np.setdiff1d(np.arange(len(above)), above)[every % (len(above) - len(set(above)) + 1)]
+    if shape.tree == "flat":
+        return above, circuit
+    return [*above, *circuit.tolist()], len(above) + every
 
 
 def stays_of(shape: Shape, cars: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
@@ -126,6 +148,13 @@ def site(shape: Shape, cars: int, seed: int) -> PlanProblem:
     if shape.metered:
         nodes.metered[0] = True
         nodes.pv_kw[0] = 3.0 * cars * np.maximum(np.sin((hour - 6) / 12 * np.pi), 0.0)
+    if shape.homes:
+        home, sun = np.unique(node_of), np.maximum(np.sin((hour - 6) / 12 * np.pi), 0.0)
+        nodes.metered[home] = True
+        nodes.base_load_kw[home] = rng.gamma(2.0, 0.4, (len(home), count))
+        nodes.pv_kw[home] = rng.choice([0.0, 3.0, 6.0], (len(home), 1)) * sun
+    if shape.second_metered:
+        nodes.metered[np.flatnonzero(nodes.parent == 0)[::2]] = True
     nodes.base_load_kw[0] = 0.5 * cars * (0.6 + 0.4 * np.exp(-(((hour - 19) / 2.5) ** 2)))
     most = nodes.sum_up(even).max(axis=1, keepdims=True)
     nodes.import_limit_kw[:] = nodes.sum_up(nodes.base_load_kw) + most * rng.uniform(1.1, 1.6, (len(above), count))
@@ -185,7 +214,7 @@ def main() -> None:
     asked = parser.parse_args()
     solver, all_own = HighsSolver(), []
     solve(site(Shape(), 5, 1), method="structured")
-    print(f"{'shape':<26}{'cars':>5}{'row-steps':>11}{'ms':>8}{'worst':>8}{'HiGHS':>9}{'iterations':>12}{'gap':>10}")
+    print(f"{'shape':<38}{'cars':>5}{'row-steps':>11}{'ms':>8}{'worst':>8}{'HiGHS':>9}{'iterations':>12}{'gap':>10}")
     for name in asked.shape:
         for cars in asked.cars:
             problems = [site(SHAPES[name], cars, seed) for seed in range(asked.seeds)]
@@ -194,7 +223,7 @@ def main() -> None:
             highs = np.nan if asked.no_highs else float(np.median([timed(p, "highs", solver, 1)[0] for p in problems]))
             size = int(np.median([problem.windows.offsets[-1] for problem in problems]))
             iterations, gap = max(one[1].iterations for one in own), max(one[1].gap for one in own)
-            words = f"{name:<26}{cars:>5}{size:>11}{np.median(ms):>8.1f}{ms.max():>8.1f}{highs:>9.1f}"
+            words = f"{name:<38}{cars:>5}{size:>11}{np.median(ms):>8.1f}{ms.max():>8.1f}{highs:>9.1f}"
             print(f"{words}{iterations:>12}{gap:>10.1e}", flush=True)
             all_own.append((cars, np.median(ms), ms.max()))
     table = np.array(all_own)

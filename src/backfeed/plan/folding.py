@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, gathered
 from backfeed.plan.rows import BOUND, Fleet
 
 
@@ -28,7 +28,7 @@ class Bounds(NamedTuple):
     """The entries of the table at which limits bound a row more than its own powers do.
 
     `own_kw` and `left_kw` `(way, entry)` are what a row could charge and discharge by itself and what is left of it,
-    averages over the step.
+    averages over the step; `tightest` is the node that leaves no more, -1 where none takes anything.
     """
 
     entry: Ints
@@ -36,6 +36,7 @@ class Bounds(NamedTuple):
     step: Ints
     own_kw: Floats
     left_kw: Floats
+    tightest: Ints
 
 
 class Folding(NamedTuple):
@@ -84,10 +85,10 @@ def _beyond_limits(
     nodes = problem.nodes
     most, least = nodes.import_limit_kw, -nodes.export_limit_kw
     high, low = charge_kw + curve.fixed_kw + curve.curtail_max_kw, curve.fixed_kw - discharge_kw
-    for level in nodes.levels[:0:-1]:
-        above, within = nodes.parent[level], (low[level], high[level])
-        np.add.at(high, above, np.clip(most[level], *within))
-        np.add.at(low, above, np.clip(least[level], *within))
+    for child, begin, parent in nodes.families:
+        within = low[child], high[child]
+        high[parent] += gathered(np.clip(most[child], *within), begin)
+        low[parent] += gathered(np.clip(least[child], *within), begin)
     beyond: Bools = (high > most + REACH_TOLERANCE_KW) | (low < least - REACH_TOLERANCE_KW)
     beyond[held] = ((curve.reach_high_kw > most) | (curve.reach_low_kw < least))[held]
     return beyond
@@ -101,7 +102,7 @@ def _alone(problem: PlanProblem, curve: NodeCurve, matter: Bools, costly: Bools)
     np.add.at(edge, (w.node, w.depart_step), -1)
     rows = nodes.sum_up(np.cumsum(edge, axis=1))
     able: Bools = matter & ~costly & np.all(rows <= 1, axis=1)
-    fixed = nodes.sum_up(curve.fixed_kw)[able]
+    fixed = curve.fixed_below_kw[able]
     room = (fixed <= nodes.import_limit_kw[able]) & (-fixed <= nodes.export_limit_kw[able])
     able[able] = np.all(room, axis=1)
     over_kept, alone = np.zeros_like(able), np.zeros_like(able)
@@ -144,21 +145,22 @@ def holders(problem: PlanProblem, kept: Bools) -> Ints:
 
 def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools) -> Bounds:
     """Return where the nodes that rows have for themselves leave them less than their own powers."""
-    nodes, w, none = problem.nodes, problem.windows, np.zeros(0, np.int64)
-    if not alone.any():
-        return Bounds(none, none, none, np.zeros((2, 0)), np.zeros((2, 0)))
-    fixed = nodes.sum_up(curve.fixed_kw)
-    room = np.stack((nodes.import_limit_kw - fixed, nodes.export_limit_kw + fixed))
-    room[:, ~alone] = np.inf
+    nodes, w, under = problem.nodes, problem.windows, np.append(alone, False)
+    alone, above = under.copy(), np.append(nodes.parent, NO_PARENT)
     for level in nodes.levels[1:]:
-        room[:, level] = np.minimum(room[:, level], room[:, nodes.parent[level]])
-    limited = np.flatnonzero(np.any(np.isfinite(room), axis=(0, 2))[w.node])
-    entry = np.flatnonzero(np.isin(w.row_of, limited))
+        under[level] |= under[nodes.parent[level]]
+    entry = np.flatnonzero(under[w.node][w.row_of])
     row, step = w.row_of[entry], w.step_of[entry]
     own = np.stack((w.charge_max_kw[row], w.discharge_max_kw[row])) * (problem.hours[entry] / problem.axis.step_h)
-    left = np.minimum(own, room[:, w.node[row], step])
-    less = np.any(left < own, axis=0)
-    return Bounds(entry[less], row[less], step[less], own[:, less], left[:, less])
+    left, tightest, at = own.copy(), np.full(own.shape, NO_PARENT), w.node[row]
+    while np.any(under[at]):
+        fixed = curve.fixed_below_kw[at, step]
+        rooms = np.stack((nodes.import_limit_kw[at, step] - fixed, nodes.export_limit_kw[at, step] + fixed))
+        tighter = alone[at] & (rooms < left)
+        left, tightest = np.where(tighter, rooms, left), np.where(tighter, at, tightest)
+        at = above[at]
+    less = np.any(tightest >= 0, axis=0)
+    return Bounds(entry[less], row[less], step[less], own[:, less], left[:, less], tightest[:, less])
 
 
 def bounded(fleet: Fleet, order: Ints, bounds: Bounds) -> Fleet:
@@ -167,7 +169,7 @@ def bounded(fleet: Fleet, order: Ints, bounds: Bounds) -> Fleet:
         return fleet
     some, place = np.unique(bounds.row, return_inverse=True)
     share = np.ones((len(some), 2, fleet.bound.shape[2]))
-    less = bounds.left_kw < bounds.own_kw
+    less = bounds.tightest >= 0
     share[place, :, bounds.step] = np.where(less, bounds.left_kw / np.where(less, bounds.own_kw, 1.0), 1.0).T
     place_of = np.full(len(order), -1)
     place_of[some] = np.arange(len(some))

@@ -45,13 +45,14 @@ class EnergyCurve:
 class NodeCurve:
     """What the net power of every node costs, and what it can reach; `(node, step)` [kW] and [currency/kW].
 
-    `fixed_kw` is the node's own base load less PV; `curtail_max_kw` what of the PV may be curtailed;
-    `reach_*_kw` the least and the greatest net power of the subtree, `hull_*_kw` the ends of the hull where
-    prices are inverted, `within_limits` where these are limits, or nearer; `over_rise` and `beyond_rise` are by
-    how much the slope rises over the import limit and falls beyond the export limit.
+    `fixed_kw` is the node's own base load less PV, `fixed_below_kw` that of its subtree; `curtail_max_kw` what of the
+    PV may be curtailed; `reach_*_kw` the least and the greatest net power of the subtree, `hull_*_kw` the ends of the
+    hull where prices are inverted, `within_limits` where these are limits, or nearer; `over_rise` and `beyond_rise` are
+    by how much the slope rises over the import limit and falls beyond the export limit.
     """
 
     fixed_kw: Floats
+    fixed_below_kw: Floats
     curtail_max_kw: Floats
     reach_low_kw: Floats
     reach_high_kw: Floats
@@ -178,14 +179,13 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
     nodes, step_h = problem.nodes, problem.axis.step_h
     fixed = nodes.base_load_kw - nodes.pv_kw
     curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
-    high = nodes.sum_up(charge_kw + fixed + curtail)
-    low = nodes.sum_up(fixed - discharge_kw)
-    metered = nodes.metered[:, None]
-    buy = np.where(metered, step_h * problem.prices.buy_per_kwh[nodes.zone], 0.0)
-    sell = np.where(metered, step_h * problem.prices.sell_per_kwh[nodes.zone], 0.0)
+    below = nodes.sum_up(fixed)
+    high = nodes.sum_up(charge_kw + curtail) + below
+    low = below - nodes.sum_up(discharge_kw)
+    buy, sell = _meter_prices(problem)
     inverted = sell > buy
     limit_cost = step_h * problem.penalties.limit_per_kwh
-    over, beyond = np.full_like(low, limit_cost), np.full_like(low, limit_cost)
+    over = beyond = np.broadcast_to(limit_cost, low.shape)
     left, right, within = low, high, np.zeros_like(inverted)
     constant = 0.0
     if inverted.any():
@@ -201,6 +201,7 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
         buy, sell = np.where(inverted, slope, buy), np.where(inverted, slope, sell)
     return NodeCurve(
         fixed_kw=fixed,
+        fixed_below_kw=below,
         curtail_max_kw=curtail,
         reach_low_kw=low,
         reach_high_kw=high,
@@ -214,6 +215,16 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
         over_rise=over,
         beyond_rise=beyond,
     )
+
+
+def _meter_prices(problem: PlanProblem) -> tuple[Floats, Floats]:
+    """Return what meters pay for importing and earn by exporting, `(node, step)` [currency/kW and step]."""
+    nodes, prices, step_h = problem.nodes, problem.prices, problem.axis.step_h
+    metered = nodes.metered[:, None]
+    if not metered.any():
+        return (np.broadcast_to(0.0, nodes.pv_kw.shape),) * 2
+    buy = np.where(metered, step_h * prices.buy_per_kwh[nodes.zone], 0.0)
+    return buy, np.where(metered, step_h * prices.sell_per_kwh[nodes.zone], 0.0)
 
 
 def import_may_bind(lowered: Lowered) -> Bools:

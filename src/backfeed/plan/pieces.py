@@ -118,7 +118,7 @@ def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: In
     """Return the curves of meters and limits; the vehicles' power by itself costs nothing."""
     nodes, over_rise, beyond_rise = problem.nodes, curve.over_rise[kept], curve.beyond_rise[kept]
     bound, least, most = nodes.export_limit_kw[kept], curve.reach_low_kw[kept], curve.reach_high_kw[kept]
-    fixed, curtail = nodes.sum_up(curve.fixed_kw)[kept], nodes.sum_up(curve.curtail_max_kw)[kept]
+    fixed, curtail = curve.fixed_below_kw[kept], nodes.sum_up(curve.curtail_max_kw)[kept]
     n_low, n_high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
     v_low, v_high = (least - fixed - DOMAIN_MARGIN_KW), (most - fixed - curtail + DOMAIN_MARGIN_KW)
     meter = np.where(n_low > 0, curve.import_cost[kept], curve.export_cost[kept]) * n_low
@@ -144,7 +144,7 @@ def _add_joined(problem: PlanProblem, curve: NodeCurve, base: Ints, holder: Ints
     joined = np.flatnonzero(base >= 0)
     if not len(joined):
         return
-    nodes, count, fixed = problem.nodes, problem.axis.count, problem.nodes.sum_up(curve.fixed_kw)
+    nodes, count, fixed = problem.nodes, problem.axis.count, curve.fixed_below_kw
     rank = _ranks(base[joined])
     for k in range(int(rank.max()) + 1):
         of = joined[rank == k]
@@ -178,7 +178,7 @@ def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: 
     if not len(promised):
         return
     node, price = holder[promised.node], problem.axis.step_h * promised.shortfall_per_kwh
-    fixed = problem.nodes.sum_up(curve.fixed_kw)[promised.node, promised.step]
+    fixed = curve.fixed_below_kw[promised.node, promised.step]
     kink = np.where(promised.up, -promised.power_kw, promised.power_kw) + np.where(column < count, fixed, 0.0)
     low, down = curves.low[node, column], ~promised.up
     # Below its kink a promise to take costs, above it one to inject.

@@ -43,6 +43,11 @@ def inner(one: Floats, other: Floats) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
+def gathered(values: Floats, begin: Ints) -> Floats:
+    """Return the sums of rows that stand together, each sum's first row given."""
+    return values if len(begin) == len(values) else np.add.reduceat(values, begin, axis=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Penalties:
     """What a broken promise costs.
@@ -136,9 +141,19 @@ class Nodes:
     def sum_up(self, own: Floats) -> Floats:
         """Add every node's values to all of its ancestors; `own` and the answer are `(node, step)`."""
         total = own.copy()
-        for level in reversed(self.levels[1:]):
-            np.add.at(total, self.parent[level], total[level])
+        for child, begin, parent in self.families:
+            total[parent] += gathered(total[child], begin)
         return total
+
+    @cached_property
+    def families(self) -> tuple[tuple[Ints, Ints, Ints], ...]:
+        """Nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
+        families = []
+        for level in self.levels[:0:-1]:
+            child = level[np.argsort(self.parent[level], kind="stable")]
+            begin = np.flatnonzero(np.diff(self.parent[child], prepend=NO_PARENT))
+            families.append((child, begin, self.parent[child[begin]]))
+        return tuple(families)
 
     @cached_property
     def meter(self) -> Ints:

@@ -281,7 +281,7 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
 def _narrow_to_joined(point: InteriorPoint, joined: Ints, low: Floats, high: Floats) -> None:
     """Lower kept nodes' limits to those of the nodes that are joined to them."""
     layout, limits = point.layout, point.layout.problem.nodes
-    base, fixed = layout.folding.base[joined], limits.sum_up(layout.curve.fixed_kw)[:, layout.steps]
+    base, fixed = layout.folding.base[joined], layout.curve.fixed_below_kw[:, layout.steps]
     at, moved = np.ix_(joined, layout.steps), fixed[joined] - fixed[base]
     np.minimum.at(high, layout.holder[base], limits.import_limit_kw[at] - moved)
     np.maximum.at(low, layout.holder[base], -limits.export_limit_kw[at] - moved)

@@ -226,7 +226,7 @@ def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats
     problem, curve, pieces = layout.problem, layout.curve, layout.pieces
     promised, step_h = problem.commitments, problem.axis.step_h
     shares = np.zeros(len(promised))
-    fixed, count = problem.nodes.sum_up(curve.fixed_kw), len(layout.steps)
+    fixed, count = curve.fixed_below_kw, len(layout.steps)
     cells: dict[tuple[int, int], list[int]] = {}
     for q in range(len(promised)):
         cells.setdefault((int(promised.node[q]), int(pieces.promise_column[q])), []).append(q)

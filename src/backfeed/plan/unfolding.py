@@ -108,18 +108,8 @@ def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats
 
 def _ask_alone(layout: Layout, worth: Floats, own: Floats) -> None:
     """Write what bounds are worth at the tightest node above each of them."""
-    nodes, folding, bounds = layout.problem.nodes, layout.folding, layout.folding.bounds
-    asking = np.flatnonzero(worth)
-    charges, step = worth[asking] > 0, bounds.step[asking]
-    fixed = nodes.sum_up(layout.curve.fixed_kw)
-    at = layout.problem.windows.node[bounds.row[asking]]
-    tightest, least = at, np.full(len(at), np.inf)
-    while np.any(at >= 0):
-        limit = np.where(charges, (nodes.import_limit_kw - fixed)[at, step], (nodes.export_limit_kw + fixed)[at, step])
-        tighter = (at >= 0) & folding.alone[at] & (limit < least)
-        tightest, least = np.where(tighter, at, tightest), np.where(tighter, limit, least)
-        at = np.where(at >= 0, nodes.parent[at], at)
-    own[tightest, step] = worth[asking]
+    bounds, asking = layout.folding.bounds, worth != 0
+    own[np.where(worth > 0, *bounds.tightest)[asking], bounds.step[asking]] = worth[asking]
 
 
 def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> None:
@@ -132,7 +122,7 @@ def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> N
         left = asking[k] - (price[above] if above >= 0 else 0.0)
         members = np.append(below, np.flatnonzero(base == below))
         at = np.ix_(members, steps)
-        fixed = nodes.sum_up(curve.fixed_kw)[at]
+        fixed = curve.fixed_below_kw[at]
         kinks = np.stack((-nodes.export_limit_kw[at], 0.0 * fixed, nodes.import_limit_kw[at])) - (fixed - fixed[0])
         jumps = np.stack((curve.beyond_rise[at], (curve.import_cost - curve.export_cost)[at], curve.over_rise[at]))
         first = (curve.export_cost - curve.beyond_rise)[at]
