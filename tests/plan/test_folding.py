@@ -120,6 +120,50 @@ def test_two_cars_at_a_node_are_alone_while_they_do_not_meet():
     agree(problem)
 
 
+def meters(**wanted):
+    """Return two cars behind meters of their own, under a root that binds."""
+    problem = site([-1, 0, 0, 2], [1, 3], **wanted)
+    problem.nodes.metered[[1, 2]] = True
+    problem.nodes.import_limit_kw[:] = [[9.0], [6.0], [7.0], [5.0]]
+    problem.nodes.export_limit_kw[1:] = 4.0
+    return problem
+
+
+def test_a_charger_s_own_meter_prices_its_car():
+    problem = meters()
+    layout = lay_out(problem)
+    assert layout.folding.alone.tolist() == [False, True, True, True]
+    assert layout.folding.meters.constant == 0.0
+    price = agree(problem).duals.balance_per_kwh
+    asked, buy = price[2] - price[0], problem.prices.buy_per_kwh[0]
+    assert np.all(asked >= 0.9 * buy - 1e-9)
+    assert np.all(asked <= buy + 1e-9)
+    assert np.all((price[3] - price[2])[STEPS // 2 :] >= -1e-9)  # the car's node is tighter than its meter's
+
+
+def test_a_home_s_load_is_paid_whatever_its_car_does():
+    problem = meters(discharge=0.0)
+    problem.nodes.base_load_kw[1:3] = [[0.4], [0.7]]
+    layout = lay_out(problem)
+    assert layout.folding.alone.tolist() == [False, True, True, True]
+    assert layout.folding.meters.constant == pytest.approx(0.25 * 1.1 * problem.prices.buy_per_kwh.sum())
+    agree(problem)
+
+
+def test_a_home_whose_car_may_feed_in_keeps_its_meter():
+    problem = meters()
+    problem.nodes.base_load_kw[1] = 0.4
+    assert lay_out(problem).folding.alone.tolist() == [False, False, True, True]
+    agree(problem)
+
+
+def test_a_home_with_pv_keeps_its_meter():
+    problem = meters(discharge=0.0)
+    problem.nodes.pv_kw[2, 3:9] = 3.0
+    assert lay_out(problem).folding.alone.tolist() == [False, True, False, True]
+    agree(problem)
+
+
 def test_a_chain_above_several_cars_is_one_node():
     problem = site([-1, 0, 1, 2], [3, 3, 3])
     problem.nodes.metered[0] = True

@@ -117,6 +117,8 @@ FAMILIES = {
     "one step": {"count": 1},
     "own chains": {"tree": "chains", "rows": 6, "base": False, "peak": 0.0},
     "own chains under hard promises": {"tree": "chains", "rows": 4, "base": False, "infeasible": True, "tight": 0.15},
+    "own meters": {"tree": "chains", "rows": 5, "base": False, "meters": True, "pv": 0.0, "peak": 0.0},
+    "own meters that only import": {"tree": "chains", "rows": 5, "base": True, "meters": True, "pv": 0.0, "v2g": 0.0},
     "chains with base load and PV": {"tree": "chains", "rows": 8, "base": True, "meters": True, "tight": 0.5},
 }
 

@@ -129,4 +129,4 @@ def constant(layout: Layout) -> float:
     shorter = 1 - fleet.figure(ROW_FIRST_SHARE) + np.where(steps > 1, 1 - fleet.figure(ROW_LAST_SHARE), 0.0)
     missed = np.maximum(w.energy_target_kwh - w.energy_max_kwh, 0.0)
     held = problem.axis.step_h * float(((steps - shorter) * fleet.figure(ROW_HOLD) * fleet.figure(ROW_FLOOR)).sum())
-    return held + inner(problem.missing_per_kwh, missed) + layout.curve.hull_constant
+    return held + inner(problem.missing_per_kwh, missed) + layout.curve.hull_constant + layout.folding.meters.constant

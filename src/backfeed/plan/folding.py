@@ -1,7 +1,8 @@
 """Nodes that need no system of their own: what their limits say is told elsewhere.
 
-**Alone.** Where never two rows stand under a node at one step, and it has limits and no other cost, these limits are
-bounds on that row's power, step by step, less what is fixed. As bounds they are hard: a row that would rather pay the
+**Alone.** Where never two rows stand under a node at one step, its limits are bounds on that row's power, step by step,
+less what is fixed. A meter's prices are the row's, if it has one price for each way: its net power can have one sign
+only, or nothing is fixed, or both prices are one. As bounds they are hard: a row that would rather pay the
 limit's penalty shows it by a bound that is worth more than that. The lower bound counts with power beyond it at the
 penalty, so it is one whatever comes of this; where it stays short of the plan, these nodes are held, and the problem
 is solved again.
@@ -21,14 +22,15 @@ import numpy as np
 
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, gathered
-from backfeed.plan.rows import BOUND, Fleet
+from backfeed.plan.rows import BOUND, ROW_PRICED, ZONE, Fleet
 
 
 class Bounds(NamedTuple):
-    """The entries of the table at which limits bound a row more than its own powers do.
+    """The entries of the table at which a row has a meter for itself, or limits bound it more than its own powers do.
 
     `own_kw` and `left_kw` `(way, entry)` are what a row could charge and discharge by itself and what is left of it,
-    averages over the step; `tightest` is the node that leaves no more, -1 where none takes anything.
+    averages over the step; `tightest` is the node that leaves no more, -1 where none takes anything. `tariff`
+    `(way, entry)` is what its meter charges and pays per kW and step.
     """
 
     entry: Ints
@@ -37,19 +39,32 @@ class Bounds(NamedTuple):
     own_kw: Floats
     left_kw: Floats
     tightest: Ints
+    tariff: Floats
+
+
+class Meters(NamedTuple):
+    """The meters that rows have for themselves: their nodes, and what they charge and pay, `(way, meter, step)`.
+
+    `constant` is what they cost without rows.
+    """
+
+    node: Ints
+    tariff: Floats
+    constant: float
 
 
 class Folding(NamedTuple):
     """What becomes of the table's nodes.
 
-    `kept` ones have a system of their own, at the `steps` that matter to some of them; `alone` ones bound the rows
-    below, `base` is the kept node that a node is joined to, -1 for none.
+    `kept` ones have a system of their own, at the `steps` that matter to some of them; `alone` ones are told by the
+    rows below, `base` is the kept node that a node is joined to, -1 for none.
     """
 
     kept: Bools
     alone: Bools
     base: Ints
     steps: Ints
+    meters: Meters
     bounds: Bounds
 
 
@@ -67,15 +82,17 @@ def fold(problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw
     """
     nodes, promised = problem.nodes, problem.commitments
     matters = _beyond_limits(problem, curve, charge_kw, discharge_kw, held)
-    costly = nodes.metered | (nodes.peak_charge_per_kw > 0)
-    matters |= costly[:, None]
+    costly = nodes.peak_charge_per_kw > 0
+    matters |= (costly | nodes.metered)[:, None]
     matters[promised.node, promised.step] = True
     costly[promised.node] = True
+    costly |= nodes.metered & ~_has_one_tariff(problem, curve)
     matter = np.any(matters, axis=1)
     alone = _alone(problem, curve, matter, costly | held)
     base = _joined(problem, curve, matter & ~alone)
     steps = np.flatnonzero(np.any(matters[~alone], axis=0))
-    return Folding(matter & ~alone & (base < 0), alone, base, steps, _bounds(problem, curve, alone))
+    meters = _meters(curve, alone & nodes.metered)
+    return Folding(matter & ~alone & (base < 0), alone, base, steps, meters, _bounds(problem, curve, alone, meters))
 
 
 def _beyond_limits(
@@ -94,8 +111,28 @@ def _beyond_limits(
     return beyond
 
 
+def _has_one_tariff(problem: PlanProblem, curve: NodeCurve) -> Bools:
+    """Return which nodes charge one price, and pay one, at every step, whatever the rows below do."""
+    if not problem.nodes.metered.any():
+        return problem.nodes.metered
+    one = (curve.reach_low_kw >= 0) | (curve.reach_high_kw <= 0) | (curve.fixed_below_kw == 0)
+    one |= curve.import_cost == curve.export_cost
+    one &= ~curve.inverted & (curve.curtail_max_kw == 0)
+    every: Bools = np.all(one, axis=1)
+    return every
+
+
+def _meters(curve: NodeCurve, own: Bools) -> Meters:
+    """Return what the meters that rows have for themselves charge and pay."""
+    node = np.flatnonzero(own)
+    buy, sell = curve.import_cost[node], curve.export_cost[node]
+    imports, exports = curve.reach_low_kw[node] >= 0, curve.reach_high_kw[node] <= 0
+    tariff = np.stack((np.where(exports & ~imports, sell, buy), np.where(imports, buy, sell)))
+    return Meters(node, tariff, float((tariff[0] * curve.fixed_below_kw[node]).sum()))
+
+
 def _alone(problem: PlanProblem, curve: NodeCurve, matter: Bools, costly: Bools) -> Bools:
-    """Return the nodes that matter, cost nothing but their limits, and have one row at a time with room for it."""
+    """Return the nodes that matter, are not costly, and have one row at a time with room for it."""
     nodes, w = problem.nodes, problem.windows
     edge = np.zeros((len(nodes), problem.axis.count + 1))
     np.add.at(edge, (w.node, w.arrive_step), 1)
@@ -143,8 +180,8 @@ def holders(problem: PlanProblem, kept: Bools) -> Ints:
     return nearest
 
 
-def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools) -> Bounds:
-    """Return where the nodes that rows have for themselves leave them less than their own powers."""
+def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters) -> Bounds:
+    """Return where rows have meters for themselves, or nodes that leave them less than their own powers."""
     nodes, w, under = problem.nodes, problem.windows, np.append(alone, False)
     alone, above = under.copy(), np.append(nodes.parent, NO_PARENT)
     for level in nodes.levels[1:]:
@@ -159,20 +196,37 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools) -> Bounds:
         tighter = alone[at] & (rooms < left)
         left, tightest = np.where(tighter, rooms, left), np.where(tighter, at, tightest)
         at = above[at]
-    less = np.any(tightest >= 0, axis=0)
-    return Bounds(entry[less], row[less], step[less], own[:, less], left[:, less], tightest[:, less])
+    meter = _number(meters, len(nodes))[problem.row_price_node[row]]
+    tariff = np.zeros_like(own)
+    tariff[:, meter >= 0] = meters.tariff[:, meter[meter >= 0], step[meter >= 0]]
+    told = np.any(tightest >= 0, axis=0) | (meter >= 0)
+    return Bounds(entry[told], row[told], step[told], own[:, told], left[:, told], tightest[:, told], tariff[:, told])
 
 
-def bounded(fleet: Fleet, order: Ints, bounds: Bounds) -> Fleet:
-    """Return the rows with their bounds; `order[i]` is the table's row at the solver's row i."""
+def _number(meters: Meters, nodes: int) -> Ints:
+    """Return every node's place among the meters, -1 for none, and for the node -1."""
+    number = np.full(nodes + 1, NO_PARENT)
+    number[meters.node] = np.arange(len(meters.node))
+    return number
+
+
+def bounded(problem: PlanProblem, fleet: Fleet, order: Ints, folding: Folding) -> Fleet:
+    """Return the rows with their bounds and meters; `order[i]` is the table's row at the solver's row i."""
+    bounds, meters = folding.bounds, folding.meters
     if not len(bounds.row):
         return fleet
-    some, place = np.unique(bounds.row, return_inverse=True)
-    share = np.ones((len(some), 2, fleet.bound.shape[2]))
     less = bounds.tightest >= 0
-    share[place, :, bounds.step] = np.where(less, bounds.left_kw / np.where(less, bounds.own_kw, 1.0), 1.0).T
+    tight = np.any(less, axis=0)
+    some, place = np.unique(bounds.row[tight], return_inverse=True)
+    share = np.ones((len(some), 2, fleet.bound.shape[2]))
+    part = np.where(less, bounds.left_kw / np.where(less, bounds.own_kw, 1.0), 1.0)
+    share[place, :, bounds.step[tight]] = part[:, tight].T
     place_of = np.full(len(order), -1)
     place_of[some] = np.arange(len(some))
-    places = fleet.places.copy()
+    places, figures = fleet.places.copy(), fleet.figures.copy()
     places[:, BOUND] = place_of[order]
-    return fleet._replace(places=places, bound=share)
+    meter = _number(meters, len(folding.kept))[problem.row_price_node[order]]
+    places[meter >= 0, ZONE] = len(fleet.buy) + meter[meter >= 0]
+    figures[meter >= 0, ROW_PRICED] = 1.0
+    buy, sell = np.concatenate((fleet.buy, meters.tariff[0])), np.concatenate((fleet.sell, meters.tariff[1]))
+    return fleet._replace(places=places, figures=figures, buy=buy, sell=sell, bound=share)

@@ -133,12 +133,11 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     forest = _forest(problem, kept, holder, gathered)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
     pieces = node_pieces(problem, curve, folding, holder) if len(steps) else NodePieces.none()
+    fleet = gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps)
     return Layout(
         problem=problem,
         steps=steps,
-        fleet=bounded(
-            gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps), order, folding.bounds
-        ),
+        fleet=bounded(problem, fleet, order, folding),
         chain=chain,
         entries=entries,
         order=order,

@@ -21,12 +21,13 @@ BROKEN_KW = 1e-6
 
 
 def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Floats, Floats]:
-    """Return what a kW more of every bound's limit is worth, and what the bound adds to the Lagrangian, `(entry,)`.
+    """Return what a kW more is worth to the nodes above every bound, and what it adds to the Lagrangian, `(entry,)`.
 
-    A limit's price m makes of the row's reduced costs a of charging and b of giving, per kW, `a + m` and `b - m`, and
-    costs m times the power that it leaves; above 0 it is the import's, below the export's. The Lagrangian is greatest
-    where neither is below 0. It then is what the row has at hard bounds; where either of a and b costs less than the
-    penalty, or both together cost less than nothing, it is less.
+    A price m makes of the row's reduced costs a of charging and b of giving, per kW, `a + m` and `b - m`. Between what
+    the meter charges and pays (0 without one) it costs nothing; above, m is also the import limit's and costs what is
+    above times the power that is left, below the export's. The Lagrangian is greatest where neither is below 0. It then
+    is what the row has at hard bounds; where the limit's part would be more than the penalty, or `a + b` is below 0, it
+    is less.
 
     Parameters
     ----------
@@ -50,12 +51,13 @@ def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Float
     b = step_h * w.wear_per_kwh[row] - asked - own * problem.prices.sell_per_kwh[zone, step]
     b += energy / w.discharge_efficiency[row]
     (most, least), (left, left_out), limit = bounds.own_kw, bounds.left_kw, step_h * problem.penalties.limit_per_kwh
+    bought, sold = bounds.tariff
     both = (least * b - most * a) / np.maximum(most + least, 1e-300)
-    worth = np.where(a + b >= 0, np.clip(0.0, -a, np.maximum(b, -a)), both)
-    worth = np.clip(worth, np.where(left_out < least, -limit, 0.0), np.where(left < most, limit, 0.0))
+    worth = np.where(a + b >= 0, np.clip(np.clip(-a, sold, bought), -a, np.maximum(b, -a)), both)
+    worth = np.clip(worth, sold - np.where(left_out < least, limit, 0.0), bought + np.where(left < most, limit, 0.0))
     soft = np.minimum(0.0, np.minimum(most * (a + worth), least * (b - worth)))
-    soft -= np.where(worth > 0, left * worth, -left_out * worth)
-    return worth, soft - np.minimum(0.0, np.minimum(left * a, left_out * b))
+    soft -= left * np.maximum(worth - bought, 0.0) + left_out * np.maximum(sold - worth, 0.0)
+    return worth, soft - np.minimum(0.0, np.minimum(left * (a + bought), left_out * (b - sold)))
 
 
 def dearer_nodes(layout: Layout, less: Floats) -> Bools:
@@ -107,9 +109,16 @@ def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats
 
 
 def _ask_alone(layout: Layout, worth: Floats, own: Floats) -> None:
-    """Write what bounds are worth at the tightest node above each of them."""
-    bounds, asking = layout.folding.bounds, worth != 0
-    own[np.where(worth > 0, *bounds.tightest)[asking], bounds.step[asking]] = worth[asking]
+    """Write what rows' own meters ask for, and beyond that the tightest node above every bound."""
+    bounds, meters = layout.folding.bounds, layout.folding.meters
+    own[meters.node] = meters.tariff[1]
+    metered = np.clip(worth, *bounds.tariff[::-1])
+    of = layout.problem.row_price_node[bounds.row]
+    at_meter = (of >= 0) & layout.folding.alone[of]
+    own[of[at_meter], bounds.step[at_meter]] = metered[at_meter]
+    beyond = worth - metered
+    asking = beyond != 0
+    own[np.where(beyond > 0, *bounds.tightest)[asking], bounds.step[asking]] += beyond[asking]
 
 
 def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> None:
