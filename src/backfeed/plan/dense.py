@@ -12,7 +12,7 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats
-from backfeed.plan.vectors import LANES, fused, load, lowered, scaled, spread, spread_from, store, total
+from backfeed.plan.vectors import LANES, fused, load, lowered, scaled, spread, spread_from, store, total, turn
 
 PIVOT_MIN = 1e-13
 """A pivot that elimination has reduced by more than this is rounding and is held there."""
@@ -69,22 +69,82 @@ def _subtract_below(r: Floats, x: Floats, i: int, j: int, high: int) -> None:
 
 @nested
 def _forward_block(r: Floats, x: Floats, i: int, j: int) -> None:
-    """Solve the block's own triangle, forwards: `x[q] = (x[q] - sum_p r[p, q] x[p]) r[q, q]`."""
-    for q in range(i, i + LANES):
-        row = load(x[q], j)
-        for p in range(i, q):
-            row = lowered(spread_from(r[p], q), load(x[p], j), row)
-        store(x[q], j, scaled(spread_from(r[q], q), row))
+    """Solve the block's own triangle, forwards: `x[q] = (x[q] - sum_p r[p, q] x[p]) r[q, q]`, all in registers."""
+    x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
+    x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
+    r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
+    x0 = scaled(spread_from(r0, i + 0), x0)
+    x1, x2 = lowered(spread_from(r0, i + 1), x0, x1), lowered(spread_from(r0, i + 2), x0, x2)
+    x3, x4 = lowered(spread_from(r0, i + 3), x0, x3), lowered(spread_from(r0, i + 4), x0, x4)
+    x5, x6 = lowered(spread_from(r0, i + 5), x0, x5), lowered(spread_from(r0, i + 6), x0, x6)
+    x7 = lowered(spread_from(r0, i + 7), x0, x7)
+    x1 = scaled(spread_from(r1, i + 1), x1)
+    x2, x3 = lowered(spread_from(r1, i + 2), x1, x2), lowered(spread_from(r1, i + 3), x1, x3)
+    x4, x5 = lowered(spread_from(r1, i + 4), x1, x4), lowered(spread_from(r1, i + 5), x1, x5)
+    x6, x7 = lowered(spread_from(r1, i + 6), x1, x6), lowered(spread_from(r1, i + 7), x1, x7)
+    x2 = scaled(spread_from(r2, i + 2), x2)
+    x3, x4 = lowered(spread_from(r2, i + 3), x2, x3), lowered(spread_from(r2, i + 4), x2, x4)
+    x5, x6 = lowered(spread_from(r2, i + 5), x2, x5), lowered(spread_from(r2, i + 6), x2, x6)
+    x7 = lowered(spread_from(r2, i + 7), x2, x7)
+    x3 = scaled(spread_from(r3, i + 3), x3)
+    x4, x5 = lowered(spread_from(r3, i + 4), x3, x4), lowered(spread_from(r3, i + 5), x3, x5)
+    x6, x7 = lowered(spread_from(r3, i + 6), x3, x6), lowered(spread_from(r3, i + 7), x3, x7)
+    x4 = scaled(spread_from(r4, i + 4), x4)
+    x5, x6 = lowered(spread_from(r4, i + 5), x4, x5), lowered(spread_from(r4, i + 6), x4, x6)
+    x7 = lowered(spread_from(r4, i + 7), x4, x7)
+    x5 = scaled(spread_from(r5, i + 5), x5)
+    x6, x7 = lowered(spread_from(r5, i + 6), x5, x6), lowered(spread_from(r5, i + 7), x5, x7)
+    x6 = scaled(spread_from(r6, i + 6), x6)
+    x7 = lowered(spread_from(r6, i + 7), x6, x7)
+    x7 = scaled(spread_from(r7, i + 7), x7)
+    store(x[i], j, x0)
+    store(x[i + 1], j, x1)
+    store(x[i + 2], j, x2)
+    store(x[i + 3], j, x3)
+    store(x[i + 4], j, x4)
+    store(x[i + 5], j, x5)
+    store(x[i + 6], j, x6)
+    store(x[i + 7], j, x7)
 
 
 @nested
 def _backward_block(r: Floats, x: Floats, i: int, j: int) -> None:
-    """Solve the block's own triangle, backwards: `x[q] = (x[q] - sum_p r[q, p] x[p]) r[q, q]`."""
-    for q in range(i + LANES - 1, i - 1, -1):
-        row = load(x[q], j)
-        for p in range(q + 1, i + LANES):
-            row = lowered(spread_from(r[q], p), load(x[p], j), row)
-        store(x[q], j, scaled(spread_from(r[q], q), row))
+    """Solve the block's own triangle, backwards: `x[q] = (x[q] - sum_p r[q, p] x[p]) r[q, q]`, all in registers."""
+    x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
+    x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
+    r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
+    x7 = scaled(spread_from(r7, i + 7), x7)
+    x6, x5 = lowered(spread_from(r6, i + 7), x7, x6), lowered(spread_from(r5, i + 7), x7, x5)
+    x4, x3 = lowered(spread_from(r4, i + 7), x7, x4), lowered(spread_from(r3, i + 7), x7, x3)
+    x2, x1 = lowered(spread_from(r2, i + 7), x7, x2), lowered(spread_from(r1, i + 7), x7, x1)
+    x0 = lowered(spread_from(r0, i + 7), x7, x0)
+    x6 = scaled(spread_from(r6, i + 6), x6)
+    x5, x4 = lowered(spread_from(r5, i + 6), x6, x5), lowered(spread_from(r4, i + 6), x6, x4)
+    x3, x2 = lowered(spread_from(r3, i + 6), x6, x3), lowered(spread_from(r2, i + 6), x6, x2)
+    x1, x0 = lowered(spread_from(r1, i + 6), x6, x1), lowered(spread_from(r0, i + 6), x6, x0)
+    x5 = scaled(spread_from(r5, i + 5), x5)
+    x4, x3 = lowered(spread_from(r4, i + 5), x5, x4), lowered(spread_from(r3, i + 5), x5, x3)
+    x2, x1 = lowered(spread_from(r2, i + 5), x5, x2), lowered(spread_from(r1, i + 5), x5, x1)
+    x0 = lowered(spread_from(r0, i + 5), x5, x0)
+    x4 = scaled(spread_from(r4, i + 4), x4)
+    x3, x2 = lowered(spread_from(r3, i + 4), x4, x3), lowered(spread_from(r2, i + 4), x4, x2)
+    x1, x0 = lowered(spread_from(r1, i + 4), x4, x1), lowered(spread_from(r0, i + 4), x4, x0)
+    x3 = scaled(spread_from(r3, i + 3), x3)
+    x2, x1 = lowered(spread_from(r2, i + 3), x3, x2), lowered(spread_from(r1, i + 3), x3, x1)
+    x0 = lowered(spread_from(r0, i + 3), x3, x0)
+    x2 = scaled(spread_from(r2, i + 2), x2)
+    x1, x0 = lowered(spread_from(r1, i + 2), x2, x1), lowered(spread_from(r0, i + 2), x2, x0)
+    x1 = scaled(spread_from(r1, i + 1), x1)
+    x0 = lowered(spread_from(r0, i + 1), x1, x0)
+    x0 = scaled(spread_from(r0, i + 0), x0)
+    store(x[i], j, x0)
+    store(x[i + 1], j, x1)
+    store(x[i + 2], j, x2)
+    store(x[i + 3], j, x3)
+    store(x[i + 4], j, x4)
+    store(x[i + 5], j, x5)
+    store(x[i + 6], j, x6)
+    store(x[i + 7], j, x7)
 
 
 @compiled
@@ -151,12 +211,11 @@ def symmetric_size(n: int) -> int:
 @compiled
 def pack_symmetric(x: Floats, packed: Floats, low: int, high: int) -> None:
     """Write the lower half of `x` from row `low` to row `high` as upper one: each row from its block's column on."""
-    at = 0
+    at, width = 0, x.shape[1]
     for i in range(low, high, LANES):
-        for q in range(i, i + LANES):
-            for j in range(i, high):
-                packed[at + j - i] = x[j, q]
-            at += high - i
+        for j in range(i, high, LANES):
+            turn(x, j * width + i, width, packed, at + j - i, high - i)
+        at += LANES * (high - i)
 
 
 @compiled

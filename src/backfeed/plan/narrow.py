@@ -53,7 +53,7 @@ from backfeed.plan.lanes import (
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, fused, load, spread_from, store
+from backfeed.plan.vectors import LANES, fused, load, spread_from, store, total, turn
 from backfeed.plan.vectors import spread as eight_times
 
 
@@ -105,12 +105,12 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
     for k in some:
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
-    whole = padded(cars)
+    whole = max(padded(cars), LANES)
     room = np.zeros((3, whole, whole))
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
             m = lanes.member[q]
-            meet_cars(m, span[m], columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]])
+            meet_cars(m, span[m], columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], room[0, 0])
         factor_cars(k, span[k], lanes, room)
 
 
@@ -164,8 +164,8 @@ def _pass_down(columns: Floats, pivot: Floats, k: int, parent: int, use: float) 
 
 
 @nested
-def meet_cars(k: int, span: Ints, columns: Floats, lanes: Lanes, child: Ints) -> None:
-    """Eliminate a narrow node's price at every column, its children's eliminated."""
+def meet_cars(k: int, span: Ints, columns: Floats, lanes: Lanes, child: Ints, room: Floats) -> None:
+    """Eliminate a narrow node's price at every column, its children's eliminated; `room` is a vector's, by car."""
     many, first, corner = lanes.at[k, MANY], lanes.at[k, FIRST], lanes.at[k, CORNER]
     hd, spread, pivot, ground = columns[HD], columns[SPREAD], lanes.column[k, PIVOT], lanes.column[k, GROUND]
     cell, last = lanes.cell, len(many) - 1
@@ -182,7 +182,7 @@ def meet_cars(k: int, span: Ints, columns: Floats, lanes: Lanes, child: Ints) ->
             _join(k, t, lanes, child)
         for s in range(first[t], first[t] + n):
             pivot[t] += cell[s, CELL_V]
-        _hand_cars(cell, first[t], n, lanes.across, corner[t], hd[t], ground[t], 1.0 / pivot[t])
+        _hand_cars(cell, first[t], n, lanes.across, corner[t], (hd[t], ground[t], 1.0 / pivot[t]), room)
     for t in range(len(many)):
         ground[t] *= hd[t] / pivot[t]
 
@@ -216,23 +216,29 @@ def _join(k: int, t: int, lanes: Lanes, child: Ints) -> None:
 
 @nested
 def _hand_cars(
-    cell: Floats, first: int, n: int, across: Floats, corner: int, hd: float, ground: float, inverse: float
+    cell: Floats, first: int, n: int, across: Floats, corner: int, of: tuple[float, float, float], weights: Floats
 ) -> None:
-    """Write what a node's parent sees of every car at a column, and what joins them; `inverse` is 1 / d."""
-    before = ground
+    """Write what a node's parent sees of every car at a column, and what joins them.
+
+    `of` is `(hd, ground, 1 / d)`. What a car's others and the ground answer is summed from both ends, not subtracted.
+    """
+    (hd, before, inverse), after = of, 0.0
+    for s in range(first + n - 1, first - 1, -1):
+        cell[s, UP_V] = after
+        after += cell[s, CELL_V]
+        weights[s - first] = cell[s, CELL_W]
     for p in range(n):
-        s, others = first + p, before
-        for q in range(s + 1, first + n):
-            others += cell[q, CELL_V]
-        w, v, g, delta = cell[s, CELL_W], cell[s, CELL_V], cell[s, CELL_G], cell[s, CELL_DELTA]
+        s = first + p
+        w, v, g, delta, others = cell[s, CELL_W], cell[s, CELL_V], cell[s, CELL_G], cell[s, CELL_DELTA], cell[s, UP_V]
+        others += before
         before += v
         cell[s, UP_W], cell[s, UP_V] = w * hd * inverse, v * hd * inverse
         cell[s, UP_G] = (delta + g * (hd + others)) * inverse
         cell[s, UP_DELTA] = hd * (delta * (v + hd) + g * v * others) * inverse * inverse
-        for q in range(p):
-            less = w * inverse * cell[first + q, CELL_W]
-            across[corner + p * n + q] -= less
-            across[corner + q * n + p] -= less
+        row, less = corner + p * n, w * inverse
+        for q in range(n):
+            across[row + q] -= less * weights[q]
+        across[row + p] = 0.0
 
 
 @nested
@@ -242,20 +248,20 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, room: Floats) -> None:
     f, p = room[0], room[1]
     _clear(f, len(f))
     for t in range(span[0], span[1]):
-        n = many[t]
-        _block_of(lanes.cell, first[t], n, lanes.across, lanes.at[k, CORNER, t], f, p)
-        _invert(p, n, room[2], lanes.inverse, block[t])
+        _block_of(lanes.cell, first[t], many[t], lanes.across, lanes.at[k, CORNER, t], f, p)
+        _invert(p, many[t], room[2], lanes.inverse, block[t])
         if t + 1 < span[1]:
-            _carry(lanes.cell, lanes.link, first[t], n, f, p, lanes.inverse, block[t])
-            _arrive(lanes.link, first[t], n, f, p, first[t + 1], many[t + 1])
+            here, onward = (first[t], many[t], block[t]), (first[t + 1], many[t + 1])
+            _carry(lanes.cell, lanes.link, here, onward, lanes.inverse, f, p)
+            f, p = p, f
 
 
 @nested
 def _clear(x: Floats, n: int) -> None:
-    """Write 0 to n rows and columns."""
-    for p in range(n):
-        for q in range(n):
-            x[p, q] = 0.0
+    """Write 0 to n rows and columns, padded to whole vectors."""
+    for p in range(padded(n)):
+        for q in range(0, padded(n), LANES):
+            store(x[p], q, eight_times(0.0))
 
 
 @nested
@@ -275,43 +281,49 @@ def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: 
 @nested
 def _invert(p: Floats, n: int, unit: Floats, inverse: Floats, block: int) -> None:
     """Write P^-1, padded to whole vectors."""
-    whole = padded(n)
+    whole, width = padded(n), unit.shape[1]
     low = whole % LANES  # 0, but not a literal one, which would be compiled for by itself
     factor(p, low, whole)
     invert(p, unit, low, whole)
-    for a in range(whole):
-        for b in range(a + 1):
-            inverse[block + a * whole + b] = unit[a, b]
-            inverse[block + b * whole + a] = unit[a, b]
+    for a in range(0, whole, LANES):
+        for b in range(0, a + LANES, LANES):
+            for row in range(a, a + LANES):
+                store(inverse, block + row * whole + b, load(unit[row], b))
+            if b < a:
+                turn(unit, a * width + b, width, inverse, block + b * whole + a, whole)
 
 
 @nested
-def _carry(cell: Floats, link: Ints, first: int, n: int, f: Floats, out: Floats, inverse: Floats, block: int) -> None:
-    """Write `IE P^-1 F`, lower half: beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits."""
+def _carry(
+    cell: Floats,
+    link: Ints,
+    here: tuple[int, int, int],
+    onward: tuple[int, int],
+    inverse: Floats,
+    f: Floats,
+    carried: Floats,
+) -> None:
+    """Write `IE P^-1 F` for the cars that are there at the next column, as they stand there.
+
+    Beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits. `here` is where a column's cells
+    begin, how many there are, and where P^-1 begins; `onward` are the first two of the next column.
+    """
+    (first, n, block), (next_first, many) = here, onward
     whole = padded(n)
+    _clear(carried, many)
     for a in range(n):
-        ie, row = cell[first + a, CELL_IE], block + a * whole
-        if link[first + a, AFTER] >= 0:
-            for b in range(a):
-                out[a, b] = -ie * inverse[row + b] * cell[first + b, CELL_IE]
-            total = 0.0
-            for b in range(n):
-                total += inverse[row + b] * f[a, b]
-            out[a, a] = ie * max(total, 0.0)
-
-
-@nested
-def _arrive(link: Ints, first: int, n: int, f: Floats, carried: Floats, next_first: int, many: int) -> None:
-    """Write what has been carried into `f` for the cars that are there at the next column, as they stand there."""
-    _clear(f, padded(max(n, many)))
-    for a in range(n):
-        row = link[first + a, AFTER] - next_first
+        ie, at, row = cell[first + a, CELL_IE], block + a * whole, link[first + a, AFTER] - next_first
         if row >= 0:
-            for b in range(a + 1):
+            sums = eight_times(0.0)
+            for b in range(0, whole, LANES):
+                sums = fused(load(inverse, at + b), load(f[a], b), sums)
+            carried[row, row] = ie * max(total(sums), 0.0)
+            for b in range(a):
                 column = link[first + b, AFTER] - next_first
                 if column >= 0:
-                    f[row, column] = carried[a, b]
-                    f[column, row] = carried[a, b]
+                    less = ie * inverse[at + b] * cell[first + b, CELL_IE]
+                    carried[row, column] = -less
+                    carried[column, row] = -less
 
 
 @nested

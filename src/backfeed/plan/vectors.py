@@ -16,6 +16,7 @@ processor without vectors of this width takes several steps for one, with the sa
     greater(x, y)               the greater one of every pair
     placed(x, lane, a)          x with a in one of its places
     total(x), greatest(x)       the sum, by halves, and the greatest of the eight
+    turn(x, at, width, y, to, wide)     y[to + wide p + q] = x[at + width q + p]: 8 by 8 numbers, turned over
 """
 
 from collections.abc import Callable
@@ -221,3 +222,41 @@ def greatest(_context: Any, _x: Any) -> tuple[Any, Any]:  # noqa: ANN401
         return _folded(builder, values[0], lambda x, y: _greater(builder, x, y))
 
     return types.float64(_VECTOR), generate
+
+
+@_intrinsic
+def turn(
+    _context: Any,  # noqa: ANN401
+    _column: Any,  # noqa: ANN401
+    _at: Any,  # noqa: ANN401
+    _width: Any,  # noqa: ANN401
+    _target: Any,  # noqa: ANN401
+    _to: Any,  # noqa: ANN401
+    _wide: Any,  # noqa: ANN401
+) -> tuple[Any, Any]:
+    """Write eight rows of eight, `width` apart, as columns of rows `wide` apart; both arrays are contiguous doubles.
+
+    Halves of each pair of rows change places, then quarters, then eighths.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        (column, at, width, target, to, wide), index = values, llvmlite.ir.IntType(32)
+
+        def place(kind: Any, array: Any, begin: Any, apart: Any, row: int) -> Any:  # noqa: ANN401
+            where = builder.add(begin, builder.mul(apart, apart.type(row)))
+            return _place(context, builder, kind, array, where, _DOUBLES)
+
+        rows = [builder.load(place(signature.args[0], column, at, width, q), align=8) for q in range(LANES)]
+        for far in (4, 2, 1):
+            for q in [row for row in range(LANES) if not row & far]:
+                one, other = rows[q], rows[q + far]
+                for row, first in ((q, 0), (q + far, far)):
+                    from_one = [lane & ~far | first for lane in range(LANES)]
+                    picked = [at + LANES if lane & far else at for lane, at in enumerate(from_one)]
+                    mask = llvmlite.ir.Constant(llvmlite.ir.VectorType(index, LANES), picked)
+                    rows[row] = builder.shuffle_vector(one, other, mask)
+        for q in range(LANES):
+            builder.store(rows[q], place(signature.args[3], target, to, wide, q), align=8)
+        return context.get_dummy_value()
+
+    return types.void(_column, types.intp, types.intp, _target, types.intp, types.intp), generate
