@@ -99,7 +99,7 @@ def top_of(parent, k):
 
 
 def test_threads_make_no_difference_to_narrow_trees(random_problem):
-    problem = random_problem(9, **FEW, tree="deep", rows=2)
+    problem = random_problem(9, **{**FEW, "count": 240}, tree="deep", rows=2)
     assert InteriorPoint(lay_out(problem)).work.lanes.narrow.any()
     alone, shared = (solve_structured(problem, 1e-5, threads=threads) for threads in (1, 3))
     assert alone.power_flat_kw.tobytes() == shared.power_flat_kw.tobytes()

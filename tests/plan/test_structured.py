@@ -6,6 +6,7 @@ import pytest
 from backfeed.core.rng import Streams
 from backfeed.plan.alone import plan_alone
 from backfeed.plan.check import check, proposal_of
+from backfeed.plan.compiled import compiled
 from backfeed.plan.dense import (
     factor,
     invert,
@@ -14,7 +15,6 @@ from backfeed.plan.dense import (
     packed_size,
     solve_half,
     solve_vector,
-    symmetric_size,
     times_symmetric,
 )
 from backfeed.plan.interior import InteriorPoint
@@ -61,21 +61,33 @@ def compare(problem):
         assert verdict.gap <= 1e-4
 
 
+@compiled
+def inverse_times(root, inverse, packed, right, answer):
+    """Invert a factored matrix, pack what is found, and multiply a vector by it."""
+    invert(root, inverse, 0, len(root))
+    pack_symmetric(inverse, packed, 0, len(root))
+    times_symmetric(packed, right, answer)
+
+
+@compiled
+def half_of(root, right):
+    """Overwrite the lower half of many right sides with that of their solutions."""
+    solve_half(root, right, 0, len(root), len(root))
+
+
 @pytest.mark.parametrize("size", [8, 24, 96])
 def test_dense_systems_are_solved(size):
     rng = Streams(size).generator("dense")
     root = rng.standard_normal((size, size))
     whole = root @ root.T + 0.1 * np.eye(size)
     right, inverse, answer = rng.standard_normal(size), np.empty((size, size)), np.empty(size)
-    upper, packed, symmetric = whole.copy(), np.empty(packed_size(size)), np.empty(symmetric_size(size))
+    upper, packed, symmetric = whole.copy(), np.empty(packed_size(size)), np.empty(packed_size(size))
     factor(upper, 0, size)
     pack_upper(upper, packed, 0, size)
-    invert(upper, inverse, 0, size)
+    inverse_times(upper, inverse, symmetric, right, answer)
     many = whole @ rng.standard_normal((size, size))
     half = many.copy()
-    solve_half(upper, half, 0, size)
-    pack_symmetric(inverse, symmetric, 0, size)
-    times_symmetric(symmetric, right, answer)
+    half_of(upper, half)
     one = right.copy()
     solve_vector(packed, one)
     assert np.tril(half) == pytest.approx(np.tril(np.linalg.solve(whole, many)), rel=1e-7, abs=1e-7)

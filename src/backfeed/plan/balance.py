@@ -49,7 +49,6 @@ from backfeed.plan.dense import (
     packed_size,
     solve_half,
     solve_vector,
-    symmetric_size,
     times_symmetric,
 )
 from backfeed.plan.lanes import Lanes
@@ -119,7 +118,7 @@ def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     vectors[:, HD] = 1.0
     return Work(
         kept=np.zeros((nodes, packed_size(size))),
-        upward=np.zeros((nodes, symmetric_size(size))),
+        upward=np.zeros((nodes, packed_size(size))),
         columns=vectors,
         coef=np.zeros(nodes),
         span=span,
@@ -204,7 +203,7 @@ def solve_node(nodes: Nodes, work: Work, k: int, v: Floats, y: Floats) -> None:
     if keeps_factor(nodes, work, k):
         solve_vector(work.kept[k, : packed_size(high - low)], v[low:high])
         return
-    times_symmetric(work.kept[k, : symmetric_size(high - low)], v[low:high], y[low:high])
+    times_symmetric(work.kept[k], v[low:high], y[low:high])
     copy(y[low:high], v[low:high])
 
 
@@ -329,7 +328,7 @@ def _write_upward_of_peak(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     for t in range(low, high):
         for p in range(low, high):
             mixed[p] += pulled[t] * whole[t, p]
-    solve_half(room.root, whole, low, high)
+    solve_half(room.root, whole, low, high, high)
     for t in range(low, high):
         scale = work.coef[k] * th[t]
         for p in range(low, t // LANES * LANES + LANES):

@@ -20,7 +20,7 @@ PIVOT_MIN = 1e-13
 
 @compiled
 def packed_size(n: int) -> int:
-    """Return how many places a packed factor of n rows takes."""
+    """Return how many places a packed factor of n rows takes; a packed inverse leaves the last n of them."""
     return n * (n + LANES) // 2 + n
 
 
@@ -170,28 +170,13 @@ def factor(a: Floats, low: int, high: int) -> None:
             _forward_block(a, a, i, j)
 
 
-@compiled
-def solve_half(r: Floats, x: Floats, low: int, high: int) -> None:
+@nested
+def solve_half(r: Floats, x: Floats, low: int, high: int, whole: int) -> None:
     """Overwrite the lower half of `x` from row `low` to row `high` with that of the solution of `R' R z = x`.
 
-    Going back, column j is needed from row j on only: a third of the work of the whole.
+    Going back, column j is needed from row j on only: a third of the work of the whole. Columns from `whole` on are 0
+    above the diagonal.
     """
-    _solve_columns(r, x, low, high, high)
-
-
-@compiled
-def invert(r: Floats, x: Floats, low: int, high: int) -> None:
-    """Overwrite the lower half of `x` from row `low` to row `high` with that of `(R' R)^-1`, blocks of 8 by 8 whole."""
-    for i in range(low, high):
-        for j in range(low, i // LANES * LANES + LANES, LANES):
-            store(x[i], j, spread(0.0))
-        x[i, i] = 1.0
-    _solve_columns(r, x, low, high, low)
-
-
-@nested
-def _solve_columns(r: Floats, x: Floats, low: int, high: int, whole: int) -> None:
-    """Overwrite the lower half of `x` by that of the solution; columns from `whole` on are 0 above the diagonal."""
     for j in range(low, high, LANES):
         first = low if j < whole else j
         for i in range(first, high, LANES):
@@ -202,13 +187,17 @@ def _solve_columns(r: Floats, x: Floats, low: int, high: int, whole: int) -> Non
             _backward_block(r, x, i, j)
 
 
-@compiled
-def symmetric_size(n: int) -> int:
-    """Return how many places a packed symmetric matrix of n rows takes."""
-    return n * (n + LANES) // 2
+@nested
+def invert(r: Floats, x: Floats, low: int, high: int) -> None:
+    """Overwrite the lower half of `x` from row `low` to row `high` with that of `(R' R)^-1`, blocks of 8 by 8 whole."""
+    for i in range(low, high):
+        for j in range(low, i // LANES * LANES + LANES, LANES):
+            store(x[i], j, spread(0.0))
+        x[i, i] = 1.0
+    solve_half(r, x, low, high, low)
 
 
-@compiled
+@nested
 def pack_symmetric(x: Floats, packed: Floats, low: int, high: int) -> None:
     """Write the lower half of `x` from row `low` to row `high` as upper one: each row from its block's column on."""
     at, width = 0, x.shape[1]
@@ -218,7 +207,7 @@ def pack_symmetric(x: Floats, packed: Floats, low: int, high: int) -> None:
         at += LANES * (high - i)
 
 
-@compiled
+@nested
 def times_symmetric(packed: Floats, v: Floats, y: Floats) -> None:
     """Write `y = S v`, S symmetric and packed: its upper half is read once, for rows and for columns."""
     n = len(v)

@@ -15,10 +15,10 @@ from backfeed.plan.problem import Bools, Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.vectors import LANES
 
-IN_TIME = (250.0, 50.0, 6.0)
-AT_ONCE, AT_ONCE_BELOW = (1.0, 0.0095), (3.0, 0.025)
-"""What eliminating takes [ns]: a column in the order of time, by its cars and their square; else the square and cube of
-the columns of a root and of a node below it."""
+IN_TIME, IN_TIME_BELOW = (250.0, 40.0, 6.2), (100.0, 15.0, 0.7)
+AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (1.5, 0.0165)
+"""What eliminating takes [ns] at a root and at a node below it: a column in the order of time, by its cars and their
+square; else the square and cube of the columns."""
 
 CELL = (CELL_W, CELL_V, CELL_G, CELL_DELTA, CELL_IE, UP_W, UP_V, UP_G, UP_DELTA) = tuple(range(9))
 """Quantities of a car at a column of a node: its answer, its coupling to the next one, and what the parent sees."""
@@ -195,11 +195,13 @@ def _roots(forest: Forest) -> Ints:
 def _are_quicker(forest: Forest, top: Ints, many: Ints, span: Ints) -> Bools:
     """Return which nodes are of trees that are eliminated quicker in the order of time."""
     cars, column = many.astype(np.float64), np.arange(many.shape[1])
-    inside = (column >= span[:, :1]) & (column < span[:, 1:])
-    in_time = ((IN_TIME[0] + IN_TIME[1] * cars + IN_TIME[2] * cars**2) * inside).sum(axis=1)
+    inside, below = (column >= span[:, :1]) & (column < span[:, 1:]), forest.parent >= 0
+    fixed, linear, square = np.where(below, np.array(IN_TIME_BELOW)[:, None], np.array(IN_TIME)[:, None])[..., None]
+    by_node = ((fixed + linear * cars + square * cars**2) * inside).sum(axis=1)
     length = (span[:, 1] - span[:, 0]).astype(np.float64)
-    square, cube = np.where(forest.parent >= 0, np.array(AT_ONCE_BELOW)[:, None], np.array(AT_ONCE)[:, None])
-    at_once = np.zeros_like(length)
+    square, cube = np.where(below, np.array(AT_ONCE_BELOW)[:, None], np.array(AT_ONCE)[:, None])
+    in_time, at_once = np.zeros((2, len(length)))
+    np.add.at(in_time, top, by_node)
     np.add.at(at_once, top, square * length**2 + cube * length**3)
     quicker: Bools = (in_time < at_once)[top]
     return quicker
