@@ -15,6 +15,9 @@ from backfeed.plan.folding import Folding
 from backfeed.plan.lowered import NodeCurve
 from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
 
+IN_ORDER = 3
+"""Kinks that stand in their order: a node's export limit, 0, its import limit."""
+
 DOMAIN_MARGIN_KW = 1.0
 """How far a node's curve goes on beyond what its subtree can reach."""
 
@@ -194,29 +197,27 @@ def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: 
 
 
 def _between_kinks(curves: _Curves) -> tuple[Floats, Floats]:
-    """Return widths and slopes of the pieces, `(node, column, piece)`."""
-    low, high, first = curves.low[..., None], curves.high[..., None], curves.first_slope[..., None]
-    at, rise = np.stack(curves.kinks, axis=-1), np.stack(curves.jumps, axis=-1)
-    at = np.clip(at, low, high)
-    sort = np.argsort(at, axis=-1, kind="stable")
-    at, rise = np.take_along_axis(at, sort, -1), np.take_along_axis(rise, sort, -1)
-    edges = np.concatenate((low, at, high), axis=-1)
-    slope = np.concatenate((first, first + np.cumsum(rise, axis=-1)), axis=-1)
-    width: Floats = np.diff(edges, axis=-1)
+    """Return widths and slopes of the pieces, `(piece, node, column)`."""
+    at, rise = np.clip(np.stack(curves.kinks), curves.low, curves.high), np.stack(curves.jumps)
+    if len(at) > IN_ORDER:
+        sort = np.argsort(at, axis=0, kind="stable")
+        at, rise = np.take_along_axis(at, sort, 0), np.take_along_axis(rise, sort, 0)
+    width: Floats = np.diff(at, axis=0, prepend=curves.low[None], append=curves.high[None])
+    slope = np.concatenate((curves.first_slope[None], curves.first_slope + np.cumsum(rise, axis=0)))
     _merge(width, slope)
     return width, slope
 
 
 def _merge(width: Floats, slope: Floats) -> None:
     """Join neighbouring pieces of equal slope."""
-    for piece in range(1, width.shape[-1]):
-        same = (slope[..., piece] == slope[..., piece - 1]) & (width[..., piece - 1] > 0)
-        width[..., piece] += np.where(same, width[..., piece - 1], 0.0)
-        width[..., piece - 1] = np.where(same, 0.0, width[..., piece - 1])
+    for piece in range(1, len(width)):
+        same = (slope[piece] == slope[piece - 1]) & (width[piece - 1] > 0)
+        width[piece] += np.where(same, width[piece - 1], 0.0)
+        width[piece - 1][same] = 0.0
 
 
 def _in_rows(width: Floats, slope: Floats) -> tuple[Ints, Floats, Floats]:
-    """Return pieces `(node, column, piece)` that are not empty as rows: every node's first, widths, slopes."""
-    used = (width > 0).any(axis=1)
+    """Return pieces `(piece, node, column)` that are not empty as rows: every node's first, widths, slopes."""
+    used = (width > 0).any(axis=2).T
     node, piece = np.nonzero(used)
-    return np.append(0, np.cumsum(used.sum(axis=1))), width[node, :, piece], slope[node, :, piece]
+    return np.append(0, np.cumsum(used.sum(axis=1))), width[piece, node], slope[piece, node]
