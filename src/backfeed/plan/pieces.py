@@ -200,8 +200,11 @@ def _between_kinks(curves: _Curves) -> tuple[Floats, Floats]:
     """Return widths and slopes of the pieces, `(piece, node, column)`."""
     at, rise = np.clip(np.stack(curves.kinks), curves.low, curves.high), np.stack(curves.jumps)
     if len(at) > IN_ORDER:
-        sort = np.argsort(at, axis=0, kind="stable")
-        at, rise = np.take_along_axis(at, sort, 0), np.take_along_axis(rise, sort, 0)
+        more = np.any(rise[IN_ORDER:] > 0, axis=(0, 2))
+        at[IN_ORDER:, ~more] = curves.high[~more]
+        sort = np.argsort(at[:, more], axis=0, kind="stable")
+        at[:, more] = np.take_along_axis(at[:, more], sort, 0)
+        rise[:, more] = np.take_along_axis(rise[:, more], sort, 0)
     width: Floats = np.diff(at, axis=0, prepend=curves.low[None], append=curves.high[None])
     slope = np.concatenate((curves.first_slope[None], curves.first_slope + np.cumsum(rise, axis=0)))
     _merge(width, slope)
