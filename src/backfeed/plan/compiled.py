@@ -34,7 +34,7 @@ llvmlite.binding.set_option("", "--memory-check-merge-threshold=100000")
 
 _FINITE = {"nnan", "ninf"}
 
-GARBAGE = (50_000, 20, 20)
+GARBAGE = (2_000_000, 10, 10)
 """Thresholds of Python's collector while functions are compiled, which makes many objects and leaves little garbage."""
 
 UNTOUCHED_S = 3_600.0
