@@ -131,7 +131,13 @@ def entry_of(function: Function) -> Function:
     for none yet, is returned as it is.
     """
     overloads: Any = getattr(function, "overloads", {})
-    return next(iter(overloads.values())).entry_point if len(overloads) == 1 else function
+    return cast("Function", _only_entry(function)) if len(overloads) == 1 else function
+
+
+@cache
+def _only_entry(function: Any) -> Any:  # noqa: ANN401
+    """Return the entry of a function that is compiled for one kind of arguments, which takes long to look up."""
+    return next(iter(function.overloads.values())).entry_point
 
 
 def _compile(function: Function, arithmetic: set[str], **how: bool) -> Function:
