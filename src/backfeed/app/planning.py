@@ -417,18 +417,16 @@ def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:
     """Return how many times its price missing energy counts at each quantile of a car's departure.
 
     Whether a promise is broken is decided by its last kWh, which a linear price can not see. So what a broken promise
-    counts is spread over what may be missing at that time at most: what can be given away until then, and no
-    more than can be charged from then until the promised departure.
+    counts is spread over what may be missing at that time at most: what can be given away until then. A driver who has
+    named a departure is promised that one: what is missing before it counts for itself, since it is he who breaks his
+    word, and from then on nothing may be missing.
     """
-    vehicle = car.owner.vehicle
-    lacks = max(car.target_kwh - car.energy_low_kwh, 0.0)
-    gives_kw = car.discharge_max_kw / vehicle.discharge_efficiency
-    most = lacks + gives_kw * np.maximum(car.left_by_ms - now_ms, 0) / MS_PER_H
     if car.promised_ms >= 0:
-        regains_kw = car.charge_max_kw * vehicle.charge_efficiency
-        most = np.minimum(most, regains_kw * (car.promised_ms - car.left_by_ms) / MS_PER_H)
-    range_kwh = car.target_kwh - car.reserve_kwh
-    missing = np.clip(most, MISSING_LEAST_KWH, max(range_kwh, lacks, MISSING_LEAST_KWH))
+        return np.where(car.left_by_ms < car.promised_ms, 1.0, 1.0 + BROKEN_KWH / MISSING_LEAST_KWH)
+    lacks = max(car.target_kwh - car.energy_low_kwh, 0.0)
+    gives_kw = car.discharge_max_kw / car.owner.vehicle.discharge_efficiency
+    most = lacks + gives_kw * np.maximum(car.left_by_ms - now_ms, 0) / MS_PER_H
+    missing = np.clip(most, MISSING_LEAST_KWH, max(car.target_kwh - car.reserve_kwh, lacks, MISSING_LEAST_KWH))
     care: NDArray[np.float64] = 1.0 + BROKEN_KWH / missing
     return care
 
