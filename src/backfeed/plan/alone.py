@@ -103,9 +103,13 @@ def _prices_of_meters(problem: PlanProblem) -> tuple[Floats, Floats] | None:
 
 
 def _by_car(problem: PlanProblem) -> tuple[Ints, Ints]:
-    """Return the rows by node and car, and the first row of every car's chain, and their end."""
-    w = problem.windows
-    order = np.lexsort((w.head, w.node[w.head]))
+    """Return the rows by node and car, and the first row of every car's chain, and their end.
+
+    The deepest nodes come first: their cars are soon complete, and a limit that they break is soon found.
+    """
+    w, rank = problem.windows, np.empty(len(problem.nodes), np.int64)
+    rank[np.concatenate(problem.nodes.levels[::-1])] = np.arange(len(rank))
+    order = np.lexsort((w.head, rank[w.node[w.head]]))
     return order, np.append(np.flatnonzero(np.diff(w.head[order], prepend=-1)), len(order))
 
 

@@ -116,9 +116,11 @@ def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     size = whole_columns(columns)
     vectors = np.zeros((nodes, len(COLUMN), size))
     vectors[:, HD] = 1.0
+    # Of one piece: an allocator gives back what lies free beyond twice its greatest piece, to be fetched page by page.
+    kept, upward = np.zeros((2, nodes, packed_size(size)))
     return Work(
-        kept=np.zeros((nodes, packed_size(size))),
-        upward=np.zeros((nodes, packed_size(size))),
+        kept=kept,
+        upward=upward,
         columns=vectors,
         coef=np.zeros(nodes),
         span=span,

@@ -17,7 +17,6 @@ from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE, Nodes
 from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
-from backfeed.plan.unfolding import worth_of_bounds
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,
@@ -92,12 +91,14 @@ def write_entries(some: Ints, fleet: Fleet, state: State, drives: Drives, place:
                 out[o + t] = unit.u[place + t]
 
 
-def lower_bound(point: InteriorPoint) -> float:
-    """Return the Lagrangian at the iterates' prices, constants of the problem included."""
+def lower_bound(point: InteriorPoint, less: Floats) -> float:
+    """Return the Lagrangian at the iterates' prices, constants of the problem included.
+
+    `less` is what the bounds add (`unfolding.worth_of_bounds`).
+    """
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
     point.share(bound_nodes, *point.vehicles, nodes, bound)
-    _, less = worth_of_bounds(layout, nodes.price, values_of_energy(point))
     return float(bound.sum()) + _nodes_bound(layout, point) + float(less.sum()) + constant(layout)
 
 

@@ -17,13 +17,14 @@ the other and make one unit while they stand at one node; a drive to another nod
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from backfeed.plan.folding import Folding, bounded, fold, holders
 from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, node_pieces
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
+from backfeed.plan.problem import NO_PARENT, Bools, Families, Floats, Ints, PlanProblem, families_of, gathered
 from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, step_shares
 from backfeed.plan.vectors import LANES
 
@@ -51,6 +52,16 @@ class Forest:
     child: Ints
     levels: tuple[Ints, ...]
 
+    def add_up(self, values: Floats) -> None:
+        """Add every node's values, `(node, column)`, to all of its ancestors'."""
+        for child, begin, parent in self.families:
+            values[parent] += gathered(values[child], begin)
+
+    @cached_property
+    def families(self) -> Families:
+        """Nodes by their parents (`problem.families_of`)."""
+        return families_of(self.parent, self.levels)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -75,12 +86,20 @@ class Layout:
     curve: NodeCurve
     folding: Folding
 
+    @cached_property
+    def entry_of(self) -> Ints:
+        """Where the solver has every entry of the table."""
+        w = self.problem.windows
+        begin = np.empty(len(w), np.int64)
+        begin[self.order] = self.fleet.places[:, ENTRY]
+        return np.repeat(begin - w.offsets[:-1], np.diff(w.offsets)) + np.arange(w.offsets[-1])
+
 
 def spans(layout: Layout) -> Ints:
     """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
 
-    Vehicles answer while one is there. Curtailed PV, promises of vehicles' power by itself and peaks, which join all
-    steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
+    Vehicles answer while one is there, PV where it may be curtailed. Promises of vehicles' power by itself and peaks,
+    which join all steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
     """
     w, fleet, pieces, forest = layout.problem.windows, layout.fleet, layout.pieces, layout.forest
     columns = pieces.low_kw.shape[1]
@@ -90,7 +109,10 @@ def spans(layout: Layout) -> Ints:
     np.minimum.at(low, node, np.searchsorted(layout.steps, w.arrive_step[layout.order]))
     np.maximum.at(high, node, np.searchsorted(layout.steps, w.depart_step[layout.order]))
     joined = len(pieces.slots) + len(layout.chain.least) > 0
-    everywhere = (pieces.peak_charge > 0) | np.any(pieces.curtail_kw > 0, axis=1) | joined
+    with_pv, column = np.nonzero(pieces.curtail_kw > 0)
+    np.minimum.at(low, with_pv, column)
+    np.maximum.at(high, with_pv, column + 1)
+    everywhere = (pieces.peak_charge > 0) | joined
     low[everywhere], high[everywhere] = 0, size
     for level in forest.levels[:0:-1]:
         np.minimum.at(low, forest.parent[level], low[level])
@@ -120,7 +142,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     kept, steps = folding.kept, _steps(problem, folding)
     holder = _holders(problem, kept)
     head = _unit_heads(problem, holder)
-    order, unit_ptr, unit_node, gathered = _sorted_units(problem, head, holder, int(kept.sum()))
+    order, unit_ptr, unit_node, gathering = _sorted_units(problem, head, holder, int(kept.sum()))
     unit_of = np.empty(len(order), np.int64)
     unit_of[order] = np.repeat(np.arange(len(unit_node)), np.diff(unit_ptr))
     chain = chained(problem, order, unit_ptr, unit_of)
@@ -129,8 +151,8 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         raise NotStructuredError(message)
     length = (problem.windows.depart_step - problem.windows.arrive_step)[order]
     entry, entries = places(length, unit_ptr, chain.came >= 0)
-    node_of = np.concatenate((np.flatnonzero(kept), np.full(gathered, NO_PARENT)))
-    forest = _forest(problem, kept, holder, gathered)
+    node_of = np.concatenate((np.flatnonzero(kept), np.full(gathering, NO_PARENT)))
+    forest = _forest(problem, kept, holder, gathering)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
     pieces = node_pieces(problem, curve, folding, holder) if len(steps) else NodePieces.none()
     fleet = gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps)
@@ -142,7 +164,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         entries=entries,
         order=order,
         forest=forest,
-        pieces=pieces.of(steps, problem.axis.count, gathered),
+        pieces=pieces.of(steps, problem.axis.count, gathering),
         node_of=node_of,
         holder=holder,
         curve=curve,
@@ -152,13 +174,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
 
 def to_table(layout: Layout, entries: Floats) -> Floats:
     """Return entries without departures, flat in the table's order."""
-    w = layout.problem.windows
-    place = np.empty(len(w), np.int64)
-    place[layout.order] = np.arange(len(w))
-    begin = layout.fleet.places[place, ENTRY]
-    length = np.diff(w.offsets)
-    at = np.repeat(begin - w.offsets[:-1], length) + np.arange(w.offsets[-1])
-    flat: Floats = entries[at]
+    flat: Floats = entries[layout.entry_of]
     return flat
 
 
@@ -166,8 +182,8 @@ def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     """Return a problem laid out with other prices of rows and meters."""
     problem = layout.problem
     pieces = node_pieces(problem, curve, layout.folding, layout.holder) if len(layout.steps) else NodePieces.none()
-    gathered = int((layout.node_of < 0).sum())
-    return replace(layout, fleet=fleet, curve=curve, pieces=pieces.of(layout.steps, problem.axis.count, gathered))
+    gathering = int((layout.node_of < 0).sum())
+    return replace(layout, fleet=fleet, curve=curve, pieces=pieces.of(layout.steps, problem.axis.count, gathering))
 
 
 def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
@@ -233,11 +249,11 @@ def _sorted_units(problem: PlanProblem, head: Ints, holder: Ints, kept: int) -> 
     return order, np.append(first, len(w)), node[order[first]], -(-len(free) // FREE_UNITS_PER_NODE)
 
 
-def _forest(problem: PlanProblem, kept: Bools, holder: Ints, gathered: int) -> Forest:
+def _forest(problem: PlanProblem, kept: Bools, holder: Ints, gathering: int) -> Forest:
     """Return the forest of kept nodes, gathering nodes as roots at its end."""
     nodes = problem.nodes
     above = nodes.parent[np.flatnonzero(kept)]
-    parent = np.concatenate((np.where(above >= 0, holder[above], NO_PARENT), np.full(gathered, NO_PARENT)))
+    parent = np.concatenate((np.where(above >= 0, holder[above], NO_PARENT), np.full(gathering, NO_PARENT)))
     child = np.argsort(parent, kind="stable")
     child_ptr = np.searchsorted(parent[child], np.arange(len(parent) + 1))
     depth = np.zeros(len(parent), np.int64)

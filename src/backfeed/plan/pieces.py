@@ -55,17 +55,20 @@ class NodePieces:
         """
         columns = np.concatenate((steps, count + np.arange(len(self.slots))))
 
+        def of_nodes(values: Floats) -> Floats:
+            return np.concatenate((here(values), np.zeros((gathered, len(columns))))) if gathered else here(values)
+
         def here(values: Floats) -> Floats:
-            return np.ascontiguousarray(np.concatenate((values[:, columns], np.zeros((gathered, len(columns))))))
+            return values if len(columns) == values.shape[1] else np.ascontiguousarray(values[:, columns])
 
         return NodePieces(
-            low_kw=here(self.low_kw),
-            low_cost=here(self.low_cost),
+            low_kw=of_nodes(self.low_kw),
+            low_cost=of_nodes(self.low_cost),
             piece_ptr=np.append(self.piece_ptr, np.full(gathered, self.piece_ptr[-1])),
-            width_kw=np.ascontiguousarray(self.width_kw[:, columns]),
-            slope=np.ascontiguousarray(self.slope[:, columns]),
-            fixed_kw=here(self.fixed_kw),
-            curtail_kw=here(self.curtail_kw),
+            width_kw=here(self.width_kw),
+            slope=here(self.slope),
+            fixed_kw=of_nodes(self.fixed_kw),
+            curtail_kw=of_nodes(self.curtail_kw),
             peak_charge=np.append(self.peak_charge, np.zeros(gathered)),
             slots=np.searchsorted(steps, self.slots),
             promise_column=np.searchsorted(columns, self.promise_column),

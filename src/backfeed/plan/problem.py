@@ -43,6 +43,19 @@ def inner(one: Floats, other: Floats) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
+Families = tuple[tuple[Ints, Ints, Ints], ...]
+
+
+def families_of(parent: Ints, levels: tuple[Ints, ...]) -> Families:
+    """Return nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
+    families = []
+    for level in levels[:0:-1]:
+        child = level[np.argsort(parent[level], kind="stable")]
+        begin = np.flatnonzero(np.diff(parent[child], prepend=NO_PARENT))
+        families.append((child, begin, parent[child[begin]]))
+    return tuple(families)
+
+
 def gathered(values: Floats, begin: Ints) -> Floats:
     """Return the sums of rows that stand together, each sum's first row given."""
     return values if len(begin) == len(values) else np.add.reduceat(values, begin, axis=0)
@@ -146,14 +159,9 @@ class Nodes:
         return total
 
     @cached_property
-    def families(self) -> tuple[tuple[Ints, Ints, Ints], ...]:
-        """Nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
-        families = []
-        for level in self.levels[:0:-1]:
-            child = level[np.argsort(self.parent[level], kind="stable")]
-            begin = np.flatnonzero(np.diff(self.parent[child], prepend=NO_PARENT))
-            families.append((child, begin, self.parent[child[begin]]))
-        return tuple(families)
+    def families(self) -> Families:
+        """Nodes by their parents (`families_of`)."""
+        return families_of(self.parent, self.levels)
 
     @cached_property
     def meter(self) -> Ints:

@@ -237,8 +237,7 @@ def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Float
     layout, nodes, forest = point.layout, point.nodes, point.layout.forest
     fixed = layout.pieces.fixed_kw[:, : point.count] + curtailed
     net = power + fixed
-    for level in reversed(forest.levels[1:]):
-        np.add.at(net, forest.parent[level], net[level])
+    forest.add_up(net)
     low, high = _own_limits(point, nodes.net[:, : point.count])
     turns = np.diff(forest.child_ptr)[:, None] + 1.0
     own_low, own_high = np.empty_like(net), np.empty_like(net)

@@ -11,7 +11,7 @@ from backfeed.plan.balance import Room
 from backfeed.plan.compiled import allocating, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
-from backfeed.plan.node import WIDTH_MIN_KW, Nodes, X
+from backfeed.plan.node import BOX, REST, SLOPE, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import ENTRY, LENGTH, Fleet
 from backfeed.plan.unit import (
@@ -48,6 +48,9 @@ from backfeed.plan.unit import (
     padded,
     store,
 )
+
+BLOCK = 64
+"""So many boxes are started at a time: what that takes stays in the cache."""
 
 EDGE = 0.05
 """Iterates start this share of their range away from its ends."""
@@ -199,16 +202,20 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     curtail_kw = pieces.curtail_kw[with_pv]
     count = power.shape[1]
     net = np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw
-    pv = _start_boxes(curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
-    net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
-    for level in reversed(forest.levels[1:]):
-        np.add.at(net, forest.parent[level], net[level])
+    boxes = np.zeros((len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1]))
+    own, pv = boxes[: len(pieces.width_kw)], boxes[len(pieces.width_kw) :]
+    if len(with_pv):
+        _start_boxes(pv, curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
+        net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
+    forest.add_up(net)
     first = pieces.piece_ptr[:-1][np.diff(pieces.piece_ptr) > 0]
     inside = np.cumsum(pieces.width_kw, axis=0) - pieces.width_kw
     inside -= inside[pieces.piece_ptr[pieces.owner]]
     filled = np.clip((net - pieces.low_kw)[pieces.owner] - inside, 0.0, pieces.width_kw)
-    boxes = _start_boxes(pieces.width_kw, filled, pieces.slope, product)
-    there = np.where(pieces.width_kw > WIDTH_MIN_KW, boxes[:, X], 0.0)
+    for begin in range(0, len(own), BLOCK):
+        some = slice(begin, begin + BLOCK)
+        _start_boxes(own[some], pieces.width_kw[some], filled[some], pieces.slope[some], product)
+    there = np.where(pieces.width_kw > WIDTH_MIN_KW, own[:, X], 0.0)
     net = pieces.low_kw.copy()
     net[: len(first)] += np.add.reduceat(there, first, axis=0)
     heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0, :count])
@@ -227,7 +234,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         price=np.zeros_like(net),
         net=net,
         net_step=np.zeros_like(net),
-        boxes=np.concatenate((boxes, pv)),
+        boxes=boxes,
         heads=heads,
         peaks=peaks,
         slots=pieces.slots,
@@ -243,20 +250,27 @@ def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
     return heads, np.stack((charge, peak, charge * 0.1, zero, zero), axis=1)
 
 
-def _start_boxes(width: Floats, wanted: Floats, reduced: Floats, product: float) -> Floats:
+def _start_boxes(boxes: Floats, width: Floats, wanted: Floats, reduced: Floats, product: float) -> None:
     """Start boxes near `wanted`, but not farther from the centre of their reduced costs than they must be.
 
-    Duals differ by the reduced cost, and their products with the slacks are at least `product`.
+    Duals differ by the reduced cost, and their products with the slacks are at least `product`. `boxes` are 0.
     """
     there = width > WIDTH_MIN_KW
     safe = np.where(there, width, 1.0)
-    size = 2.0 * product / np.maximum(np.abs(reduced) * safe, 1e-6 * product)
-    near = safe * size / (1.0 + size + np.sqrt(1.0 + size * size))
+    size = np.abs(reduced) * safe
+    np.maximum(size, 1e-6 * product, out=size)
+    np.divide(2.0 * product, size, out=size)
+    near = safe * size
+    near /= 1.0 + size + np.sqrt(1.0 + size * size)
     centre = np.where(reduced >= 0, near, safe - near)
     x = np.clip(wanted, np.minimum(0.1 * safe, centre), np.maximum(0.9 * safe, centre))
-    x = np.where(there, x, 0.5)
+    x[~there] = 0.5
     rest = safe - x
     zl, zu = product / x, product / rest
-    lift = np.where(there, reduced - (zl - zu), 0.0)
-    zl, zu, zero = zl + np.maximum(lift, 0.0), zu + np.maximum(-lift, 0.0), np.zeros_like(width)
-    return np.stack((np.where(there, width, 0.0), reduced, x, rest, zl, zu, zero, zero), axis=1)
+    lift = reduced - (zl - zu)
+    lift[~there] = 0.0
+    zl += np.maximum(lift, 0.0)
+    zu += np.maximum(-lift, 0.0)
+    boxes[:, WIDTH] = width
+    boxes[:, WIDTH][~there] = 0.0
+    boxes[:, SLOPE], boxes[:, X], boxes[:, REST], boxes[:, ZL], boxes[:, ZU] = reduced, x, rest, zl, zu

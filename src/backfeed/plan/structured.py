@@ -101,9 +101,11 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
     held = np.zeros(len(layout.problem.nodes), np.bool_)
 
     def prove(now: InteriorPoint) -> None:
-        bound = lower_bound(now)
+        value = values_of_energy(now)
+        worth, less = worth_of_bounds(now.layout, now.nodes.price, value)
+        bound = lower_bound(now, less)
         if bound > best.bound or best.schedule is None:
-            best.bound, best.duals = bound, _duals(now)
+            best.bound, best.duals = bound, _duals(now, value, worth)
         _keep(now, best, iterations + now.iteration)
 
     while True:
@@ -197,8 +199,8 @@ def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
     return total
 
 
-def _duals(point: InteriorPoint) -> Duals:
-    """Return the prices that prove the bound, at the table's nodes."""
+def _duals(point: InteriorPoint, value: Floats, worth: Floats) -> Duals:
+    """Return the prices that prove the bound, at the table's nodes; `value` of energy, and what bounds are worth."""
     layout = point.layout
     problem, step_h = layout.problem, layout.problem.axis.step_h
     price = point.nodes.price
@@ -210,9 +212,7 @@ def _duals(point: InteriorPoint) -> Duals:
     np.add.at(own, (layout.holder[problem.commitments.node], layout.pieces.promise_column), sign * promise)
     for level in layout.forest.levels[1:]:
         own[level] += own[layout.forest.parent[level]]
-    value = values_of_energy(point)
     shares = peak_share[:, : point.count], own[:, : point.count]
-    worth, _ = worth_of_bounds(layout, price, value)
     balance = balance_at_nodes(layout, price[:, : point.count], shares, worth)
     return Duals(value, balance / step_h, promise / step_h)
 
