@@ -16,9 +16,9 @@ from backfeed.plan.rows import Fleet
 from backfeed.plan.vectors import LANES
 
 IN_TIME, IN_TIME_BELOW = (250.0, 40.0, 6.2), (100.0, 15.0, 0.7)
-AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (1.5, 0.0165)
-"""What eliminating takes [ns] at a root and at a node below it: a column in the order of time, by its cars and their
-square; else the square and cube of the columns."""
+AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.0, 0.0165)
+"""What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
+their square; else the square and cube of the columns."""
 
 CELL = (CELL_W, CELL_V, CELL_G, CELL_DELTA, CELL_IE, UP_W, UP_V, UP_G, UP_DELTA) = tuple(range(9))
 """Quantities of a car at a column of a node: its answer, its coupling to the next one, and what the parent sees."""
@@ -195,7 +195,7 @@ def _roots(forest: Forest) -> Ints:
 def _are_quicker(forest: Forest, top: Ints, many: Ints, span: Ints) -> Bools:
     """Return which nodes are of trees that are eliminated quicker in the order of time."""
     cars, column = many.astype(np.float64), np.arange(many.shape[1])
-    inside, below = (column >= span[:, :1]) & (column < span[:, 1:]), forest.parent >= 0
+    inside, below = (column >= span[:, :1]) & (column < span[:, 1:]) & (many > 0), forest.parent >= 0
     fixed, linear, square = np.where(below, np.array(IN_TIME_BELOW)[:, None], np.array(IN_TIME)[:, None])[..., None]
     by_node = ((fixed + linear * cars + square * cars**2) * inside).sum(axis=1)
     length = (span[:, 1] - span[:, 0]).astype(np.float64)
