@@ -16,7 +16,7 @@ from backfeed.plan.rows import Fleet
 from backfeed.plan.vectors import LANES
 
 IN_TIME, IN_TIME_BELOW = (250.0, 40.0, 6.2), (100.0, 15.0, 0.7)
-AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.0, 0.0165)
+AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.6, 0.0165)
 """What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
 their square; else the square and cube of the columns."""
 

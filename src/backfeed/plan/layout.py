@@ -98,8 +98,8 @@ class Layout:
 def spans(layout: Layout) -> Ints:
     """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
 
-    Vehicles answer while one is there, PV where it may be curtailed. Promises of vehicles' power by itself and peaks,
-    which join all steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
+    Vehicles answer while one is there. Curtailed PV, promises of vehicles' power by itself and peaks, which join all
+    steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
     """
     w, fleet, pieces, forest = layout.problem.windows, layout.fleet, layout.pieces, layout.forest
     columns = pieces.low_kw.shape[1]
@@ -109,10 +109,7 @@ def spans(layout: Layout) -> Ints:
     np.minimum.at(low, node, np.searchsorted(layout.steps, w.arrive_step[layout.order]))
     np.maximum.at(high, node, np.searchsorted(layout.steps, w.depart_step[layout.order]))
     joined = len(pieces.slots) + len(layout.chain.least) > 0
-    with_pv, column = np.nonzero(pieces.curtail_kw > 0)
-    np.minimum.at(low, with_pv, column)
-    np.maximum.at(high, with_pv, column + 1)
-    everywhere = (pieces.peak_charge > 0) | joined
+    everywhere = (pieces.peak_charge > 0) | np.any(pieces.curtail_kw > 0, axis=1) | joined
     low[everywhere], high[everywhere] = 0, size
     for level in forest.levels[:0:-1]:
         np.minimum.at(low, forest.parent[level], low[level])
