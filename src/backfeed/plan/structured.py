@@ -32,10 +32,14 @@ KINK_KW = 1e-6
 
 @dataclass
 class _Best:
-    """The best plan, the last one, and the best bound so far, and the prices that prove it."""
+    """The best plan and the best bound so far, the prices that prove it, and what the last look found.
+
+    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`).
+    """
 
     schedule: Schedule | None = None
     last: Schedule | None = None
+    less: Floats = field(default_factory=lambda: np.zeros(0))
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
 
@@ -102,8 +106,8 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
 
     def prove(now: InteriorPoint) -> None:
         value = values_of_energy(now)
-        worth, less = worth_of_bounds(now.layout, now.nodes.price, value)
-        bound = lower_bound(now, less)
+        worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
+        bound = lower_bound(now, best.less)
         if bound > best.bound or best.schedule is None:
             best.bound, best.duals = bound, _duals(now, value, worth)
         _keep(now, best, iterations + now.iteration)
@@ -113,7 +117,7 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
         _iterate(point, best, prove, asked, iterations)
         iterations += point.iteration
         assert best.schedule is not None
-        more = _to_hold(point, best, asked.gap) & ~held
+        more = _to_hold(layout, best, asked.gap) & ~held
         if not more.any() or asked.is_enough(iterations):
             break
         held |= more
@@ -123,14 +127,11 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
     return best.schedule
 
 
-def _to_hold(point: InteriorPoint, best: _Best, gap: float) -> Bools:
+def _to_hold(layout: Layout, best: _Best, gap: float) -> Bools:
     """Return the nodes that folding can not do without."""
     assert best.last is not None
-    missed = limits_missed(point.layout, best.last)
-    if best.gap <= gap:
-        return missed
-    _, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
-    return missed | dearer_nodes(point.layout, less)
+    missed = limits_missed(layout, best.last)
+    return missed if best.gap <= gap else missed | dearer_nodes(layout, best.less)
 
 
 def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: int) -> None:
