@@ -21,7 +21,7 @@ import numpy as np
 
 from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD, add
 from backfeed.plan.compiled import allocating, compiled, nested
-from backfeed.plan.dense import factor, invert
+from backfeed.plan.inverse import PANEL, begin_strips, invert, strip_of
 from backfeed.plan.lanes import (
     AFTER,
     BEGIN,
@@ -53,7 +53,7 @@ from backfeed.plan.lanes import (
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, fused, load, spread_from, store, total, turn
+from backfeed.plan.vectors import LANES, fused, load, scaled, spread_from, store, total, turn
 from backfeed.plan.vectors import spread as eight_times
 
 
@@ -106,12 +106,12 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
     whole = max(padded(cars), LANES)
-    room = np.zeros((3, whole, whole))
+    room, strips, panel = np.zeros((2, whole, whole)), np.zeros(strip_of(whole)), np.zeros((len(PANEL), 8 * whole))
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
             m = lanes.member[q]
             meet_cars(m, span[m], columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], room[0, 0])
-        factor_cars(k, span[k], lanes, room)
+        factor_cars(k, span[k], lanes, room, strips, panel)
 
 
 @compiled
@@ -242,14 +242,14 @@ def _hand_cars(
 
 
 @nested
-def factor_cars(k: int, span: Ints, lanes: Lanes, room: Floats) -> None:
-    """Eliminate the values of energy of all cars under a narrow root; `room` `(3, cars, cars)` is to work in."""
+def factor_cars(k: int, span: Ints, lanes: Lanes, room: Floats, strips: Floats, panel: Floats) -> None:
+    """Eliminate the values of energy of all cars under a narrow root; `room` `(2, cars, cars)` is to work in."""
     many, first, block = lanes.at[k, MANY], lanes.at[k, FIRST], lanes.at[k, BLOCK]
     f, p = room[0], room[1]
     _clear(f, len(f))
     for t in range(span[0], span[1]):
-        _block_of(lanes.cell, first[t], many[t], lanes.across, lanes.at[k, CORNER, t], f, p)
-        _invert(p, many[t], room[2], lanes.inverse, block[t])
+        _block_of(lanes.cell, first[t], many[t], lanes.across, lanes.at[k, CORNER, t], f, strips)
+        _invert(strips, many[t], panel, lanes.inverse, block[t])
         if t + 1 < span[1]:
             here, onward = (first[t], many[t], block[t]), (first[t + 1], many[t + 1])
             _carry(lanes.cell, lanes.link, here, onward, lanes.inverse, f, p)
@@ -265,32 +265,29 @@ def _clear(x: Floats, n: int) -> None:
 
 
 @nested
-def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: Floats, p: Floats) -> None:
+def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: Floats, strips: Floats) -> None:
     """Write F and P at a column, both padded to whole vectors; `f` holds what has been carried there."""
     whole = padded(n)
     for a in range(n):
         for b in range(n):
             f[a, b] += across[corner + a * n + b]
         f[a, a] += cell[first + a, UP_G]
+    begin_strips(f, strips, 0, whole)
     for a in range(whole):
-        for b in range(whole):
-            p[a, b] = f[a, b]
-        p[a, a] += cell[first + a, CELL_IE] if a < n else 1.0
+        strips[strip_of(a // LANES * LANES) + LANES * a + a % LANES] += cell[first + a, CELL_IE] if a < n else 1.0
 
 
 @nested
-def _invert(p: Floats, n: int, unit: Floats, inverse: Floats, block: int) -> None:
+def _invert(strips: Floats, n: int, panel: Floats, inverse: Floats, block: int) -> None:
     """Write P^-1, padded to whole vectors."""
-    whole, width = padded(n), unit.shape[1]
-    low = whole % LANES  # 0, but not a literal one, which would be compiled for by itself
-    factor(p, low, whole)
-    invert(p, unit, low, whole)
-    for a in range(0, whole, LANES):
-        for b in range(0, a + LANES, LANES):
-            for row in range(a, a + LANES):
-                store(inverse, block + row * whole + b, load(unit[row], b))
-            if b < a:
-                turn(unit, a * width + b, width, inverse, block + b * whole + a, whole)
+    whole, minus = padded(n), eight_times(-1.0)
+    invert(strips, whole, panel)
+    for j in range(0, whole, LANES):
+        at = strip_of(j)
+        for t in range(j + LANES):
+            store(inverse, block + t * whole + j, scaled(minus, load(strips, at + LANES * t)))
+        for t in range(0, j, LANES):
+            turn(inverse, block + t * whole + j, whole, inverse, block + j * whole + t, whole)
 
 
 @nested
