@@ -46,7 +46,7 @@ def invert(a: Floats, n: int, panel: Floats) -> None:
     A pivot that rounding has made too small is raised, as `dense.factor` does.
     """
     across, pulled, turned = panel[ACROSS], panel[PULLED], panel[TURNED]
-    _complete(a, n, panel[DIAGONAL])
+    complete(a, n, panel[DIAGONAL])
     for k in range(0, n, LANES):
         own = strip_of(k)
         own_tile = own + LANES * k
@@ -73,7 +73,7 @@ def invert(a: Floats, n: int, panel: Floats) -> None:
 
 
 @nested
-def _complete(a: Floats, n: int, diagonal: Floats) -> None:
+def complete(a: Floats, n: int, diagonal: Floats) -> None:
     """Write the lower halves of the tiles on the diagonal; keep the diagonal."""
     for j in range(0, n, LANES):
         at = strip_of(j) + LANES * j

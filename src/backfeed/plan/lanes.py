@@ -9,103 +9,58 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.columns import whole_columns
-from backfeed.plan.compiled import allocating, nested
 from backfeed.plan.layout import Forest, Layout
 from backfeed.plan.problem import Bools, Floats, Ints
-from backfeed.plan.rows import Fleet
 from backfeed.plan.vectors import LANES
 
-IN_TIME, IN_TIME_BELOW = (250.0, 40.0, 6.2), (100.0, 15.0, 0.7)
-AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.6, 0.0165)
+IN_TIME, IN_TIME_BELOW = (150.0, 20.0, 3.2), (40.0, 3.5, 0.1)
+AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.2, 0.004)
 """What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
 their square; else the square and cube of the columns."""
 
-CELL = (CELL_W, CELL_V, CELL_G, CELL_DELTA, CELL_IE, UP_W, UP_V, UP_G, UP_DELTA) = tuple(range(9))
-"""Quantities of a car at a column of a node: its answer, its coupling to the next one, and what the parent sees."""
+CELL = (CELL_W, CELL_V, CELL_G, CELL_DELTA, CELL_IE, CELL_OTHERS) = tuple(range(6))
+"""Quantities of a car at a column: its answer and its own diagonal at the node at hand, but for w, which is that at its
+own node; its coupling to the next column, and what answers beside it."""
 
-
-AT = (MANY, FIRST, CORNER, PLACE, BLOCK) = tuple(range(5))
-LINK = (SOURCE, AFTER, GOAL) = tuple(range(3))
+AT = (MANY, PLACE, BLOCK, VISIT) = tuple(range(4))
+LINK = (AFTER, FROM) = tuple(range(2))
 UNIT = (BEGIN, END, CELLS) = tuple(range(3))
-ROOM = (VALUE, PUSH, MORE) = tuple(range(3))
-PIVOT, GROUND = 0, 1
-"""What is told of a node and column, a cell, a unit and a place; the last two are a node's, by column."""
+VISITS = (NODE, START, SOME) = tuple(range(3))
+ROOM = (VALUE, PUSH, MORE, PLACE_IE) = tuple(range(4))
+COLUMNS = (INVERSE, SHARE, GROUND) = tuple(range(3))
+"""What is told of a root and column, a place, a unit and a visit; quantities of a place, and of a node and column."""
 
 
 class Lanes(NamedTuple):
-    """The cars at every column of narrow trees' nodes: a node's own, then those of its children in turn.
+    """The cars of narrow trees, column by column, in the order of the tree: a node's own, then those of its children.
 
     `narrow` tells which nodes are; those under a narrow root k, and k at the end, are `member[member_ptr[k] :
-    member_ptr[k + 1]]`. `at` `(node, AT, column)` says how many cars are there, where their cells begin and what joins
-    them in `across`, and at a root where values and P's `inverse` do. `link` `(cell, LINK)` is a cell's in the child,
-    -1 in the car's own node; the same car's at the next column, -1 for none; and its place among the values. `unit`
-    `(unit, UNIT)` are a unit's first column, the one after its last, and where its cells stand in `cells`. `cell`
-    `(cell, CELL)` holds their quantities; `room` `(ROOM, place)` is to solve in; `column` `(node, 2, column)` are d,
-    and what answers by itself to the parent.
+    member_ptr[k + 1]]`; the units under a node k are `car[car_ptr[k, 0] : car_ptr[k, 1]]`.
+
+    A unit's cells follow each other in time, padded to whole vectors: `unit` `(unit, UNIT)` are its first column, the
+    one after its last, and its first cell; `cell` `(CELL, cell)` holds their quantities. A root's places follow each
+    other column by column, padded too: `at` `(node, AT, column)` says at a root how many cars are there, where their
+    places, P's packed `inverse` and the column's visits begin. `goal` is every cell's place, `link` `(place, LINK)`
+    where the same car is at the next column, counted from that column's first place, -1 for nowhere, and its cell.
+    `visit` `(visit, VISITS)` are the nodes with cars at a column, from the leaves up, with their first car there and
+    how many these are. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d, hd / d, and
+    what answers by itself to the parent.
     """
 
     narrow: Ints
     member: Ints
     member_ptr: Ints
+    car: Ints
+    car_ptr: Ints
     at: Ints
-    link: Ints
     unit: Ints
-    cells: Ints
     cell: Floats
+    goal: Ints
+    link: Ints
+    visit: Ints
     room: Floats
-    across: Floats
     inverse: Floats
     column: Floats
-
-
-@allocating
-def link_cells(upwards: Ints, fleet: Fleet, child_ptr: Ints, child: Ints, lanes: Lanes) -> None:
-    """Write which cells are whose: `source`, `after`, `cells` and `goal`."""
-    there = np.zeros(lanes.at.shape[2] + 1, np.int64)
-    for k in upwards:
-        if lanes.narrow[k] > 0:
-            there[:] = 0
-            for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
-                _link_own(i, lanes, lanes.at[k, FIRST], there)
-            for q in range(child_ptr[k], child_ptr[k + 1]):
-                _link_below(lanes.at[k, FIRST], child[q], lanes, there)
-    for q in range(len(upwards) - 1, -1, -1):
-        k = upwards[q]
-        is_root = lanes.member_ptr[k + 1] > lanes.member_ptr[k]
-        for t in range(lanes.at.shape[2]):
-            for j in range(lanes.at[k, MANY, t]):
-                s = lanes.at[k, FIRST, t] + j
-                if is_root:
-                    lanes.link[s, GOAL] = lanes.at[k, PLACE, t] + j
-                if lanes.link[s, SOURCE] >= 0:
-                    lanes.link[lanes.link[s, SOURCE], GOAL] = lanes.link[s, GOAL]
-
-
-@nested
-def _link_own(i: int, lanes: Lanes, first: Ints, there: Ints) -> None:
-    """Link the cells of a unit at its own node; `there` counts the cells that have been."""
-    before, at = -1, lanes.unit[i, CELLS]
-    for t in range(lanes.unit[i, BEGIN], lanes.unit[i, END]):
-        s = first[t] + there[t]
-        there[t] += 1
-        lanes.cells[at] = s
-        at += 1
-        if before >= 0:
-            lanes.link[before, AFTER] = s
-        before = s
-
-
-@nested
-def _link_below(first: Ints, c: int, lanes: Lanes, there: Ints) -> None:
-    """Link a node's cells to those of its child c."""
-    for t in range(lanes.at.shape[2]):
-        for j in range(lanes.at[c, MANY, t]):
-            s, at = first[t] + there[t] + j, lanes.at[c, FIRST, t] + j
-            lanes.link[s, SOURCE] = at
-            if lanes.link[at, AFTER] >= 0:
-                lanes.link[s, AFTER] = first[t + 1] + there[t + 1] + lanes.link[at, AFTER] - lanes.at[c, FIRST, t + 1]
-    for t in range(lanes.at.shape[2]):
-        there[t] += lanes.at[c, MANY, t]
 
 
 def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes:
@@ -137,33 +92,91 @@ def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes
     may_be = np.ones(len(able), np.bool_)
     np.logical_and.at(may_be, top, able)
     narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, span))
-    many[~narrow] = 0
-    kept = slice(None if narrow.any() else 0)  # a great fleet whose trees are wide needs no room for this
-    many = many[kept]
-    at_roots = np.where(forest.parent[kept, None] < 0, many, 0)
-    padded = -(-at_roots // LANES) * LANES
-    held = np.where(narrow[node], end - begin, 0)
-    cells = int(many.sum())
     upwards = np.concatenate(forest.levels[::-1])
     member = upwards[narrow[upwards]]
     member = member[np.argsort(top[member], kind="stable")]
-    lanes = Lanes(
+    return _lanes_of(layout, narrow, member, (node, begin, end), top)
+
+
+def _lanes_of(layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, Ints, Ints], top: Ints) -> Lanes:
+    """Return the lanes of narrow trees; `units` are the units' nodes, first columns and the ones after their last."""
+    forest, (node, begin, end) = layout.forest, units
+    columns = whole_columns(layout.pieces.low_kw.shape[1])
+    car, car_ptr = _in_order_of_tree(layout, narrow)
+    kept = slice(None if len(member) else 0)  # a great fleet whose trees are wide needs no room for this
+    before = np.zeros((len(car) + 1, columns + 1), np.int64)
+    np.add.at(before, (np.arange(len(car)) + 1, begin[car]), 1)
+    np.add.at(before, (np.arange(len(car)) + 1, end[car]), -1)
+    before = np.cumsum(np.cumsum(before, axis=1), axis=0)  # of all that stand before in the order of the tree
+    first = before[car_ptr[kept, 0]]
+    many = before[car_ptr[kept, 1]] - first
+    at_roots = np.where((forest.parent < 0) & narrow, 1, 0)[kept, None] * many
+    padded = -(-at_roots // LANES) * LANES
+    visits, starts = _visits(member, top, many, first - before[car_ptr[top[kept], 0]])
+    place = _begin(padded)
+    held = np.where(narrow[node], end - begin, 0)
+    whole = -(-held // LANES) * LANES
+    cells = np.cumsum(whole) - whole
+    goal, link = np.zeros(int(whole.sum()), np.int64), np.full((int(padded.sum()), len(LINK)), -1)
+    unit = np.repeat(car, held[car])
+    step = begin[unit] + np.arange(len(unit)) - np.repeat(np.cumsum(held[car]) - held[car], held[car])
+    if len(unit):
+        root = top[node[unit]]
+        there = before[np.repeat(np.arange(len(car)), held[car]), step] - before[car_ptr[root, 0], step]
+        cell = cells[unit] + step - begin[unit]
+        goal[cell] = place[root, step] + there
+        link[goal[cell], FROM] = cell
+        on = np.flatnonzero(unit[1:] == unit[:-1])
+        link[goal[cell[on]], AFTER] = there[on + 1]
+    return Lanes(
         narrow=narrow.astype(np.int64),
         member=member,
         member_ptr=np.searchsorted(top[member], np.arange(len(narrow) + 1)),
-        at=np.stack((many, _begin(many), _begin(many * many), _begin(padded), _begin(padded * padded)), axis=1),
-        link=np.full((cells, len(LINK)), -1),
-        unit=np.stack((begin, end, np.cumsum(held) - held), axis=-1),
-        cells=np.zeros(int(held.sum()), np.int64),
-        cell=np.zeros((cells, len(CELL))),
-        room=np.zeros((len(ROOM), int(padded.sum()))),
-        across=np.zeros((many * many).sum()),
-        inverse=np.zeros((padded * padded).sum()),
-        column=np.ones((len(many), 2, columns)),
+        car=car,
+        car_ptr=car_ptr,
+        at=np.stack((at_roots, place, _begin(padded * (padded + LANES) // 2), starts), axis=1),
+        unit=np.stack((begin, end, cells), axis=-1),
+        cell=np.zeros((len(CELL), len(goal))),
+        goal=goal,
+        link=link,
+        visit=visits,
+        room=np.zeros((len(ROOM), len(link))),
+        inverse=np.zeros(int((padded * (padded + LANES) // 2).sum())),
+        column=np.ones((len(many), len(COLUMNS), columns)),
     )
-    if cells:
-        link_cells(upwards, fleet, forest.child_ptr, forest.child, lanes)
-    return lanes
+
+
+def _in_order_of_tree(layout: Layout, narrow: Bools) -> tuple[Ints, Ints]:
+    """Return narrow trees' units, a node's own before its children's, and every node's `(node, 2)` first and last."""
+    forest, ptr = layout.forest, layout.fleet.node_ptr
+    own = np.where(narrow, np.diff(ptr), 0)
+    under = own.copy()
+    for level in forest.levels[:0:-1]:
+        np.add.at(under, forest.parent[level], under[level])
+    first = np.zeros_like(under)
+    first[forest.child] = np.cumsum(under[forest.child]) - under[forest.child]  # roots come first, then by parent
+    earlier = first.copy()
+    for level in forest.levels[1:]:
+        above = forest.parent[level]
+        eldest = forest.child[forest.child_ptr[above]]
+        first[level] = first[above] + own[above] + earlier[level] - earlier[eldest]
+    units = np.flatnonzero(np.repeat(narrow, np.diff(ptr)))
+    node = np.repeat(np.arange(len(own)), own)
+    place = first[node] + units - ptr[node]
+    car = np.empty(len(units), np.int64)
+    car[place] = units
+    return car, np.stack((first, first + under), axis=-1)
+
+
+def _visits(member: Ints, top: Ints, many: Ints, first: Ints) -> tuple[Ints, Ints]:
+    """Return the visits, tree by tree and column by column, and where those of every root and column begin."""
+    step, which = np.nonzero(many[member].T)
+    node = member[which]
+    order = np.argsort(top[node], kind="stable")
+    node, step = node[order], step[order]
+    count = np.zeros_like(many)
+    np.add.at(count, (top[node], step), 1)
+    return np.stack((node, first[node, step], many[node, step]), axis=-1), _begin(count)
 
 
 def _begin(size: Ints) -> Ints:

@@ -15,13 +15,17 @@ hands its cars up to its parent, each with
 
 where `delta = g v - w w` is told without a subtraction, here and above. P has no positive number beside its diagonal,
 so that its inverse, which is kept, has no negative one.
+
+First all nodes hand their cars up, eight steps at a time (`meet_cars`); then columns follow each other, each with the
+cars that are there in the order of the tree, so that the cars of every node stand side by side (`factor_cars`).
 """
 
 import numpy as np
 
 from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD, add
 from backfeed.plan.compiled import allocating, compiled, nested
-from backfeed.plan.inverse import PANEL, begin_strips, invert, strip_of
+from backfeed.plan.dense import times_symmetric
+from backfeed.plan.inverse import ACROSS, PANEL, PULLED, TURNED, complete, invert, pack_inverse, strip_of
 from backfeed.plan.lanes import (
     AFTER,
     BEGIN,
@@ -29,32 +33,38 @@ from backfeed.plan.lanes import (
     CELL_DELTA,
     CELL_G,
     CELL_IE,
+    CELL_OTHERS,
     CELL_V,
     CELL_W,
     CELLS,
-    CORNER,
     END,
-    FIRST,
-    GOAL,
+    FROM,
     GROUND,
+    INVERSE,
     MANY,
     MORE,
-    PIVOT,
+    NODE,
     PLACE,
+    PLACE_IE,
     PUSH,
-    SOURCE,
-    UP_DELTA,
-    UP_G,
-    UP_V,
-    UP_W,
+    SHARE,
+    SOME,
+    START,
     VALUE,
+    VISIT,
     Lanes,
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, fused, load, scaled, spread_from, store, total, turn
+from backfeed.plan.vectors import LANES, added, fused, load, lowered, scaled, spread_from, store, total
 from backfeed.plan.vectors import spread as eight_times
+
+STEPS = (STEP_HD, STEP_INVERSE, STEP_SHARE, STEP_SUM) = tuple(range(4))
+"""Room for a node's vectors, each longer by eight numbers, into which a car's last eight steps may reach."""
+
+CARS = (CAR_W, CAR_LESS, CAR_F) = tuple(range(3))
+"""Room for a column's cars: their answers at the node at hand, these over d while they meet, and F's diagonal."""
 
 
 @nested
@@ -63,39 +73,37 @@ def tell_lane(unit: Unit, n: int, i: int, lanes: Lanes) -> None:
 
     `over` couples the last column to the entry at hand, which `bare` couples to nothing else.
     """
-    u, step, at = unit.u, unit.step, lanes.unit[i, CELLS]
+    u, step, s, cell = unit.u, unit.step, lanes.unit[i, CELLS], lanes.cell
     last, over, bare = -1, 0.0, 0.0
     for t in range(n):
         if step[t] >= 0:
-            s = lanes.cells[at]
-            at += 1
-            cell = lanes.cell[s]
             ia, ib, ij = u[IA + t], u[IB + t], u[IJ + t]
             turn = u[CHARGE + t] * u[LOSS + t] - u[DISCHARGE + t] * u[GAIN + t]
             v = u[V + t]
-            cell[CELL_W], cell[CELL_V], cell[CELL_G] = u[W + t], v, u[G + t] + bare
-            cell[CELL_DELTA] = ia * ib * ij / (ia + ib + ij) * turn * turn + v * bare
-            cell[CELL_IE] = 0.0
+            cell[CELL_W, s], cell[CELL_V, s], cell[CELL_G, s] = u[W + t], v, u[G + t] + bare
+            cell[CELL_DELTA, s] = ia * ib * ij / (ia + ib + ij) * turn * turn + v * bare
+            cell[CELL_IE, s] = 0.0
             if last >= 0:
-                lanes.cell[last, CELL_IE] = over
+                cell[CELL_IE, last] = over
             last, over, bare = s, u[IE + t], 0.0
+            s += 1
         else:
             alone = u[G + t] + bare
             total = over + alone + u[IE + t]
             share = 1.0 / total if total > 0 else 0.0
             if last >= 0:
-                _ground(lanes.cell[last], over * alone * share)
+                _ground(cell, last, over * alone * share)
             bare = u[IE + t] * alone * share
             over = over * u[IE + t] * share
     if last >= 0:
-        _ground(lanes.cell[last], over)
+        _ground(cell, last, over)
 
 
 @nested
-def _ground(cell: Floats, more: float) -> None:
+def _ground(cell: Floats, s: int, more: float) -> None:
     """Add to a car's part of the diagonal what its node does not see."""
-    cell[CELL_G] += more
-    cell[CELL_DELTA] += cell[CELL_V] * more
+    cell[CELL_G, s] += more
+    cell[CELL_DELTA, s] += cell[CELL_V, s] * more
 
 
 @allocating
@@ -106,12 +114,13 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
     whole = max(padded(cars), LANES)
-    room, strips, panel = np.zeros((2, whole, whole)), np.zeros(strip_of(whole)), np.zeros((len(PANEL), 8 * whole))
+    steps, strips = np.ones((len(STEPS), columns.shape[2] + LANES)), np.zeros((2, strip_of(whole)))
+    by_car, panel = np.zeros((len(CARS), whole)), np.zeros((len(PANEL), LANES * whole))
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
             m = lanes.member[q]
-            meet_cars(m, span[m], columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], room[0, 0])
-        factor_cars(k, span[k], lanes, room, strips, panel)
+            meet_cars(m, columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], steps)
+        factor_cars(k, span[k], lanes, strips, by_car, panel)
 
 
 @compiled
@@ -128,10 +137,10 @@ def solve_trees(
         for q in range(first, last):
             m = lanes.member[q]
             for p in range(child_ptr[m], child_ptr[m + 1]):
-                _pass_up(columns, lanes.column[child[p], PIVOT], child[p], m, FREE)
+                _pass_up(columns, lanes.column[child[p]], child[p], m, FREE)
         for q in range(last - 1, first - 1, -1):
             m = lanes.member[q]
-            _pass_down(columns, lanes.column[m, PIVOT], m, parent[m], 0.0)
+            _pass_down(columns, lanes.column[m], m, parent[m], 0.0)
             for i in range(fleet.node_ptr[m], fleet.node_ptr[m + 1]):
                 push_cars(i, lanes, columns[m, PRICE_STEP])
         solve_cars(k, span[k], lanes)
@@ -141,197 +150,184 @@ def solve_trees(
             for i in range(fleet.node_ptr[m], fleet.node_ptr[m + 1]):
                 pull_cars(i, lanes, columns[m, PRICE_STEP])
             for p in range(child_ptr[m], child_ptr[m + 1]):
-                _pass_up(columns, lanes.column[child[p], PIVOT], child[p], m, PRICE_STEP)
+                _pass_up(columns, lanes.column[child[p]], child[p], m, PRICE_STEP)
         for q in range(last - 1, first - 1, -1):
             m = lanes.member[q]
-            _pass_down(columns, lanes.column[m, PIVOT], m, parent[m], 1.0)
+            _pass_down(columns, lanes.column[m], m, parent[m], 1.0)
 
 
 @nested
-def _pass_up(columns: Floats, pivot: Floats, c: int, k: int, which: int) -> None:
+def _pass_up(columns: Floats, of: Floats, c: int, k: int, which: int) -> None:
     """Add `hd / d` times a child's column to a node's."""
-    for t in range(columns.shape[2]):
-        columns[k, which, t] += columns[c, HD, t] / pivot[t] * columns[c, which, t]
+    share, below, here = of[SHARE], columns[c, which], columns[k, which]
+    for t in range(0, len(here), LANES):
+        store(here, t, fused(load(share, t), load(below, t), load(here, t)))
 
 
 @nested
-def _pass_down(columns: Floats, pivot: Floats, k: int, parent: int, use: float) -> None:
+def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> None:
     """Write `step = (free + use step + hd above) / d`."""
-    hd, free, step = columns[k, HD], columns[k, FREE], columns[k, PRICE_STEP]
+    share, inverse, free, step = of[SHARE], of[INVERSE], columns[k, FREE], columns[k, PRICE_STEP]
     above, seen = columns[max(parent, 0), PRICE_STEP], 1.0 if parent >= 0 else 0.0
     for t in range(len(free)):
-        step[t] = (free[t] + use * step[t] + seen * hd[t] * above[t]) / pivot[t]
+        step[t] = (free[t] + use * step[t]) * inverse[t] + seen * share[t] * above[t]
 
 
 @nested
-def meet_cars(k: int, span: Ints, columns: Floats, lanes: Lanes, child: Ints, room: Floats) -> None:
-    """Eliminate a narrow node's price at every column, its children's eliminated; `room` is a vector's, by car."""
-    many, first, corner = lanes.at[k, MANY], lanes.at[k, FIRST], lanes.at[k, CORNER]
-    hd, spread, pivot, ground = columns[HD], columns[SPREAD], lanes.column[k, PIVOT], lanes.column[k, GROUND]
-    cell, last = lanes.cell, len(many) - 1
-    _bring(first[0], first[last] + many[last], lanes.link, cell)
-    for t in range(len(many)):
-        ground[t] = spread[t]
+def meet_cars(k: int, columns: Floats, lanes: Lanes, child: Ints, steps: Floats) -> None:
+    """Eliminate a narrow node's price at every column, its children's eliminated; hand its cars up.
+
+    What the other cars and the ground answer to each is summed from both ends, not subtracted.
+    """
+    hd, inverse, share, others = steps[STEP_HD], steps[STEP_INVERSE], steps[STEP_SHARE], steps[STEP_SUM]
+    own, ground, column = columns[HD], lanes.column[k, GROUND], lanes.column[k]
+    for t in range(len(own)):
+        hd[t], ground[t], others[t] = own[t], columns[SPREAD, t], 0.0
     for c in child:
         add(lanes.column[c, GROUND], ground)
-    for t in range(len(many)):
-        pivot[t] = hd[t] + ground[t]
+    for p in range(lanes.car_ptr[k, 1] - 1, lanes.car_ptr[k, 0] - 1, -1):
+        begin, end, at = lanes.unit[lanes.car[p], BEGIN], lanes.unit[lanes.car[p], END], lanes.unit[lanes.car[p], CELLS]
+        for t in range(begin, end, LANES):
+            so_far, s = load(others, t), at + t - begin
+            store(lanes.cell[CELL_OTHERS], s, so_far)
+            store(others, t, added(so_far, load(lanes.cell[CELL_V], s)))
+    for t in range(len(own)):
+        inverse[t] = 1.0 / (hd[t] + ground[t] + others[t])
+        share[t] = hd[t] * inverse[t]
+        column[INVERSE, t], column[SHARE, t], others[t] = inverse[t], share[t], ground[t]
+        ground[t] *= share[t]
+    for p in range(lanes.car_ptr[k, 0], lanes.car_ptr[k, 1]):
+        _hand_car(lanes.unit[lanes.car[p]], lanes.cell, hd, inverse, share, others)
+
+
+@nested
+def _hand_car(unit: Ints, cell: Floats, hd: Floats, inverse: Floats, share: Floats, others: Floats) -> None:
+    """Write what a node's parent sees of a car, and add the car to the `others` of the next one."""
+    answer, diagonal, apart, after = cell[CELL_V], cell[CELL_G], cell[CELL_DELTA], cell[CELL_OTHERS]
+    for t in range(unit[BEGIN], unit[END], LANES):
+        s = unit[CELLS] + t - unit[BEGIN]
+        v, g, delta, h, less = load(answer, s), load(diagonal, s), load(apart, s), load(hd, t), load(inverse, t)
+        before, part = load(others, t), load(share, t)
+        rest = added(load(after, s), before)
+        store(others, t, added(before, v))
+        store(answer, s, scaled(v, part))
+        store(diagonal, s, scaled(fused(g, added(h, rest), delta), less))
+        joint = fused(delta, added(v, h), scaled(scaled(g, v), rest))
+        store(apart, s, scaled(scaled(joint, part), less))
+
+
+@nested
+def factor_cars(k: int, span: Ints, lanes: Lanes, strips: Floats, by_car: Floats, panel: Floats) -> None:
+    """Eliminate the values of energy of all cars under a narrow root; what follows `lanes` is to work in."""
+    many, begin, block = lanes.at[k, MANY], lanes.at[k, PLACE], lanes.at[k, BLOCK]
+    f, p = strips[0], strips[1]
+    _clear(f, many[span[0]])
+    for q in range(len(by_car[CAR_F])):
+        by_car[CAR_F, q] = by_car[CAR_LESS, q] = 0.0
     for t in range(span[0], span[1]):
-        n = many[t]
-        if n > 1:
-            _join(k, t, lanes, child)
-        for s in range(first[t], first[t] + n):
-            pivot[t] += cell[s, CELL_V]
-        _hand_cars(cell, first[t], n, lanes.across, corner[t], (hd[t], ground[t], 1.0 / pivot[t]), room)
-    for t in range(len(many)):
-        ground[t] *= hd[t] / pivot[t]
-
-
-@nested
-def _bring(begin: int, end: int, link: Ints, cell: Floats) -> None:
-    """Write what a node sees of its children's cars."""
-    for s in range(begin, end):
-        at = link[s, SOURCE]
-        if at >= 0:
-            cell[s, CELL_W], cell[s, CELL_V], cell[s, CELL_G] = cell[at, UP_W], cell[at, UP_V], cell[at, UP_G]
-            cell[s, CELL_DELTA], cell[s, CELL_IE] = cell[at, UP_DELTA], cell[at, CELL_IE]
-
-
-@nested
-def _join(k: int, t: int, lanes: Lanes, child: Ints) -> None:
-    """Write what joins a node's cars below it at a column: its children's matrices, one after the other."""
-    across, corner, n = lanes.across, lanes.at[k, CORNER, t], lanes.at[k, MANY, t]
-    for q in range(n * n):
-        across[corner + q] = 0.0
-    at = n
-    for c in child:
-        at -= lanes.at[c, MANY, t]
-    for c in child:
-        below, m = lanes.at[c, CORNER, t], lanes.at[c, MANY, t]
-        for p in range(m):
-            for q in range(m):
-                across[corner + (at + p) * n + at + q] = across[below + p * m + q]
-        at += m
-
-
-@nested
-def _hand_cars(
-    cell: Floats, first: int, n: int, across: Floats, corner: int, of: tuple[float, float, float], weights: Floats
-) -> None:
-    """Write what a node's parent sees of every car at a column, and what joins them.
-
-    `of` is `(hd, ground, 1 / d)`. What a car's others and the ground answer is summed from both ends, not subtracted.
-    """
-    (hd, before, inverse), after = of, 0.0
-    for s in range(first + n - 1, first - 1, -1):
-        cell[s, UP_V] = after
-        after += cell[s, CELL_V]
-        weights[s - first] = cell[s, CELL_W]
-    for p in range(n):
-        s = first + p
-        w, v, g, delta, others = cell[s, CELL_W], cell[s, CELL_V], cell[s, CELL_G], cell[s, CELL_DELTA], cell[s, UP_V]
-        others += before
-        before += v
-        cell[s, UP_W], cell[s, UP_V] = w * hd * inverse, v * hd * inverse
-        cell[s, UP_G] = (delta + g * (hd + others)) * inverse
-        cell[s, UP_DELTA] = hd * (delta * (v + hd) + g * v * others) * inverse * inverse
-        row, less = corner + p * n, w * inverse
+        n, whole = many[t], padded(many[t])
+        _join_cars(begin[t], n, lanes, by_car)
+        for visit in range(lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]):
+            _meet(lanes.visit[visit], t, lanes, by_car, f)
         for q in range(n):
-            across[row + q] -= less * weights[q]
-        across[row + p] = 0.0
-
-
-@nested
-def factor_cars(k: int, span: Ints, lanes: Lanes, room: Floats, strips: Floats, panel: Floats) -> None:
-    """Eliminate the values of energy of all cars under a narrow root; `room` `(2, cars, cars)` is to work in."""
-    many, first, block = lanes.at[k, MANY], lanes.at[k, FIRST], lanes.at[k, BLOCK]
-    f, p = room[0], room[1]
-    _clear(f, len(f))
-    for t in range(span[0], span[1]):
-        _block_of(lanes.cell, first[t], many[t], lanes.across, lanes.at[k, CORNER, t], f, strips)
-        _invert(strips, many[t], panel, lanes.inverse, block[t])
+            f[_place_of(q, q)] = by_car[CAR_F, q]
+        for q in range(0, strip_of(whole), LANES):
+            store(p, q, load(f, q))
+        for q in range(whole):
+            p[_place_of(q, q)] += lanes.room[PLACE_IE, begin[t] + q] if q < n else 1.0
+        invert(p, whole, panel)
+        pack_inverse(p, whole, lanes.inverse, block[t])
         if t + 1 < span[1]:
-            here, onward = (first[t], many[t], block[t]), (first[t + 1], many[t + 1])
-            _carry(lanes.cell, lanes.link, here, onward, lanes.inverse, f, p)
-            f, p = p, f
+            _carry(lanes, (begin[t], n), many[t + 1], f, p, by_car, panel)
 
 
 @nested
-def _clear(x: Floats, n: int) -> None:
-    """Write 0 to n rows and columns, padded to whole vectors."""
-    for p in range(padded(n)):
-        for q in range(0, padded(n), LANES):
-            store(x[p], q, eight_times(0.0))
+def _place_of(t: int, q: int) -> int:
+    """Return where row t of column q stands among strips."""
+    j = q // LANES * LANES
+    return strip_of(j) + LANES * t + q - j
 
 
 @nested
-def _block_of(cell: Floats, first: int, n: int, across: Floats, corner: int, f: Floats, strips: Floats) -> None:
-    """Write F and P at a column, both padded to whole vectors; `f` holds what has been carried there."""
-    whole = padded(n)
-    for a in range(n):
-        for b in range(n):
-            f[a, b] += across[corner + a * n + b]
-        f[a, a] += cell[first + a, UP_G]
-    begin_strips(f, strips, 0, whole)
-    for a in range(whole):
-        strips[strip_of(a // LANES * LANES) + LANES * a + a % LANES] += cell[first + a, CELL_IE] if a < n else 1.0
+def _clear(strips: Floats, n: int) -> None:
+    """Write 0 to the strips of n rows, padded to whole vectors."""
+    for q in range(0, strip_of(padded(n)), LANES):
+        store(strips, q, eight_times(0.0))
 
 
 @nested
-def _invert(strips: Floats, n: int, panel: Floats, inverse: Floats, block: int) -> None:
-    """Write P^-1, padded to whole vectors."""
-    whole, minus = padded(n), eight_times(-1.0)
-    invert(strips, whole, panel)
-    for j in range(0, whole, LANES):
-        at = strip_of(j)
-        for t in range(j + LANES):
-            store(inverse, block + t * whole + j, scaled(minus, load(strips, at + LANES * t)))
-        for t in range(0, j, LANES):
-            turn(inverse, block + t * whole + j, whole, inverse, block + j * whole + t, whole)
+def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
+    """Write what a column's cars answer at their own nodes; add theirs to F's diagonal; keep their couplings."""
+    cell, link, onward = lanes.cell, lanes.link, lanes.room[PLACE_IE]
+    for q in range(n):
+        s = link[begin + q, FROM]
+        by_car[CAR_W, q], onward[begin + q] = cell[CELL_W, s], cell[CELL_IE, s]
+        by_car[CAR_F, q] += cell[CELL_G, s]
+
+
+@nested
+def _meet(visit: Ints, t: int, lanes: Lanes, by_car: Floats, f: Floats) -> None:
+    """Join a node's cars at a column, and hand their answers up."""
+    low, n, of, w, less = visit[START], visit[SOME], lanes.column[visit[NODE]], by_car[CAR_W], by_car[CAR_LESS]
+    if n > 1:
+        inverse, high = of[INVERSE, t], low + n
+        for q in range(low, high):
+            less[q] = w[q] * inverse
+        for j in range(low // LANES * LANES, high, LANES):
+            weights = load(less, j)
+            at = strip_of(j)
+            for q in range(low, min(high, j + LANES)):
+                store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
+        for q in range(low, high):
+            less[q] = 0.0
+    for q in range(low, low + n):
+        w[q] *= of[SHARE, t]
 
 
 @nested
 def _carry(
-    cell: Floats,
-    link: Ints,
-    here: tuple[int, int, int],
-    onward: tuple[int, int],
-    inverse: Floats,
-    f: Floats,
-    carried: Floats,
+    lanes: Lanes, here: tuple[int, int], onward: int, f: Floats, p: Floats, by_car: Floats, panel: Floats
 ) -> None:
-    """Write `IE P^-1 F` for the cars that are there at the next column, as they stand there.
+    """Write `IE P^-1 F` for the cars that are there at the next column, as they stand there; F's diagonal apart.
 
-    Beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits. `here` is where a column's cells
-    begin, how many there are, and where P^-1 begins; `onward` are the first two of the next column.
+    Beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits; `p` is -P^-1. `here` is where the
+    column's places begin and how many cars are there, `onward` how many are at the next one.
     """
-    (first, n, block), (next_first, many) = here, onward
-    whole = padded(n)
-    _clear(carried, many)
-    for a in range(n):
-        ie, at, row = cell[first + a, CELL_IE], block + a * whole, link[first + a, AFTER] - next_first
-        if row >= 0:
-            sums = eight_times(0.0)
-            for b in range(0, whole, LANES):
-                sums = fused(load(inverse, at + b), load(f[a], b), sums)
-            carried[row, row] = ie * max(total(sums), 0.0)
-            for b in range(a):
-                column = link[first + b, AFTER] - next_first
-                if column >= 0:
-                    less = ie * inverse[at + b] * cell[first + b, CELL_IE]
-                    carried[row, column] = -less
-                    carried[column, row] = -less
+    (begin, n), many = here, onward
+    ie, link, diagonal = lanes.room[PLACE_IE], lanes.link, by_car[CAR_F]
+    _multiply_diagonal(f, p, padded(n), panel)
+    _clear(f, many)
+    for q in range(many):
+        diagonal[q] = 0.0
+    for q in range(n):
+        b, own = link[begin + q, AFTER], ie[begin + q]
+        if b >= 0:
+            diagonal[b] = own * max(panel[TURNED, q], 0.0)
+            at, to = _place_of(0, q), _place_of(0, b)
+            for row in range(q):
+                a = link[begin + row, AFTER]
+                if a >= 0:
+                    f[to + LANES * a] = own * ie[begin + row] * p[at + LANES * row]
+    complete(f, padded(many), panel[TURNED])
 
 
 @nested
-def _times_block(inverse: Floats, block: int, n: int, x: Floats, at: int, y: Floats) -> None:
-    """Write `y = P^-1 x` for n numbers, padded, of both from `at` on."""
-    whole = padded(n)
-    for column in range(0, whole, LANES):
-        sums = eight_times(0.0)
-        for row in range(n):
-            sums = fused(spread_from(x, at + row), load(inverse, block + row * whole + column), sums)
-        store(y, at + column, sums)
+def _multiply_diagonal(f: Floats, p: Floats, n: int, panel: Floats) -> None:
+    """Write the diagonal of `P^-1 F` to the panel, `p` being -P^-1; both are symmetric."""
+    rows, columns, diagonal = panel[ACROSS], panel[PULLED], panel[TURNED]
+    for q in range(0, LANES * n, LANES):
+        store(rows, q, eight_times(0.0))
+    for j in range(0, n, LANES):
+        at, sums = strip_of(j), eight_times(0.0)
+        for q in range(0, LANES * j, LANES):
+            product = scaled(load(p, at + q), load(f, at + q))
+            sums = added(sums, product)
+            store(rows, q, added(load(rows, q), product))
+        for q in range(LANES * j, LANES * (j + LANES), LANES):
+            store(rows, q, fused(load(p, at + q), load(f, at + q), load(rows, q)))
+        store(columns, j, sums)
+    for q in range(n):
+        diagonal[q] = -(total(load(rows, LANES * q)) + columns[q])
 
 
 @nested
@@ -340,44 +336,43 @@ def solve_cars(k: int, span: Ints, lanes: Lanes) -> None:
 
     Forwards `y[t] = P^-1 b[t]` with `IE y[t]` added to `b[t + 1]`, backwards `x[t] = y[t] + P^-1 IE x[t + 1]`.
     """
-    many, first, block, begin = lanes.at[k, MANY], lanes.at[k, FIRST], lanes.at[k, BLOCK], lanes.at[k, PLACE]
-    cell, link, inverse = lanes.cell, lanes.link, lanes.inverse
+    many, block, begin = lanes.at[k, MANY], lanes.at[k, BLOCK], lanes.at[k, PLACE]
+    link, inverse, ie = lanes.link, lanes.inverse, lanes.room[PLACE_IE]
     value, push, more = lanes.room[VALUE], lanes.room[PUSH], lanes.room[MORE]
     for t in range(span[0], span[1]):
-        n, s, x = many[t], first[t], begin[t]
+        n, x = many[t], begin[t]
         if n > 0:
-            _times_block(inverse, block[t], n, value, x, push)
-            for p in range(n):
-                value[x + p] = push[x + p]
-                if link[s + p, AFTER] >= 0:
-                    value[begin[t + 1] + link[s + p, AFTER] - first[t + 1]] += cell[s + p, CELL_IE] * push[x + p]
+            end = x + padded(n)
+            times_symmetric(inverse[block[t] :], value[x:end], push[x:end])
+            for p in range(x, x + n):
+                value[p] = push[p]
+                if link[p, AFTER] >= 0:
+                    value[begin[t + 1] + link[p, AFTER]] += ie[p] * push[p]
     for t in range(span[1] - 2, span[0] - 1, -1):
-        n, s, x = many[t], first[t], begin[t]
+        n, x = many[t], begin[t]
         if n > 0 and many[t + 1] > 0:
-            for p in range(n):
-                onward = link[s + p, AFTER]
-                next_value = value[begin[t + 1] + onward - first[t + 1]] if onward >= 0 else 0.0
-                push[x + p] = cell[s + p, CELL_IE] * next_value
-            _times_block(inverse, block[t], n, push, x, more)
-            for p in range(n):
-                value[x + p] += more[x + p]
+            end = x + padded(n)
+            for p in range(x, x + n):
+                onward = link[p, AFTER]
+                push[p] = ie[p] * value[begin[t + 1] + onward] if onward >= 0 else 0.0
+            times_symmetric(inverse[block[t] :], push[x:end], more[x:end])
+            for p in range(x, x + n):
+                value[p] += more[p]
 
 
 @nested
 def push_cars(i: int, lanes: Lanes, price: Floats) -> None:
     """Write a car's right side: what its own node's price pushes it by."""
-    at = lanes.unit[i, CELLS]
+    s = lanes.unit[i, CELLS]
     for t in range(lanes.unit[i, BEGIN], lanes.unit[i, END]):
-        s = lanes.cells[at]
-        lanes.room[VALUE, lanes.link[s, GOAL]] = lanes.cell[s, CELL_W] * price[t]
-        at += 1
+        lanes.room[VALUE, lanes.goal[s]] = lanes.cell[CELL_W, s] * price[t]
+        s += 1
 
 
 @nested
 def pull_cars(i: int, lanes: Lanes, answer: Floats) -> None:
     """Add what a car's value of energy changes of its power to its own node's."""
-    at = lanes.unit[i, CELLS]
+    s = lanes.unit[i, CELLS]
     for t in range(lanes.unit[i, BEGIN], lanes.unit[i, END]):
-        s = lanes.cells[at]
-        answer[t] += lanes.cell[s, CELL_W] * lanes.room[VALUE, lanes.link[s, GOAL]]
-        at += 1
+        answer[t] += lanes.cell[CELL_W, s] * lanes.room[VALUE, lanes.goal[s]]
+        s += 1
