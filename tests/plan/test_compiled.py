@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import pkgutil
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import backfeed.dispatch
 import backfeed.forecast
 import backfeed.plan
 from backfeed.plan.compiled import first_call
+from backfeed.plan.linking import on_a_wide_stretch
 from backfeed.plan.structured import solve_structured
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,6 +31,33 @@ modules = [importlib.import_module(f"backfeed.plan.{one.name}") for one in pkgut
 kernels = {made for module in modules for made in vars(module).values() if isinstance(made, CPUDispatcher)}
 called = [kernel for kernel in kernels if not kernel.targetoptions.get("no_cpython_wrapper")]
 print(*sorted(kernel.__name__ for kernel in called if not kernel.signatures))
+"""
+
+CALLS_IN_CALLS = """
+from backfeed.plan.compiled import compiled, nested
+
+@nested
+def square(x):
+    return x * x
+
+@nested
+def fourth_power(x):
+    return square(square(x))
+
+@compiled
+def entry(x):
+    return fourth_power(x) + square(x)
+
+@compiled
+def other(x):
+    return fourth_power(x)
+"""
+
+ENTERED = """
+import kernels
+print(kernels.entry(3.0), kernels.other(2.0))
+one = kernels.entry.stats
+print(len(one.cache_hits), len(one.cache_misses), len(kernels.square.signatures))
 """
 
 
@@ -117,6 +146,46 @@ def test_only_compiled_functions_call_nested_ones():
 
 
 COMPILING = ("allocating", "compiled", "nested")
+
+
+def said_by(command, folder):
+    """Return what a new process says that also finds a folder's modules."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(folder)))}
+    done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_nested_functions_are_kept_within_those_that_python_calls(tmp_path):
+    """Neither they nor what they would be compiled from are needed by a later process."""
+    (tmp_path / "kernels.py").write_text(CALLS_IN_CALLS)
+    assert said_by(ENTERED, tmp_path) == ["90.0", "16.0", "0", "1", "1"]
+    files = {file.name.split("-")[0] for file in (tmp_path / "__pycache__").glob("compiled-*/*/*.nb?")}
+    assert files == {"kernels.entry", "kernels.other"}
+    assert said_by(ENTERED, tmp_path) == ["90.0", "16.0", "1", "0", "0"]
+
+
+def hungry():
+    """Return nothing; a frame of it takes a tenth of a chunk of Python's stack."""
+
+
+hungry = type(hungry)(hungry.__code__.replace(co_stacksize=200), globals())
+
+
+def pages_at(depth):
+    """Return how many pages the system maps meanwhile, where a function is called often at a depth of calls."""
+    if depth:
+        return pages_at(depth - 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        hungry()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_no_call_within_the_compiler_stands_at_an_edge_of_the_stack():
+    """Else the system may map a chunk of it at every call, and unmap it after."""
+    assert max(on_a_wide_stretch(pages_at, depth) for depth in range(400)) < 100
+    if sys.version_info[:2] == (3, 11):
+        assert max(pages_at(depth) for depth in range(400)) > 100
 
 
 def name_of(decorator):

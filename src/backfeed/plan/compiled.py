@@ -5,7 +5,7 @@ do so does it in a vectorised loop and not in its scalar twin, and which of the 
 to lie in memory and on which of several compiled copies of a function is loaded first. So a sum that is to be fast is
 written in several parts, and the same input gives the same bits in every process and with any number of threads. The
 planner's compiled code is given finite numbers only, and its callers look for what is not; no finite result hangs on
-that. The first call after an installation compiles for some forty seconds.
+that. The first call after an installation compiles for half a minute or so.
 
 Numba's own cache looks at a function's file only, not at the files of what it calls. Compiled functions of a room
 call each other across files, so the cache stands in a folder named after the contents of all of them, and of what
@@ -26,6 +26,8 @@ from typing import Any, TypeVar, cast
 import llvmlite.binding
 import numba
 
+from backfeed.plan import linking
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Loops over eight rows of one matrix vectorise only if LLVM may compare all their addresses first.
@@ -45,7 +47,8 @@ UNTOUCHED_S = 3_600.0
 def _cache_folder(here: Path) -> str:
     """Return the folder for this version of a room's sources, "" (numba's own choice) where it can not be made."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for text in (Path(__file__).read_text(encoding="utf-8"), *_sources(here)):
+    how = (Path(file).read_text(encoding="utf-8") for file in (__file__, linking.__file__))
+    for text in (*how, *_sources(here)):
         digest.update(text.encode())
     folder = here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
     try:
@@ -82,7 +85,7 @@ def first_call(what: str, here: Path) -> Iterator[None]:
     if not folder.name or complete.exists():
         yield
         return
-    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (some forty seconds) ...\n")
+    sys.stderr.write(f"backfeed: compiling {what}, once after an installation (half a minute or so) ...\n")
     usual = gc.get_threshold()
     gc.set_threshold(*GARBAGE)
     try:
@@ -109,9 +112,11 @@ def compiled(function: Function) -> Function:
 def nested(function: Function) -> Function:
     """Compile a function that only compiled ones call, else as `compiled`; from Python it can not be called.
 
-    What takes many arrays apart for a call from Python may take longer to compile than what is called.
+    What takes many arrays apart for a call from Python may take longer to compile than what is called. And it is
+    compiled as far only as its callers need it, in whose machine code and files it stands (`plan/linking.py`).
     """
-    return _compile(function, _FINITE, _nrt=False, no_cpython_wrapper=True)
+    without: Any = {"cache": False, "no_cpython_wrapper": True, "pipeline_class": linking.Nested}
+    return _compile(function, _FINITE, _nrt=False, **without)
 
 
 def allocating(function: Function) -> Function:
@@ -140,12 +145,13 @@ def _only_entry(function: Any) -> Any:  # noqa: ANN401
     return next(iter(function.overloads.values())).entry_point
 
 
-def _compile(function: Function, arithmetic: set[str], **how: bool) -> Function:
+def _compile(function: Function, arithmetic: set[str], **how: Any) -> Function:  # noqa: ANN401
     config: Any = numba.config
     usual = config.CACHE_DIR
     config.CACHE_DIR = _cache_folder(Path(function.__code__.co_filename).parent) or usual
     try:
-        options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, **how}
+        usually = {"cache": True, "pipeline_class": linking.Entered, "no_cfunc_wrapper": True}
+        options: Any = {"nogil": True, "error_model": "numpy", **usually, **how}
         made: Any = numba.njit(fastmath=arithmetic, **options)(function)
     finally:
         config.CACHE_DIR = usual
