@@ -17,6 +17,7 @@ from backfeed.app.enrolment import Enrolment
 from backfeed.app.live_battery import SeenFleet, given_kwh, seen_cars
 from backfeed.app.view import (
     Health,
+    JudgedView,
     PriceStep,
     PriceView,
     QuestionView,
@@ -133,6 +134,10 @@ class Desk:
         words = {"asks": ("departure",), "charge_bonus": 0.0, "words": "When?", "words_zh": "几点？"}
         return (QuestionView(**asked, **words),)
 
+    def judged(self):
+        told = {"station": "A-1", "transaction": "s", "owner": "ann", "asks": "charge", "judged_at": NOW, "bonus": 0.0}
+        return (JudgedView(**told, verdict="charge_unproven", words="It left.", words_zh="已离开。"),)
+
     async def answer(self, given):
         self.given.append(given)
         if isinstance(self.refusal, Exception):
@@ -212,6 +217,7 @@ def test_whoever_shows_no_token_of_a_drivers_app_learns_nothing_and_changes_noth
     client = Client(view, desk)
     for answer in (
         client.get("/api/v1/questions", headers=headers),
+        client.get("/api/v1/answers", headers=headers),
         client.request("POST", "/api/v1/questions", headers=headers, json=ANSWER),
     ):
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
@@ -264,7 +270,7 @@ def test_the_openapi_document_says_which_paths_ask_for_a_token(client):
         for method, each in item.items()
         if "security" in each
     }
-    assert secured == {("/api/v1/questions", "get"), ("/api/v1/questions", "post")}
+    assert secured == {("/api/v1/questions", "get"), ("/api/v1/questions", "post"), ("/api/v1/answers", "get")}
 
 
 def test_the_page_lives_under_a_policy_without_inline_script_or_style(client):

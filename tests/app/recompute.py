@@ -5,10 +5,11 @@
 It shares no code with `backfeed.settle`: amounts are exact fractions, rounded half to even at the end; offers,
 contracts and programmes are read from their files again; the ledger is read as rows. It takes as given what is physics
 and not money: metered quarter-hours (`days/`), the wear of each day (`wear` in the ledger), prices, nameplates, and
-what the event log says of connectors, awards and their baselines. It exits with 1 and names every line that differs.
+what the event log says of connectors, awards and their baselines. What a car had come with whose driver was asked is
+found again from its meter, its stops and its orders, and what the log says of it (`charge_shown`) is compared with
+that. It exits with 1 and names every line that differs.
 
-A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic. So is
-one that asked for states of charge: whether such an answer proves right is physics that the log does not say.
+A run with cases in quarantine, corrections, or a closed month is refused: those are decisions, not arithmetic.
 """
 
 import json
@@ -32,6 +33,9 @@ NUMBERS = ("owner_share", "site_share", "per_kwh", "per_plugged_h", "per_event",
 REFUSED_CODES = frozenset({"quarantine", "month_close", "month_reopen", "bank_payment"})
 SPREAD = {"id": "share-of-spread", "owner_share": "0.7", "site_share": "0.1"}
 KEPT_FROM_MS, KEPT_UNTIL_MS = -QUARTER_MS, 4 * QUARTER_MS
+RIGHT_WITHIN = Fraction(5, 100)
+LEAST_SOC = Fraction(2, 100)
+SEEN_AFTER_MS = 60_000
 PROGRAMMES = Path(__file__).parents[2] / "src" / "backfeed" / "market" / "data" / "programmes"
 
 
@@ -98,43 +102,98 @@ class Pilot:
         return self.offers[self.default]
 
 
+class Witness:
+    """What the log says of charging, from which follows what a car had come with: registers, stops and orders."""
+
+    def __init__(self):
+        self.first, self.newest, self.state, self.orders, self.stops = {}, {}, {}, {}, {}
+        self.messages, self.tells = set(), set()
+
+    def order(self, event):
+        self.orders[event["station"], event["evse"]] = event["mode"] == "charging_only", fraction(event["power_kw"])
+
+    def transaction(self, event):
+        """Take one message of a transaction; of two alike, one."""
+        key, place = (event["station"], event["transaction"]), (event["station"], event["evse"])
+        if (key, event["sequence"]) in self.messages:
+            return
+        self.messages.add((key, event["sequence"]))
+        for reading in event.get("readings", ()):
+            if "soc" in reading:
+                self.tells.add(key)
+            if "import_wh" in reading:
+                shown = reading["import_wh"], reading.get("export_wh", 0)
+                known = self.first.get(key, shown)
+                self.first[key] = min(shown[0], known[0]), min(shown[1], known[1])
+                if reading["measured_ms"] >= self.newest.get(key, (0,))[0]:
+                    self.newest[key] = reading["measured_ms"], *shown
+        if event["phase"] == "ended":
+            self.orders.pop(place, None)
+            return
+        before, now = self.state.get(key), event.get("charging_state") or self.state.get(key)
+        self.state[key] = now
+        merely_charges, power_kw = self.orders.get(place, (True, None))
+        if now == "SuspendedEV" != before and merely_charges and power_kw != 0 and key not in self.tells:
+            self.stops.setdefault(key, self.stopped(key, event, power_kw))
+
+    def stopped(self, key, event, power_kw):
+        """Return when a car stopped, what it had taken and given, and the most that it took since the last reading."""
+        metered_ms, taken, given = self.newest.get(key, (event["measured_ms"], 0, 0))
+        first = self.first.get(key, (0, 0))
+        unread = None
+        if power_kw is not None:
+            unread = int(power_kw * max(event["measured_ms"] - metered_ms, 0) / 3600)
+        return event["measured_ms"], taken - first[0], given - first[1], unread, event["at_ms"]
+
+
 class EventLog:
     """What the event log says: when connectors were occupied, which transaction was whose, what was promised."""
 
     def __init__(self, path):
         self.status, self.spans, self.tokens, self.awards, self.invitations = defaultdict(dict), {}, {}, {}, {}
-        self.offered, self.said, self.left = {}, {}, {}
+        self.offered, self.said, self.left, self.shown, self.witness = {}, {}, {}, {}, Witness()
         database = pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         for (body,) in database.execute("SELECT body FROM event ORDER BY seq"):
-            event = json.loads(body)
-            if event["kind"] == "evse_status":
-                occupied = event["status"] not in ("Available", "Reserved", "Unavailable")
-                self.status[event["station"], event["evse"]][event["measured_ms"]] = occupied
-            elif event["kind"] == "transaction":
-                key = event["station"], event["transaction"]
-                at = event["measured_ms"]
-                first, last, over = self.spans.get(key, (at, at, False))
-                self.spans[key] = min(first, at), max(last, at), over or event["phase"] == "ended"
-                if event.get("token"):
-                    self.tokens[key] = event["token"]
-                if event["phase"] == "ended":
-                    self.left.setdefault(key, (min(at, event["at_ms"]), event["at_ms"]))
-            elif event["kind"] == "invitation":
-                self.invitations[event["invitation"]] = event
-            elif event["kind"] == "award":
-                self.awards[event["invitation"]] = event
-            else:
-                self.hear(event)
+            self.take(json.loads(body))
         database.close()
 
+    def take(self, event):
+        if event["kind"] == "evse_status":
+            occupied = event["status"] not in ("Available", "Reserved", "Unavailable")
+            self.status[event["station"], event["evse"]][event["measured_ms"]] = occupied
+        elif event["kind"] == "transaction":
+            key = event["station"], event["transaction"]
+            at = event["measured_ms"]
+            first, last, over = self.spans.get(key, (at, at, False))
+            self.spans[key] = min(first, at), max(last, at), over or event["phase"] == "ended"
+            if event.get("token"):
+                self.tokens[key] = event["token"]
+            if event["phase"] == "ended":
+                self.left.setdefault(key, (min(at, event["at_ms"]), event["at_ms"]))
+            self.witness.transaction(event)
+        elif event["kind"] == "invitation":
+            self.invitations[event["invitation"]] = event
+        elif event["kind"] == "award":
+            self.awards[event["invitation"]] = event
+        elif event["kind"] == "setpoint_ordered":
+            self.witness.order(event)
+        else:
+            self.hear(event)
+
     def hear(self, event):
-        """Take a question to a driver, or an answer, of which the first counts."""
+        """Take a question to a driver, an answer, of which the first counts, or what a car has shown of it."""
+        key = event.get("station"), event.get("transaction")
         if event["kind"] == "driver_prompted":
-            if event.get("asks", ["departure"]) != ["departure"]:
-                sys.exit(f"{event['transaction']}: asked for {event['asks']}; recompute a run without charge_bonus")
-            self.offered[event["station"], event["transaction"]] = event["bonus_micro"]
+            asks = event.get("asks", ["departure"])
+            self.offered |= {(*key, "departure"): event["bonus_micro"]} if "departure" in asks else {}
+            charge = {(*key, "charge"): (event.get("charge_bonus_micro", 0), event["at_ms"])}
+            self.offered |= charge if "charge" in asks else {}
         elif event["kind"] == "departure_answered":
-            self.said.setdefault((event["station"], event["transaction"]), event["departure_ms"])
+            self.said.setdefault((*key, "departure"), event["departure_ms"])
+        elif event["kind"] == "charge_answered":
+            self.said.setdefault((*key, "charge"), fraction(event["soc"]))
+        elif event["kind"] == "charge_shown":
+            self.shown[key] = event
 
     def stay(self, station, evse, transaction):
         """Return from when until when the car of a transaction was plugged in."""
@@ -170,7 +229,7 @@ class Settled:
     def __init__(self, pilot, log, folder, worn):
         self.pilot, self.log, self.folder, self.worn = pilot, log, folder, worn
         self.books, self.lots, self.subsidised = Books(), defaultdict(list), defaultdict(int)
-        self.rows = {}
+        self.rows, self.verdicts, self.untrue = {}, {}, []
         for file in sorted((folder / "days").glob("*.parquet")):
             self.rows[date.fromisoformat(file.stem)] = pl.read_parquet(file).to_dicts()
 
@@ -208,17 +267,61 @@ class Settled:
         self.redeem_and_expire(day, {owner for owner, _ in owners})
 
     def reward(self, day):
-        """Pay those who said when they leave, were asked, and kept it, with the day on which that became known."""
+        """Pay those who were asked, answered, and were right, with the day on which that became known."""
         begin, end = self.pilot.day_ms(day), self.pilot.day_ms(day + timedelta(days=1))
-        for key in self.log.offered.keys() & self.log.said.keys() & self.log.left.keys():
-            left, known = self.log.left[key]
-            if begin <= known < end and KEPT_FROM_MS <= left - self.log.said[key] <= KEPT_UNTIL_MS:
-                token = self.log.tokens[key]
-                owner, own = (
-                    self.cash("owner", self.pilot.holders.get(token, token)),
-                    self.cash("aggregator", "backfeed"),
-                )
-                self.books.move(day, "prompt_bonus", own, owner, self.log.offered[key])
+        for station, transaction, what in self.log.offered.keys() & self.log.said.keys():
+            key = station, transaction
+            left, known = self.log.left.get(key, (0, -1))
+            if not begin <= known < end:
+                continue
+            said, offered = self.log.said[*key, what], self.log.offered[*key, what]
+            if what == "departure":
+                late, verdict = left - said, "departure_kept"
+                verdict = "left_early" if late < KEPT_FROM_MS else verdict
+                verdict = "left_late" if late > KEPT_UNTIL_MS else verdict
+            else:
+                (offered, asked_ms), came = offered, self.came(key)
+                told = self.log.shown.get(key)
+                if came is not None and told is None and known < max(came["seen_ms"], asked_ms) + SEEN_AFTER_MS:
+                    came = None  # it left before anybody could note what it had shown
+                self.compare_shown(key, day, told, came)
+                verdict = "charge_unproven"
+                if came is not None:
+                    verdict = "charge_right" if abs(said - came["soc"]) <= RIGHT_WITHIN else "charge_wrong"
+            suffix = "/charge" if what == "charge" else ""
+            self.verdicts[f"{day.isoformat()}/prompt_bonus/{station}/{transaction}{suffix}"] = verdict
+            if verdict in ("departure_kept", "charge_right"):
+                token, own = self.log.tokens[key], self.cash("aggregator", "backfeed")
+                owner = self.cash("owner", self.pilot.holders.get(token, token))
+                self.books.move(day, "prompt_bonus", own, owner, offered)
+
+    def came(self, key):
+        """Return what a car had come with that has ended at its driver's limit: the limit, less what it had stored."""
+        if key not in self.log.witness.stops:
+            return None
+        owner = self.pilot.scene.enrolment.owner_of(self.log.tokens[key])
+        car, told = owner.vehicle, self.log.shown.get(key, {})
+        at, taken, given, unread, seen_ms = self.log.witness.stops[key]
+        # On its safe default, which is no order, what it took unread lies below what the charger gives.
+        unread = told.get("unread_wh", 0) if unread is None else unread
+        charge, discharge = fraction(car.charge_efficiency), fraction(car.discharge_efficiency)
+        capacity = fraction(car.capacity_kwh) * 1000
+        stored = (taken * charge - given / discharge) / capacity
+        limit = max(fraction(owner.target_soc), min(LEAST_SOC + stored, Fraction(1)))
+        soc = rounded((limit - stored - unread * charge / 2 / capacity) * 10_000)
+        told = {"measured_ms": at, "taken_wh": taken, "given_wh": given, "unread_wh": unread}
+        return {**told, "limit_soc": Fraction(rounded(limit * 10_000), 10_000), "soc": Fraction(soc, 10_000)} | {
+            "seen_ms": seen_ms
+        }
+
+    def compare_shown(self, key, day, told, came):
+        """Note where what the log says a car has shown is not what follows from its meter."""
+        names = ("measured_ms", "taken_wh", "given_wh", "unread_wh", "limit_soc", "soc")
+        for name in names if told is not None or came is not None else ():
+            booked = None if told is None else fraction(told[name])
+            right = None if came is None else came[name]
+            if booked != right:
+                self.untrue.append(("/".join(key), day.isoformat(), f"charge_shown {name}", booked, right))
 
     def energy(self, rows):
         """Return what every owner took, gave and shared at every site, and what that is worth."""
@@ -483,11 +586,11 @@ def paid(promised, moved, price):
 
 
 def read_ledger(path):
-    """Return the ledger's lines and the wear of every owner at every site and day, from its rows."""
+    """Return the ledger's lines, the wear of every owner at every site and day, and what it says of every answer."""
     database = pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    lines, worn = defaultdict(int), {}
-    asked = "SELECT id, debit, credit, amount, code, phase FROM transfers ORDER BY seq"
-    for identity, debit, credit, amount, code, phase in database.execute(asked):
+    lines, worn, verdicts = defaultdict(int), {}, {}
+    asked = "SELECT id, debit, credit, amount, code, phase, evidence FROM transfers ORDER BY seq"
+    for identity, debit, credit, amount, code, phase, evidence in database.execute(asked):
         if code in REFUSED_CODES or "|" in identity:
             sys.exit(f"{identity}: a decision, not arithmetic; recompute a run without it")
         if phase in ("single", "post"):
@@ -496,16 +599,22 @@ def read_ledger(path):
             lines[credit, day, code] += amount
             if code == "wear":
                 worn[day, identity.split("/", 2)[2]] = amount
+            elif code == "prompt_bonus":
+                verdicts[identity] = evidence.partition("(")[0]
     database.close()
-    return lines, worn
+    return lines, worn, verdicts
 
 
 def compare(pilot_file, folder):
     """Return how many statements and lines agree, and the lines that differ as (account, day, code, booked, right)."""
-    booked, worn = read_ledger(folder / "ledger.sqlite")
-    right = Settled(Pilot(pilot_file), EventLog(folder / "events.sqlite"), folder, worn).run()
+    booked, worn, verdicts = read_ledger(folder / "ledger.sqlite")
+    settled = Settled(Pilot(pilot_file), EventLog(folder / "events.sqlite"), folder, worn)
+    right = settled.run()
     keys = {key for lines in (booked, right) for key, amount in lines.items() if amount}
     wrong = sorted((*key, booked[key], right[key]) for key in keys if booked[key] != right[key])
+    told = sorted(verdicts.keys() | settled.verdicts.keys())
+    judged = [(each, each[:10], "verdict", verdicts.get(each), settled.verdicts.get(each)) for each in told]
+    wrong += [*(line for line in judged if line[3] != line[4]), *settled.untrue]
     holders = {account.rpartition(":")[0] for account, _, _ in keys}
     return len(holders), len(keys), wrong
 

@@ -1,7 +1,6 @@
 """A driver's app and the platform: open questions, answers that count and answers that do not."""
 
 import asyncio
-from math import nan
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,7 @@ from backfeed.cli.main import run
 from backfeed.core.clock import LoopClock
 from backfeed.core.instant import MS_PER_DAY, MS_PER_H, format_instant
 from backfeed.core.problem import InputError
-from backfeed.fleet.event import ChargeAnswered, DepartureAnswered, DriverPrompted
+from backfeed.fleet.event import ChargeAnswered, ChargeShown, DepartureAnswered, DriverPrompted, TransactionChanged
 from backfeed.store.log import EventLog
 
 NOW_MS = 1_783_300_000_000
@@ -29,7 +28,8 @@ class Asked:
     async def __aenter__(self):
         clock = LoopClock(asyncio.get_running_loop(), NOW_MS)
         self.log = EventLog(self.folder / "events.sqlite", clock, durable=False)
-        self.prompting = Prompting(PromptTerms(500_000, 5, 250_000), None, None, lambda *_: nan, self.log)
+        enrolment = SimpleNamespace(owner_of=lambda token: SimpleNamespace(owner_id=f"owner of {token}"))
+        self.prompting = Prompting(PromptTerms(500_000, 5, 250_000), enrolment, None, lambda *_: None, self.log)
         self.log.subscribe(self.prompting.learn)
         prompt = DriverPrompted(
             at_ms=NOW_MS,
@@ -141,9 +141,60 @@ def test_both_answers_can_come_at_once(tmp_path):
     assert {type(each) for each in answers} == {ChargeAnswered, DepartureAnswered}
 
 
+def shown(soc):
+    """The car has ended at 85 %, and so shown what it came with."""
+    moved = {"limit_soc": 0.85, "taken_wh": 20_000, "given_wh": 0, "unread_wh": 0}
+    return ChargeShown(at_ms=NOW_MS, station="A-1", evse=1, transaction="t", measured_ms=NOW_MS, soc=soc, **moved)
+
+
+def left():
+    what = {"sequence": 9, "phase": "ended", "trigger": "EVDeparted"}
+    return TransactionChanged(at_ms=NOW_MS, station="A-1", evse=1, transaction="t", measured_ms=NOW_MS, **what)
+
+
+@pytest.mark.parametrize(
+    ("came_soc", "verdict", "paid", "words", "words_zh"),
+    [
+        (0.35, "charge_right", 0.25, "come with 35 %: right within 5 points", "误差在5个百分点以内"),
+        (0.45, "charge_right", 0.25, "come with 45 %: right within 5 points", "误差在5个百分点以内"),
+        (0.3499, "charge_wrong", 0.0, "come with 34.99 %: more than 5 points off", "误差超过5个百分点"),
+        (None, "charge_unproven", 0.0, "left before it had charged to its limit", "在充至上限之前离开"),
+    ],
+)
+def test_an_app_can_read_why_an_answer_is_paid_or_not_once_the_car_has_left(
+    tmp_path, came_soc, verdict, paid, words, words_zh
+):
+    async def play():
+        async with Asked(tmp_path, ("departure", "charge")) as asked:
+            told = AnswerView(
+                station="A-1",
+                transaction="t",
+                charge_percent=40.0,
+                departure=format_instant(NOW_MS + MS_PER_H),
+            )
+            await asked.desk.answer(told)
+            if came_soc is not None:
+                await asked.log.commit(shown(came_soc))
+            before = asked.desk.judged()
+            await asked.log.commit(left())
+            return before, asked.desk.judged(), asked.prompting.bonuses
+
+    before, (charge, departure), bonuses = asyncio.run(play())
+    assert before == ()
+    assert (charge.asks, charge.verdict, charge.bonus, charge.owner) == ("charge", verdict, paid, "owner of card")
+    assert "40 %" in charge.words
+    assert words in charge.words
+    assert words_zh in charge.words_zh
+    assert (departure.asks, departure.verdict, departure.bonus) == ("departure", "left_early", 0.0)
+    assert "60 minutes before" in departure.words
+    assert "提前60分钟" in departure.words_zh
+    assert [each.amount_micro for each in bonuses] == [round(paid * 1e6), 0]
+
+
 def test_a_platform_that_asks_nobody_has_no_questions(tmp_path):
     parts = SimpleNamespace(platform=SimpleNamespace(prompting=None))
-    assert Answering(parts, TokenRegister(tmp_path)).questions() == ()
+    desk = Answering(parts, TokenRegister(tmp_path))
+    assert (desk.questions(), desk.judged()) == ((), ())
 
 
 def test_a_token_is_known_at_once_to_a_service_that_runs_and_is_kept_nowhere(tmp_path, capsys):

@@ -132,7 +132,7 @@ def test_a_word_for_the_charge_moves_with_the_meter_to_a_band_about_what_was_sai
     assert car.energy_low_kwh < holds_kwh < car.energy_high_kwh
     assert car.energy_high_kwh - car.energy_low_kwh < 0.15 * vehicle.capacity_kwh
     assert car.energy_low_kwh > hidden.energy_low_kwh + 1.4 * vehicle.charge_efficiency
-    assert np.isnan(knowledge.said_too_much(STATION, "t"))
+    assert knowledge.charge_shown(STATION, 1, "t", 0) is None
 
 
 def test_a_word_is_dropped_when_the_car_goes_on_past_it_and_counts_against_the_driver(scene):
@@ -148,7 +148,9 @@ def test_a_word_is_dropped_when_the_car_goes_on_past_it_and_counts_against_the_d
         untold = charges(scene, silent, taken_kwh / 7, taken_kwh)
     assert told.energy_low_kwh == pytest.approx(untold.energy_low_kwh, abs=1.5)
     stops(scene, knowledge, 20, steps[-1])
-    assert knowledge.said_too_much(STATION, "t") > 0.2
+    shown = knowledge.charge_shown(STATION, 1, "t", 20 * MS_PER_H)
+    assert shown.soc < 0.80 - 0.2
+    knowledge.learn(shown)
     stops(scene, knowledge, 21, steps[-1], "ended")
     assert knowledge.charge_words.wrong_share(OWNER) > before
 
@@ -159,7 +161,11 @@ def test_what_a_car_has_shown_is_not_revised_by_a_word(scene):
     charges(scene, knowledge, 1, 7)
     stops(scene, knowledge, 2, 9)
     changes, car = says(scene, knowledge, 2.1, 0.2)
-    came_soc = 0.85 - 9 * car.owner.vehicle.charge_efficiency / car.owner.vehicle.capacity_kwh
+    vehicle = car.owner.vehicle
+    shown = knowledge.charge_shown(STATION, 1, "t", 1)
     assert not changes
     assert car.is_at_limit
-    assert knowledge.said_too_much(STATION, "t") == pytest.approx(0.2 - came_soc, abs=1e-6)
+    assert (shown.limit_soc, shown.taken_wh, shown.given_wh) == (0.85, 9_000, 0)
+    taken_kwh = (shown.taken_wh + shown.unread_wh / 2) / 1000
+    came_soc = 0.85 - taken_kwh * vehicle.charge_efficiency / vehicle.capacity_kwh
+    assert shown.soc == pytest.approx(came_soc, abs=0.00005)

@@ -17,7 +17,7 @@ from backfeed.app.workers import InlineWorkers
 from backfeed.core.clock import LoopClock
 from backfeed.core.money import MICRO
 from backfeed.core.problem import InputError
-from backfeed.fleet.event import AnyEvent, ChargeAnswered, DepartureAnswered, DriverPrompted
+from backfeed.fleet.event import AnyEvent, ChargeAnswered, ChargeShown, DepartureAnswered, DriverPrompted
 from backfeed.forecast.charge_word import ChargeRecord
 from backfeed.settle.account import Role, holder_of
 from backfeed.settle.transfer import Code, balances
@@ -92,23 +92,41 @@ def test_what_proved_right_is_paid_from_the_platforms_own_funds_and_the_books_ba
     with open_ledger(run.folder / LEDGER_FILE, readonly=True) as book:
         transfers = list(book.transfers())
     paid = [transfer for transfer in transfers if transfer.code is Code.PROMPT_BONUS]
-    amounts = {transfer.id.rpartition("/")[2]: transfer.amount for transfer in paid}
-    said = by_transaction(events_of(run.folder), ChargeAnswered)
-    assert {name for name, amount in amounts.items() if amount >= MICRO // 2} == kept
-    assert {amount - (name in kept) * MICRO // 2 for name, amount in amounts.items()} <= {0, MICRO // 4}
-    assert all(amount == MICRO // 2 or name in said for name, amount in amounts.items())
+    of_charge = [transfer for transfer in paid if transfer.id.endswith("/charge")]
+    amounts = {each.id.rpartition("/")[2]: each.amount for each in paid if each not in of_charge}
+    charged = {each.id.split("/")[3]: each.amount for each in of_charge}
+    assert {name for name, amount in amounts.items() if amount == MICRO // 2} == kept
+    assert set(amounts) == {name for name in answers if name in left}
+    events = events_of(run.folder)
+    said, shown = by_transaction(events, ChargeAnswered), by_transaction(events, ChargeShown)
+    assert set(charged) == {name for name in said if name in left}
+    right = {name for name in charged if name in shown and round(abs(said[name].soc - shown[name].soc), 6) <= 0.05}
+    assert charged == {name: (name in right) * MICRO // 4 for name in charged}
+    assert set(shown) <= {
+        name for name, each in by_transaction(events, DriverPrompted).items() if "charge" in each.asks
+    }
     assert {holder_of(transfer.debit)[0] for transfer in paid} == {Role.AGGREGATOR}
     assert {holder_of(transfer.credit)[0] for transfer in paid} == {Role.OWNER}
     departure, charge = run.prompts.departure, run.prompts.charge
     assert (departure.kept, departure.bonus_micro) == (len(kept), len(kept) * MICRO // 2)
-    assert 0 < charge.kept <= charge.answered
-    assert departure.bonus_micro + charge.bonus_micro == sum(amounts.values())
-    assert books_of(transfers, scene.prices, (), ()).bonuses == sum(amounts.values()) / MICRO
+    assert (charge.kept, charge.bonus_micro) == (len(right), len(right) * MICRO // 4)
+    assert right
+    assert sum(amounts.values()) < departure.bonus_micro + charge.bonus_micro == sum(each.amount for each in paid)
+    assert books_of(transfers, scene.prices, (), ()).bonuses == sum(each.amount for each in paid) / MICRO
     assert verify_file(run.folder / LEDGER_FILE).verified
     by_unit = {}
     for account, amount in balances(transfers).items():
         by_unit.setdefault(account.rpartition(":")[2], []).append(amount)
     assert all(sum(amounts) == 0 for amounts in by_unit.values())
+
+
+def test_what_a_car_has_shown_is_near_what_it_truly_came_with(asked):
+    scene, run = asked
+    came = scene.sessions.energy_arrival_kwh / scene.sessions.capacity_kwh
+    index = {transaction_id(name): number for number, name in enumerate(scene.sessions.session_id)}
+    shown = by_transaction(events_of(run.folder), ChargeShown)
+    assert shown
+    assert all(abs(event.soc - came[index[name]]) < 0.03 for name, event in shown.items())
 
 
 def test_asking_over_sockets_gives_the_same_bytes(asking, asked, play, tmp_path):

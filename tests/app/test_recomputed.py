@@ -34,7 +34,7 @@ id = "fleet"
 owner_share = 0.6
 site_share = 0.25
 """
-ASKING = "[prompts]\nbonus = 0.5\nanswer_curve = [[0.0, 0.9]]\n\n"
+ASKING = "[prompts]\nbonus = 0.5\ncharge_bonus = 0.1\nanswer_curve = [[0.0, 0.9]]\nanswer_charge_sd = 0.04\n\n"
 CONTRACTS = """
 [offers]
 file = "offers.toml"
@@ -96,6 +96,42 @@ def test_every_statement_agrees_to_the_last_millionth(run):
     assert wrong == []
     assert statements > 15
     assert lines > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("UPDATE event SET body = json_set(body, '$.soc', 0.01) WHERE kind = 'charge_answered'", "prompt_bonus"),
+        ("UPDATE event SET body = json_set(body, '$.soc', 0.01) WHERE kind = 'charge_shown'", "charge_shown soc"),
+        (
+            "UPDATE event SET body = json_set(body, '$.unread_wh', 7) WHERE kind = 'charge_shown'",
+            "charge_shown unread_wh",
+        ),
+        ("DELETE FROM event WHERE kind = 'charge_shown'", "charge_shown soc"),
+    ],
+)
+def test_the_recomputation_finds_another_answer_and_what_no_car_has_shown(run, tmp_path, change, code):
+    path, folder = run
+    shutil.copytree(folder, tmp_path / "run")
+    database = pysqlite3.connect(tmp_path / "run" / "events.sqlite")
+    assert database.execute(change).rowcount == 2
+    database.commit()
+    database.close()
+    assert code in {line[2] for line in compare(path, tmp_path / "run")[2]}
+
+
+def test_the_books_say_of_every_answer_whether_it_was_right(run, tmp_path):
+    path, folder = run
+    shutil.copytree(folder, tmp_path / "run")
+    database = pysqlite3.connect(tmp_path / "run" / "ledger.sqlite")
+    database.execute("DROP TRIGGER transfers_are_never_updated")
+    changed = database.execute(
+        "UPDATE transfers SET evidence = replace(evidence, 'charge_right', 'charge_wrong') WHERE id LIKE '%/charge'"
+    )
+    assert changed.rowcount == 2
+    database.commit()
+    database.close()
+    assert {line[2:] for line in compare(path, tmp_path / "run")[2]} == {("verdict", "charge_wrong", "charge_right")}
 
 
 def test_the_run_holds_what_the_contracts_say(run):

@@ -10,6 +10,7 @@ import pytest
 from backfeed.core.problem import InputError
 from backfeed.settle.account import Role
 from backfeed.settle.bank import BankAccount, bank_file, bank_payments, owed
+from backfeed.settle.bonus import WORDS, Bonus, Reason, Verdict, bonus_transfers
 from backfeed.settle.document import CODE_WORDS, TITLES, statement_csv, statement_html, statement_json
 from backfeed.settle.statement import make_statement, make_statements
 from backfeed.settle.transfer import Code, Transfer, balances
@@ -73,9 +74,48 @@ def test_html_is_one_page_that_runs_nothing(language):
     assert "http" not in page
 
 
+ANSWERS = [
+    Bonus("A-1", "t", "ann", 0, 1_000_000, Reason(Verdict.DEPARTURE_KEPT, (-3.0,))),
+    Bonus("A-1", "t", "ann", 0, 0, Reason(Verdict.CHARGE_WRONG, (42.0, 55.25, 85.0))),
+    Bonus("A-1", "u", "ann", 0, 0, Reason(Verdict.CHARGE_UNPROVEN, (30.0,))),
+    Bonus("A-1", "v", "ann", 0, 500_000, Reason(Verdict.CHARGE_RIGHT, (41.0, 38.11, 85.0))),
+    Bonus("A-2", "w", "ben", 0, 0, Reason(Verdict.LEFT_EARLY, (95.5,))),
+]
+
+
+def test_an_owner_reads_of_every_answer_what_it_was_paid_and_why():
+    books = bonus_transfers(ANSWERS, "2026-07-01", 0, "CNY", "a")
+    assert [each.amount for each in books] == [1_000_000, 0, 0, 500_000, 0]
+    assert len({each.id for each in books}) == 5
+    statement = make_statement(books, Role.OWNER, "ann")
+    [line] = statement.lines
+    assert (line.amount, [amount for amount, _ in line.reasons]) == (1_500_000, [1_000_000, 0, 0, 500_000])
+    assert [reason for _, reason in line.reasons] == [each.reason for each in ANSWERS[:4]]
+    english, chinese = (statement_html(statement, "", language).decode() for language in ("en", "zh"))
+    for words in ("0.000000: you said that your car came with 42 %", "had come with 55.25 %: more than 5 points off"):
+        assert words in english
+    assert "0.500000: you said that your car came with 41 %" in english
+    assert "left before it had charged to its limit" in english
+    assert "1.000000: 您告知了离开时间并如约离开" in chinese
+    assert "按电表推算到达时为55.25%：误差超过5个百分点" in chinese
+    told = json.loads(statement_json(statement))["lines"][0]["answers"]
+    assert [each["verdict"] for each in told] == [each.reason.verdict for each in ANSWERS[:4]]
+    early = make_statement(books, Role.OWNER, "ben").lines[0].reasons[0][1]
+    assert "95.5 minutes before" in early.words("en")
+
+
+def test_a_bonus_that_an_older_version_has_paid_is_shown_without_its_reason():
+    older = move("2026-07-01/prompt_bonus/A-1/t", "aggregator:a", "owner:ann", 1_000_000, Code.PROMPT_BONUS)
+    statement = make_statement([older], Role.OWNER, "ann")
+    assert statement.lines[0].reasons == ()
+    assert "you were asked in the app" in statement_html(statement).decode()
+    assert b"answers" not in statement_json(statement)
+
+
 def test_both_languages_know_every_word():
     assert TITLES["en"].keys() == TITLES["zh"].keys()
     assert set(CODE_WORDS["en"]) == set(CODE_WORDS["zh"]) == set(Code)
+    assert set(WORDS["en"]) == set(WORDS["zh"]) == set(Verdict)
 
 
 def test_no_name_becomes_a_formula_in_a_spreadsheet():

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 
-from backfeed.app.view import AnswerView, DriverDesk, Problem, QuestionView, Refusal
+from backfeed.app.view import AnswerView, DriverDesk, JudgedView, Problem, QuestionView, Refusal
 from backfeed.core.problem import EnvironmentProblemError
 
 PATH = "/api/v1/questions"
+ANSWERS_PATH = "/api/v1/answers"
 PROBLEM_JSON = "application/problem+json"
 BODY_MAX_BYTES = 4_096
 """An answer has a hundred."""
@@ -30,7 +31,7 @@ def problem_response(status: int, detail: str, headers: Any = None) -> Response:
 
 
 def add_driver_paths(api: FastAPI, desk: DriverDesk, schema_of: Callable[[Any], dict[str, Any]]) -> None:
-    """Serve open questions and take answers.
+    """Serve open questions, take answers, and tell what came of them.
 
     Parameters
     ----------
@@ -44,6 +45,13 @@ def add_driver_paths(api: FastAPI, desk: DriverDesk, schema_of: Callable[[Any], 
     problem = {"description": "Why not", "content": {PROBLEM_JSON: {"schema": schema_of(Problem)}}}
     told = {"description": "OK", "content": {"application/json": {"schema": schema_of(list[QuestionView])}}}
     body = {"required": True, "content": {"application/json": {"schema": schema_of(AnswerView)}}}
+
+    judged = {"description": "OK", "content": {"application/json": {"schema": schema_of(list[JudgedView])}}}
+
+    async def answers(request: Request) -> Response:
+        if refused := _refused(request, desk):
+            return refused
+        return Response(msgspec.json.encode(desk.judged()), media_type="application/json")
 
     async def questions(request: Request) -> Response:
         if refused := _refused(request, desk):
@@ -61,6 +69,14 @@ def add_driver_paths(api: FastAPI, desk: DriverDesk, schema_of: Callable[[Any], 
         response_class=Response,
         openapi_extra=_SECURED,
     )(questions)
+    api.get(
+        ANSWERS_PATH,
+        summary="What came of the answers of the last 31 days, and why a bonus is paid or not",
+        operation_id="answers",
+        responses={200: judged, "default": problem},
+        response_class=Response,
+        openapi_extra=_SECURED,
+    )(answers)
     api.post(
         PATH,
         summary="Hand in a driver's answer; it counts once it is on disk",

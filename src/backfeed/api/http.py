@@ -24,6 +24,7 @@ from backfeed.app.view import (
     AnswerView,
     DriverDesk,
     Health,
+    JudgedView,
     PlatformView,
     PriceView,
     Problem,
@@ -83,7 +84,7 @@ def create_api(view: PlatformView, desk: DriverDesk) -> FastAPI:
         _Answer("/api/v1/prices", PriceView, "The prices of the coming day", view.prices),
         _Answer("/api/v1/batteries", FleetBattery, "How the batteries have fared lately", view.batteries, slow=True),
     )
-    kinds = [*(answer.kind for answer in answers), Problem, list[QuestionView], AnswerView]
+    kinds = [*(answer.kind for answer in answers), Problem, list[QuestionView], list[JudgedView], AnswerView]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
 
     def schema_of(kind: object) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Answering: what a driver's app asks of a running platform, and the answers it hands in.
 
 A question is open from the moment it stands in the log until the driver has answered all of it or the car has left. An
-answer is an event for each thing that was asked; only when these are on disk is the app told that they count.
+answer is an event for each thing that was asked; only when these are on disk is the app told that they count. Once the
+car has left, the app can read what came of the answer.
 """
 
 import asyncio
@@ -9,13 +10,16 @@ from datetime import datetime
 
 from backfeed.app.assembly import Parts
 from backfeed.app.tokens import TokenRegister, TokenRole
-from backfeed.app.view import AnswerView, QuestionView, Refusal
+from backfeed.app.view import AnswerView, JudgedView, QuestionView, Refusal
 from backfeed.core.instant import MS_PER_DAY, format_instant, to_ms
 from backfeed.core.money import MICRO
 from backfeed.fleet.event import Asks, ChargeAnswered, DepartureAnswered, DriverPrompted
 
 STAY_MAX_DAYS = 31
 """Whoever says to leave later than that has mistyped the day."""
+
+JUDGED_DAYS = 31
+"""How long an app can read what came of an answer; the books say it for ever."""
 
 WORDS = {
     "departure": ("When will you leave?", "您预计几点离开？"),
@@ -64,6 +68,28 @@ class Answering:
                 words_zh="".join(WORDS[what][1] for what in asks),
             )
             for asked, asks in self._open()
+        )
+
+    def judged(self) -> tuple[JudgedView, ...]:
+        """Return what came of the answers of the last days, and why."""
+        prompting = self._parts.platform.prompting
+        if prompting is None:
+            return ()
+        since_ms = self._parts.clock.now_ms() - JUDGED_DAYS * MS_PER_DAY
+        return tuple(
+            JudgedView(
+                station=each.station,
+                transaction=each.transaction,
+                owner=each.owner,
+                asks="charge" if each.reason.verdict.of_charge else "departure",
+                judged_at=format_instant(each.known_at_ms),
+                verdict=each.reason.verdict.value,
+                bonus=each.amount_micro / MICRO,
+                words=each.reason.words("en"),
+                words_zh=each.reason.words("zh"),
+            )
+            for each in prompting.bonuses
+            if each.known_at_ms >= since_ms
         )
 
     async def answer(self, given: AnswerView) -> Refusal | None:

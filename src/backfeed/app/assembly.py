@@ -267,7 +267,7 @@ def _prompting(
         return None
     charge_micro = round(prompts.charge_bonus * MICRO) if prompts.charge_bonus is not None else None
     terms = PromptTerms(round(prompts.bonus * MICRO), prompts.per_driver_week, charge_micro)
-    return Prompting(terms, scene.enrolment, Knowing(knowledge, planning), knowledge.said_too_much, log)
+    return Prompting(terms, scene.enrolment, Knowing(knowledge, planning), knowledge.charge_shown, log)
 
 
 def _recall(parts: Parts) -> None:

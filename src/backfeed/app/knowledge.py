@@ -20,6 +20,7 @@ from backfeed.fleet.belief import EnergyBelief, Told, energy_now, prior_belief, 
 from backfeed.fleet.event import (
     AnyEvent,
     ChargeAnswered,
+    ChargeShown,
     DepartureAnswered,
     NeedsNotified,
     StationConnected,
@@ -44,6 +45,8 @@ BAND_KNOWN_SHARE = 0.03
 LIMIT_WITHIN_KWH = 0.05
 """A car that has stopped at its driver's limit stands there to within this: what it takes until that is noticed."""
 
+SHOWN_DIGITS = 4
+"""What a car has shown is written down to this many digits of its capacity: nobody reads more off a meter."""
 
 NEED_LEVELS = (0.1, 0.95)
 """The band of the energy a driver takes. By its upper edge a car is planned to have what its driver needs when it
@@ -167,6 +170,7 @@ class Knowledge:
     _owner_of: dict[tuple[str, str], Owner] = field(default_factory=dict)
     _needs: dict[tuple[str, str], EnergyDistribution] = field(default_factory=dict)
     _said_soc: dict[tuple[str, str], float] = field(default_factory=dict)
+    _came_soc: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def learn(self, event: AnyEvent) -> bool:
         """Fold one event; return whether the fleet has changed in a way that calls for a new decision."""
@@ -179,6 +183,9 @@ class Knowledge:
                 return True
             case ChargeAnswered():
                 return self._hear_charge(event)
+            case ChargeShown():
+                self._came_soc[event.station, event.transaction] = event.soc
+                return False
             case _:
                 self.state.apply(event)
                 return False
@@ -256,16 +263,24 @@ class Knowledge:
         self._revise(plug, event.at_ms, None)
         return True
 
-    def said_too_much(self, station: str, transaction: str) -> float:
-        """Return what a driver said the car came with, less what it has shown it did, as a share of its capacity.
-
-        NaN where the driver said nothing or the car has not shown itself.
-        """
-        key = (station, transaction)
-        said_soc = self._said_soc.get(key)
-        if said_soc is None:
-            return float("nan")
-        return said_soc - self._beliefs[key].arrived_kwh / self._owner_of[key].vehicle.capacity_kwh
+    def charge_shown(self, station: str, evse: int, transaction: str, now_ms: int) -> ChargeShown | None:
+        """Return how a car that is plugged in has shown what it came with, to be written down; None if it has not."""
+        plug, belief = self.state.plugs.get((station, evse)), self._beliefs.get((station, transaction))
+        if plug is None or plug.transaction != transaction or belief is None or belief.ended is None:
+            return None
+        vehicle, ended = self._owner_of[station, transaction].vehicle, belief.ended
+        return ChargeShown(
+            at_ms=now_ms,
+            station=station,
+            evse=evse,
+            transaction=transaction,
+            measured_ms=ended.stopped_ms,
+            limit_soc=round(ended.limit_kwh / vehicle.capacity_kwh, SHOWN_DIGITS),
+            taken_wh=ended.taken_wh,
+            given_wh=ended.given_wh,
+            unread_wh=ended.unread_wh,
+            soc=round(ended.arrived_kwh(vehicle) / vehicle.capacity_kwh, SHOWN_DIGITS),
+        )
 
     def need(self, plug: Plug) -> EnergyDistribution:
         """Return the energy that the stay of a car which has not shown itself takes in all, AC at the meter."""
@@ -294,9 +309,10 @@ class Knowledge:
     def _close(self, plug: Plug, event: TransactionChanged) -> None:
         """Turn a session that is over into a row of history; without length (a station's wrong clock) it is none."""
         self._needs.pop((plug.station, plug.transaction), None)
-        too_much = self.said_too_much(plug.station, plug.transaction)
-        if not np.isnan(too_much):
-            self.charge_words.shown(plug.token, too_much)
+        said_soc = self._said_soc.pop((plug.station, plug.transaction), None)
+        came_soc = self._came_soc.pop((plug.station, plug.transaction), None)
+        if said_soc is not None and came_soc is not None:
+            self.charge_words.shown(plug.token, said_soc - came_soc)
         departure_ms = min(event.measured_ms, event.at_ms)
         if departure_ms <= plug.since_ms:
             return

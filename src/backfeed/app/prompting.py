@@ -15,9 +15,17 @@ from backfeed.app.knowledge import STATEMENT_TOLERANCE_MS, Car
 from backfeed.app.steering import Journal
 from backfeed.core.instant import MS_PER_DAY, MS_PER_MIN
 from backfeed.core.money import MICRO
-from backfeed.fleet.event import AnyEvent, Asks, ChargeAnswered, DepartureAnswered, DriverPrompted, TransactionChanged
+from backfeed.fleet.event import (
+    AnyEvent,
+    Asks,
+    ChargeAnswered,
+    ChargeShown,
+    DepartureAnswered,
+    DriverPrompted,
+    TransactionChanged,
+)
 from backfeed.forecast.prompt import PromptRecord
-from backfeed.settle.bonus import Bonus
+from backfeed.settle.bonus import Bonus, Reason, Verdict
 
 WAIT_MS = MS_PER_MIN
 """How long a driver may take to speak of his own accord."""
@@ -28,6 +36,9 @@ LATER_MS = 60 * MS_PER_MIN
 CHARGE_WITHIN = 0.05
 """How far a right word for the state of charge may lie off what the car has shown, as a share of its capacity: a
 reading off a dashboard, and what enrolled capacities and efficiencies miss."""
+
+_DIFFERENCE_DIGITS = 6
+"""To which a word and what was shown are compared: both are decimals, and their difference is to be one."""
 
 WORTH_ASKING = 0.05
 """What a question must be expected to gain [currency]: nobody likes to be asked."""
@@ -70,6 +81,8 @@ class PromptCounts:
 class _Question:
     asked: DriverPrompted
     departure_ms: int = -1
+    said_soc: float = float("nan")
+    shown: ChargeShown | None = None
     answered: Asks = ()
 
     @property
@@ -90,17 +103,19 @@ class Prompting:
         Who is known.
     knowing
         What an answer would be worth.
-    said_too_much
-        By how much a driver's word for the state of charge of a transaction passed what the car has shown, as a share
-        of its capacity; NaN where that is not known.
+    charge_shown
+        How the car of a station, an EVSE and a transaction has by now shown what it came with, if it has.
     journal
-        Where questions are written down; whoever runs the drivers' app reads them there.
+        Where questions are written down, and what cars show of the answers; whoever runs the drivers' app reads the
+        questions there.
+    bonuses
+        What came of every answer of a stay that is over, as it became known.
     """
 
     terms: PromptTerms
     enrolment: Enrolment
     knowing: Knowing
-    said_too_much: Callable[[str, str], float]
+    charge_shown: Callable[[str, int, str, int], ChargeShown | None]
     journal: Journal
     bonuses: list[Bonus] = field(default_factory=list)
     _sent: int = 0
@@ -124,6 +139,9 @@ class Prompting:
                 question = self._open.get((event.station, event.transaction))
                 if question is not None:
                     self._answered(event, question)
+            case ChargeShown():
+                if (event.station, event.transaction) in self._open:
+                    self._open[event.station, event.transaction].shown = event
             case TransactionChanged() if event.phase == "ended":
                 self._weighed.discard((event.station, event.transaction))
                 question = self._open.pop((event.station, event.transaction), None)
@@ -146,26 +164,24 @@ class Prompting:
         self._counts[what].answered += 1
         if isinstance(event, DepartureAnswered):
             question.departure_ms = event.departure_ms
+        else:
+            question.said_soc = event.soc
 
     def _departed(self, event: TransactionChanged, question: _Question) -> None:
         """Judge the answers of a stay that is over, and owe what is due for them."""
-        due_micro = 0
+        owner = self.enrolment.owner_of(question.asked.token).owner_id if question.answered else ""
         for what in question.answered:
             if what == "departure":
-                late_ms = min(event.measured_ms, event.at_ms) - question.departure_ms
-                right = -STATEMENT_TOLERANCE_MS <= late_ms <= LATER_MS
-                bonus_micro = question.asked.bonus_micro
+                reason = _of_departure(min(event.measured_ms, event.at_ms) - question.departure_ms)
+                offer_micro = question.asked.bonus_micro
             else:
-                right = abs(self.said_too_much(event.station, event.transaction)) <= CHARGE_WITHIN
-                bonus_micro = question.asked.charge_bonus_micro
-            self.record((what,)).departed(question.asked.token, kept=right)
-            if right:
-                due_micro += bonus_micro
-                self._counts[what].kept += 1
-                self._counts[what].bonus_micro += bonus_micro
-        if due_micro > 0:
-            owner = self.enrolment.owner_of(question.asked.token).owner_id
-            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, due_micro))
+                reason = _of_charge(question.said_soc, question.shown)
+                offer_micro = question.asked.charge_bonus_micro
+            due_micro = offer_micro if reason.verdict.is_right else 0
+            self.record((what,)).departed(question.asked.token, kept=reason.verdict.is_right)
+            self._counts[what].kept += reason.verdict.is_right
+            self._counts[what].bonus_micro += due_micro
+            self.bonuses.append(Bonus(event.station, event.transaction, owner, event.at_ms, due_micro, reason))
 
     def open_questions(self) -> tuple[tuple[DriverPrompted, Asks], ...]:
         """Return the questions that wait for an answer and for what, in the order in which they were asked."""
@@ -176,7 +192,8 @@ class Prompting:
         return PromptCounts(self._sent, replace(self._counts["departure"]), replace(self._counts["charge"]))
 
     async def ask(self, now_ms: int, cars: Sequence[Car]) -> None:
-        """Ask the drivers for whom it pays; each stay is weighed once."""
+        """Write down what cars have shown of what was asked; ask the drivers for whom it pays, each stay once."""
+        self._show(now_ms)
         for car in cars:
             key = (car.plug.station, car.plug.transaction)
             if key in self._weighed or key in self._open or now_ms - car.plug.since_ms < WAIT_MS:
@@ -186,6 +203,14 @@ class Prompting:
             unknown = tuple(what for what in unknown if self._may_ask(car.plug.token, what, now_ms))
             if unknown:
                 await self._weigh(now_ms, car, unknown)
+
+    def _show(self, now_ms: int) -> None:
+        for question in self._open.values():
+            if question.shown is None and "charge" in question.asked.asks:
+                asked = question.asked
+                question.shown = self.charge_shown(asked.station, asked.evse, asked.transaction, now_ms)
+                if question.shown is not None:
+                    self.journal.append_now(question.shown)
 
     def _may_ask(self, token: str, what: str, now_ms: int) -> bool:
         if what == "charge" and self.terms.charge_bonus_micro is None:
@@ -221,3 +246,21 @@ class Prompting:
     def _cost(self, token: str, asks: Asks) -> float:
         """Return what an answer is expected to cost [currency]."""
         return sum(self.record((what,)).kept_share(token) * self._offer_micro(what) for what in asks) / MICRO
+
+
+def _of_departure(late_ms: int) -> Reason:
+    """Return what came of a departure that was named, by how much later the car left."""
+    minutes = round(late_ms / MS_PER_MIN, 1)
+    if late_ms < -STATEMENT_TOLERANCE_MS:
+        return Reason(Verdict.LEFT_EARLY, (-minutes,))
+    return Reason(Verdict.DEPARTURE_KEPT if late_ms <= LATER_MS else Verdict.LEFT_LATE, (minutes,))
+
+
+def _of_charge(said_soc: float, shown: ChargeShown | None) -> Reason:
+    """Return what came of a state of charge that was named, by how the car has shown what it came with."""
+    said = round(100 * said_soc, 1)
+    if shown is None:
+        return Reason(Verdict.CHARGE_UNPROVEN, (said,))
+    right = round(abs(said_soc - shown.soc), _DIFFERENCE_DIGITS) <= CHARGE_WITHIN
+    told = (said, round(100 * shown.soc, 2), round(100 * shown.limit_soc, 2))
+    return Reason(Verdict.CHARGE_RIGHT if right else Verdict.CHARGE_WRONG, told)

@@ -128,6 +128,26 @@ class AnswerView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ) = None
 
 
+class JudgedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a driver's answer, for his app, once his car has left."""
+
+    station: str
+    transaction: str
+    owner: str
+    asks: Annotated[str, Meta(description="What was asked for: `departure` or `charge`")]
+    judged_at: Instant
+    verdict: Annotated[
+        str,
+        Meta(
+            description="`departure_kept`, `left_early`, `left_late`, `charge_right`, `charge_wrong`, or"
+            " `charge_unproven` where the car left before it had shown what it came with"
+        ),
+    ]
+    bonus: Annotated[float, Meta(ge=0, description="What is paid for it, in the pilot's currency")]
+    words: Annotated[str, Meta(description="Why, for the driver, in English")]
+    words_zh: Annotated[str, Meta(description="Why, in Simplified Chinese")]
+
+
 class Refusal(StrEnum):
     """Why an answer does not count."""
 
@@ -187,6 +207,10 @@ class DriverDesk(Protocol):
 
     def questions(self) -> tuple[QuestionView, ...]:
         """Return the questions that wait for an answer."""
+        ...
+
+    def judged(self) -> tuple[JudgedView, ...]:
+        """Return what came of the answers of the last 31 days."""
         ...
 
     async def answer(self, given: AnswerView) -> Refusal | None:

@@ -25,6 +25,8 @@ TARIFF_TIMEZONE = "Asia/Shanghai"
 TARIFF_CURRENCY = "CNY"
 BONUS = 1.0
 """What the draft pays a driver for a departure that was asked for and kept [`TARIFF_CURRENCY`]."""
+CHARGE_BONUS = 1.0
+"""What it pays for a state of charge that was asked for and proves right [`TARIFF_CURRENCY`]."""
 
 TARIFF_END = date(2026, 12, 31)
 """The preset of the draft, and the last day on which it holds."""
@@ -127,6 +129,7 @@ statement_share = 0.8
 
 [prompts]
 bonus = {BONUS}
+charge_bonus = {CHARGE_BONUS}
 
 [tariff]
 preset = "{TARIFF}"

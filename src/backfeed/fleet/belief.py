@@ -19,7 +19,7 @@ import numpy as np
 from backfeed.core.instant import MS_PER_H
 from backfeed.core.money import WH_PER_KWH
 from backfeed.fleet.order import Mode
-from backfeed.fleet.owner import Owner
+from backfeed.fleet.owner import EnrolledVehicle, Owner
 from backfeed.fleet.state import Plug
 
 SOC_RESOLUTION = 0.005
@@ -48,6 +48,34 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How a car first ended at its driver's limit, which shows what it came with.
+
+    Parameters
+    ----------
+    stopped_ms
+        When it stopped.
+    limit_kwh
+        Where it stood then [kWh in the battery].
+    taken_wh, given_wh
+        What the stay had taken and given until then, by its newest registers.
+    unread_wh
+        What it took after these at most; half of it is counted.
+    """
+
+    stopped_ms: int
+    limit_kwh: float
+    taken_wh: int
+    given_wh: int
+    unread_wh: int
+
+    def arrived_kwh(self, vehicle: EnrolledVehicle) -> float:
+        """Return what the car came with [kWh in the battery]; less than nothing where its limit lay higher."""
+        taken_wh = (self.taken_wh + self.unread_wh / 2) * vehicle.charge_efficiency
+        return self.limit_kwh - (taken_wh - self.given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyBelief:
     """A band for a car's energy when its registers stood at the anchor.
 
@@ -61,8 +89,8 @@ class EnergyBelief:
         Where it stopped at its driver's limit, by what it had taken [kWh in the battery]; NaN if it never did.
     is_shown
         Whether the car itself has shown where it stands; before that the band is what its driver usually needs.
-    arrived_kwh
-        What it came with, by where it first stopped at its driver's limit [kWh in the battery]; NaN if it never did.
+    ended
+        How it first stopped at its driver's limit; None if it never did.
     """
 
     low_kwh: float
@@ -71,7 +99,7 @@ class EnergyBelief:
     export_wh: int
     stopped_kwh: float = float("nan")
     is_shown: bool = False
-    arrived_kwh: float = float("nan")
+    ended: Ended | None = None
 
 
 def prior_belief(plug: Plug, owner: Owner, need_low_kwh: float, need_high_kwh: float) -> EnergyBelief:
@@ -138,7 +166,7 @@ def revise(
         merely_charged = told.mode is Mode.CHARGING_ONLY and told.power_kw > 0
         return reached if stopped_ms is None or not merely_charged else _ended(reached, plug, owner, told, stopped_ms)
     low, high = energy_now(belief, plug, owner)
-    stopped_kwh, is_shown, arrived_kwh = belief.stopped_kwh, belief.is_shown, belief.arrived_kwh
+    stopped_kwh, is_shown, ended = belief.stopped_kwh, belief.is_shown, belief.ended
     if told.power_kw > 0:
         capacity_kwh = owner.vehicle.capacity_kwh
         target_kwh = owner.target_soc * capacity_kwh
@@ -149,10 +177,7 @@ def revise(
             is_shown = True
         if stopped_ms is not None and merely_charges:
             low = high = stopped_kwh = max(target_kwh, _least_kwh(plug, owner))
-            if np.isnan(arrived_kwh):
-                # Of what may have been taken since the last reading, half.
-                unread_kwh = unread_wh * owner.vehicle.charge_efficiency / WH_PER_KWH
-                arrived_kwh = stopped_kwh - stored_kwh(plug, owner) - unread_kwh / 2
+            ended = ended or Ended(stopped_ms, stopped_kwh, *_moved_wh(plug), unread_wh)
         elif stopped_ms is not None:
             low = high = capacity_kwh
         elif merely_charges and plug.power_kw >= CHARGES_KW:
@@ -161,7 +186,7 @@ def revise(
             likely_kwh = max(target_kwh - lacks_kwh, _least_kwh(plug, owner)) if need_high_kwh > 0 else near_kwh
             low = max(min(low, near_kwh, likely_kwh), 0.0)
             high = max(low, min(high, target_kwh))
-    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown, arrived_kwh)
+    return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown, ended)
 
 
 def _ended(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, stopped_ms: int) -> EnergyBelief:
@@ -201,9 +226,15 @@ def _unread_wh(plug: Plug, told: Told, stopped_ms: int) -> int:
 def stored_kwh(plug: Plug, owner: Owner) -> float:
     """Return what a stay has stored in the battery by its registers, less what it took out [kWh]."""
     vehicle = owner.vehicle
+    taken_wh, given_wh = _moved_wh(plug)
+    return (taken_wh * vehicle.charge_efficiency - given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+
+
+def _moved_wh(plug: Plug) -> tuple[int, int]:
+    """Return what a stay has taken and given by its registers."""
     taken_wh = plug.import_wh - plug.first_import_wh if plug.first_import_wh >= 0 else 0
     given_wh = plug.export_wh - plug.first_export_wh if plug.first_export_wh >= 0 else 0
-    return (taken_wh * vehicle.charge_efficiency - given_wh / vehicle.discharge_efficiency) / WH_PER_KWH
+    return taken_wh, given_wh
 
 
 def _least_kwh(plug: Plug, owner: Owner) -> float:

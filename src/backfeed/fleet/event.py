@@ -209,6 +209,24 @@ class ChargeAnswered(StationEvent, frozen=True, tag="charge_answered"):
     soc: float
 
 
+class ChargeShown(StationEvent, frozen=True, tag="charge_shown"):
+    """A car whose driver was asked how full it came has ended at its driver's limit, and so shown it.
+
+    When it stopped it stood at `limit_soc`, had taken `taken_wh` and given `given_wh` by the meter since it was plugged
+    in, and had taken up to `unread_wh` more after the last reading, of which half is counted. So it came with `soc`, as
+    a share of the enrolled capacity; less than nothing tells of a limit that lay higher this time.
+    """
+
+    evse: int
+    transaction: str
+    measured_ms: int
+    limit_soc: float
+    taken_wh: int
+    given_wh: int
+    unread_wh: int
+    soc: float
+
+
 class OfferMade(Event, frozen=True, tag="offer"):
     """The platform has offered power to a programme's operator, against a baseline, one value a quarter-hour."""
 
@@ -253,6 +271,7 @@ AnyEvent = (
     | DriverPrompted
     | DepartureAnswered
     | ChargeAnswered
+    | ChargeShown
     | OfferMade
     | DeliveryVerified
     | Refused

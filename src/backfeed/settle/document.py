@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
+from backfeed.settle.bonus import Reason
 from backfeed.settle.format import format_amount
 from backfeed.settle.statement import Line, Statement
 from backfeed.settle.transfer import Code
@@ -59,7 +60,7 @@ CODE_WORDS: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.AGGREGATOR_SHARE: "聚合商分成",
         Code.TOP_UP: "聚合商补足",
         Code.GUARANTEE: "收益保障",
-        Code.PROMPT_BONUS: "离开时间应答奖励",
+        Code.PROMPT_BONUS: "应答奖励",
         Code.WEAR_TRUE_UP: "电池损耗年度补足",
         Code.REDEMPTION: "权益兑换",
         Code.EXPIRY: "权益到期",
@@ -81,7 +82,7 @@ WHY: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.WEAR: "what giving energy took from your battery; shown, not charged",
         Code.PAYOUT: "your battery's wear, what the energy cost to charge, and your share as agreed",
         Code.GUARANTEE: "made up, so that you end no worse off than charging at once",
-        Code.PROMPT_BONUS: "you said when you would leave, and left then",
+        Code.PROMPT_BONUS: "you were asked in the app, and answered",
         Code.WEAR_TRUE_UP: "what your battery was measured to lose beyond what had been paid",
         Code.REDEMPTION: "coupon or credit given back against charging",
         Code.EXPIRY: "not used in time",
@@ -97,7 +98,7 @@ WHY: Final[Mapping[str, Mapping[Code, str]]] = {
         Code.WEAR: "放电造成的电池损耗；仅列示，不收费",
         Code.PAYOUT: "电池损耗、所放电量的充电成本及约定分成",
         Code.GUARANTEE: "补足，使您不劣于即插即充",
-        Code.PROMPT_BONUS: "您告知了离开时间并如约离开",
+        Code.PROMPT_BONUS: "您在应用中回答了提问",
         Code.WEAR_TRUE_UP: "实测电池损耗超出已付部分的补付",
         Code.REDEMPTION: "以券或额度抵扣充电费",
         Code.EXPIRY: "逾期未使用",
@@ -126,6 +127,7 @@ def statement_json(statement: Statement, head: str = "") -> bytes:
         "lines": [
             {"day": line.day, "code": line.code.value, "unit": line.unit, "amount": line.amount}
             | ({} if line.wear_micro is None else {"wear_micro": line.wear_micro})
+            | ({"answers": [_answer(*each) for each in line.reasons]} if line.reasons else {})
             for line in statement.lines
         ],
         "totals": dict(statement.totals),
@@ -133,6 +135,12 @@ def statement_json(statement: Statement, head: str = "") -> bytes:
         "ledger_head": head,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _answer(paid: int, reason: Reason) -> dict[str, str | int]:
+    """Return what one answer was paid, and why."""
+    words = {"words": reason.words("en"), "words_zh": reason.words("zh")}
+    return {"amount": paid, "verdict": reason.verdict.value, **words}
 
 
 def statement_csv(statement: Statement) -> bytes:
@@ -157,10 +165,11 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
-def _why(code: Code, language: str) -> str:
+def _why(line: Line, language: str) -> str:
     """Return why a line is there, in small print below its name."""
-    reason = WHY[language].get(code)
-    return f"<br><small>{escape(reason)}</small>" if reason else ""
+    reasons = [f"{format_amount(paid, line.unit)}: {reason.words(language)}" for paid, reason in line.reasons]
+    reasons = reasons or [WHY[language].get(line.code, "")]
+    return "".join(f"<br><small>{escape(reason)}</small>" for reason in reasons if reason)
 
 
 def statement_html(statement: Statement, head: str = "", language: str = "en") -> bytes:
@@ -178,7 +187,7 @@ def statement_html(statement: Statement, head: str = "", language: str = "en") -
     words, codes = TITLES[language], CODE_WORDS[language]
     period = escape(statement.period) or words["all"]
     rows = "".join(
-        f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}{_why(line.code, language)}</td>"
+        f"<tr><td>{escape(line.day)}</td><td>{escape(codes[line.code])}{_why(line, language)}</td>"
         f"<td>{escape(line.unit)}</td>"
         f'<td class="n">{format_amount(line.amount, line.unit)}</td><td class="n">{_wear(line)}</td></tr>'
         for line in statement.lines

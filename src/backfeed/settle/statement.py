@@ -5,10 +5,14 @@ by day, code and unit; amounts are integers, positive where the holder received.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backfeed.settle.account import Role, holder_of
+from backfeed.settle.bonus import Reason, reason_of
 from backfeed.settle.transfer import Code, Phase, Transfer, transfer_day
+
+_Key = tuple[str, Code, str]
+_Reasons = dict[_Key, list[tuple[int, Reason]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class Line:
     """What one code moved on one day in one unit; positive where the holder received.
 
     `wear_micro` is what giving it wore the owner's battery [1e-6 of the currency]; None on lines that are no
-    discharged energy.
+    discharged energy. On an owner's line for answers, `reasons` say what each was paid [1e-6 of the
+    currency], and why.
     """
 
     day: str
@@ -24,6 +29,7 @@ class Line:
     unit: str
     amount: int
     wear_micro: int | None = None
+    reasons: tuple[tuple[int, Reason], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ def make_statement(transfers: Iterable[Transfer], role: Role, holder: str, perio
 
 def make_statements(transfers: Iterable[Transfer], role: Role, period: str = "") -> tuple[Statement, ...]:
     """Return the statements of all holders of a role, in the order of their names."""
-    sums: dict[str, dict[tuple[str, Code, str], int]] = {}
+    sums: dict[str, dict[_Key, int]] = {}
+    reasons: dict[str, _Reasons] = {}
     counts: dict[str, int] = {}
     for transfer in transfers:
         day = transfer_day(transfer)
@@ -75,10 +82,17 @@ def make_statements(transfers: Iterable[Transfer], role: Role, period: str = "")
                 key = (day, transfer.code, unit)
                 lines[key] = lines.get(key, 0) + amount
                 counts[holder] = counts.get(holder, 0) + 1
-    return tuple(_statement(role, holder, period, sums[holder], counts[holder]) for holder in sorted(sums))
+                answers = role is Role.OWNER and transfer.code is Code.PROMPT_BONUS
+                reason = reason_of(transfer.evidence) if answers else None
+                if reason is not None:
+                    reasons.setdefault(holder, {}).setdefault(key, []).append((amount, reason))
+    return tuple(
+        _statement(Statement(role, holder, period, (), (), counts[holder]), sums[holder], reasons.get(holder, {}))
+        for holder in sorted(sums)
+    )
 
 
-def _statement(role: Role, holder: str, period: str, sums: dict[tuple[str, Code, str], int], count: int) -> Statement:
+def _statement(head: Statement, sums: dict[_Key, int], reasons: _Reasons) -> Statement:
     worn: dict[str, int] = {}
     for (day, code, _), amount in sums.items():
         if code is Code.WEAR:
@@ -89,11 +103,12 @@ def _statement(role: Role, holder: str, period: str, sums: dict[tuple[str, Code,
             code,
             unit,
             amount,
-            worn.get(day, 0) if role is Role.OWNER and code is Code.ENERGY_DISCHARGED else None,
+            worn.get(day, 0) if head.role is Role.OWNER and code is Code.ENERGY_DISCHARGED else None,
+            tuple(reasons.get((day, code, unit), ())),
         )
         for (day, code, unit), amount in sorted(sums.items())
     )
     totals: dict[str, int] = {}
     for line in lines:
         totals[line.unit] = totals.get(line.unit, 0) + line.amount
-    return Statement(role, holder, period, lines, tuple(sorted(totals.items())), count)
+    return replace(head, lines=lines, totals=tuple(sorted(totals.items())))
