@@ -164,6 +164,53 @@ def test_a_home_with_pv_keeps_its_meter():
     agree(problem)
 
 
+def homes(**wanted):
+    """Return two homes with meters, PV and limits that PV alone keeps, over a feeder that binds."""
+    problem = site([-1, 0, 0], [1, 2], **wanted)
+    nodes = problem.nodes
+    nodes.metered[1:] = True
+    nodes.pv_kw[1:], nodes.base_load_kw[1:] = 4.0, 1.0
+    nodes.export_limit_kw[:], nodes.import_limit_kw[0] = 8.0, 9.0
+    return problem
+
+
+def test_pv_is_not_curtailed_where_cars_would_rather_give_less():
+    layout = lay_out(homes())
+    assert not layout.pieces.curtail_kw.any()
+    assert agree(homes()).gap < 1e-6
+
+
+def test_pv_is_curtailed_where_it_breaks_a_limit_by_itself_or_earns_nothing():
+    crowded, unpaid = homes(), homes()
+    crowded.nodes.export_limit_kw[0, 3] = 5.9
+    unpaid.prices.sell_per_kwh[0, 5] = -0.1
+    for problem, step in ((crowded, 3), (unpaid, 5)):
+        assert np.flatnonzero(lay_out(problem).pieces.curtail_kw.any(axis=0)).tolist() == [step]
+        agree(problem)
+
+
+def test_pv_is_curtailed_after_all_where_cars_would_rather_give_more():
+    """Holding energy costs so much that a car gives what it has, and room for that is worth more than PV."""
+    problem = homes(hold=2.0, target=10.0, floor=0.0, efficiency=1.0)
+    held = np.ones(len(problem.nodes), np.bool_)
+    assert not lay_out(problem).pieces.curtail_kw.any()
+    assert lay_out(problem, held).pieces.curtail_kw.any()
+    assert agree(problem).curtailed_kw.sum() > 1.0
+
+
+def test_a_node_is_at_rest_where_no_car_stands_below():
+    problem = homes()
+    problem.windows.arrive_step[0] = 8
+    layout = lay_out(problem)
+    rests = (layout.pieces.width_kw == 0).all(axis=1)
+    home = layout.pieces.owner == layout.holder[1]
+    assert (layout.pieces.width_kw[home][:, :8] == 0).all()
+    assert not rests[home].all()
+    assert layout.pieces.low_kw[layout.holder[1], :8] == pytest.approx(-3.0)
+    assert not rests[layout.pieces.owner == layout.holder[0]].all()
+    agree(problem)
+
+
 def test_a_chain_above_several_cars_is_one_node():
     problem = site([-1, 0, 1, 2], [3, 3, 3])
     problem.nodes.metered[0] = True

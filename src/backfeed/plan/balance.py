@@ -62,6 +62,7 @@ from backfeed.plan.node import (
     Aim,
     Nodes,
     X,
+    columns_of,
     eliminate_peak,
     new_scratch,
     reduce_curtailed,
@@ -177,14 +178,15 @@ def own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> No
     """Write the node's inverse Hessian, its gradient `own`, and curtailment's `spread` and `pull`."""
     hd, own, total, pulled = work.columns[k, HD], work.columns[k, OWN], scratch[TOTAL], scratch[PULLED]
     reduce_pieces(nodes, k, aim, scratch)
-    for t in range(len(total)):
+    low, high = columns_of(nodes, k)
+    for t in range(low, high):
         hd[t] = total[t]
         own[t] = pulled[t] / total[t]
     if nodes.charged[k] >= 0:
         work.coef[k] = eliminate_peak(nodes, k, aim, hd, work.columns[k, TH], own)
     if reduce_curtailed(nodes, k, aim, scratch):
         spread, pull, inverse, push = work.columns[k, SPREAD], work.columns[k, PULL], scratch[INVERSE], scratch[PUSH]
-        for t in range(len(inverse)):
+        for t in range(low, high):
             spread[t] = inverse[t]
             pull[t] = -inverse[t] * push[t]
 

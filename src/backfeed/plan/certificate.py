@@ -17,6 +17,7 @@ from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE, Nodes
 from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
+from backfeed.plan.unfolding import worth_of_curtailing
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,
@@ -120,6 +121,7 @@ def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:
     total = float(pieces.low_cost.sum() + (push * pieces.low_kw).sum())
     total += float((pieces.width_kw * np.minimum(pieces.slope + push[pieces.owner], 0.0)).sum())
     total += float((nodes.price * pieces.fixed_kw).sum())
+    total += float(worth_of_curtailing(layout, nodes.price).sum())
     return total + float((np.minimum(nodes.price, 0.0) * pieces.curtail_kw).sum())
 
 

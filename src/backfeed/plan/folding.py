@@ -13,9 +13,14 @@ curve is added to the child's.
 **Left out.** A node whose limits nothing below can reach while the limits below hold, and that costs nothing else. If
 a plan breaks them all the same, the node is held, too.
 
+**PV** that need not be curtailed is not (`uncurtailed`): wherever what is fixed keeps the export limits above by itself
+and exporting earns something, a car gives less before PV is curtailed. A price below 0 proves it wrong; then its
+node is held.
+
 How the prices of these nodes are found again, `plan/unfolding.py` says.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +98,18 @@ def fold(problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw
     steps = np.flatnonzero(np.any(matters[~alone], axis=0))
     meters = _meters(curve, alone & nodes.metered)
     return Folding(matter & ~alone & (base < 0), alone, base, steps, meters, _bounds(problem, curve, alone, meters))
+
+
+def uncurtailed(problem: PlanProblem, curve: NodeCurve, held: Bools) -> NodeCurve:
+    """Return the nodes' curves without the curtailment of PV that would gain nothing, but for nodes that are held."""
+    nodes = problem.nodes
+    if not curve.curtail_max_kw.any() or len(problem.commitments) or curve.inverted.any():
+        return curve
+    gains = (curve.export_cost < 0) | held[:, None]
+    crowded = curve.fixed_below_kw < -nodes.export_limit_kw
+    for level in nodes.levels[1:]:
+        crowded[level] |= crowded[nodes.parent[level]]
+    return replace(curve, curtail_max_kw=np.where(gains | crowded, curve.curtail_max_kw, 0.0))
 
 
 def _beyond_limits(

@@ -66,7 +66,7 @@ class InteriorPoint:
         self.border = Border(layout.forest, self.drives, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
-        self.nodes = start_nodes(layout, power, product)
+        self.nodes = start_nodes(layout, span, power, product)
         self._barriers = _count_barriers(layout, self.nodes) + 2 * len(self.drives.value)
         self._low_cost = float(layout.pieces.low_cost.sum())
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))

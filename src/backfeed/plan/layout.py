@@ -21,7 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
-from backfeed.plan.folding import Folding, bounded, fold, holders
+from backfeed.plan.folding import Folding, bounded, fold, holders, uncurtailed
 from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, node_pieces
 from backfeed.plan.problem import NO_PARENT, Bools, Families, Floats, Ints, PlanProblem, families_of, gathered
@@ -98,8 +98,8 @@ class Layout:
 def spans(layout: Layout) -> Ints:
     """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
 
-    Vehicles answer while one is there. Curtailed PV, promises of vehicles' power by itself and peaks, which join all
-    steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
+    Vehicles answer while one is there, and PV where it may be curtailed. Promises of vehicles' power by itself and
+    peaks, which join all steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
     """
     w, fleet, pieces, forest = layout.problem.windows, layout.fleet, layout.pieces, layout.forest
     columns = pieces.low_kw.shape[1]
@@ -109,8 +109,11 @@ def spans(layout: Layout) -> Ints:
     np.minimum.at(low, node, np.searchsorted(layout.steps, w.arrive_step[layout.order]))
     np.maximum.at(high, node, np.searchsorted(layout.steps, w.depart_step[layout.order]))
     joined = len(pieces.slots) + len(layout.chain.least) > 0
-    everywhere = (pieces.peak_charge > 0) | np.any(pieces.curtail_kw > 0, axis=1) | joined
+    everywhere = (pieces.peak_charge > 0) | joined
     low[everywhere], high[everywhere] = 0, size
+    some, column = np.nonzero(pieces.curtail_kw > 0)
+    np.minimum.at(low, some, column)
+    np.maximum.at(high, some, column + 1)
     for level in forest.levels[:0:-1]:
         np.minimum.at(low, forest.parent[level], low[level])
         np.maximum.at(high, forest.parent[level], high[level])
@@ -135,7 +138,8 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     """
     charge, discharge = summed_powers(problem)
     curve = node_curve(problem, charge, discharge)
-    folding = fold(problem, curve, charge, discharge, np.zeros(len(problem.nodes), np.bool_) if held is None else held)
+    held = np.zeros(len(problem.nodes), np.bool_) if held is None else held
+    folding, curve = fold(problem, curve, charge, discharge, held), uncurtailed(problem, curve, held)
     kept, steps = folding.kept, _steps(problem, folding)
     holder = _holders(problem, kept)
     head = _unit_heads(problem, holder)
@@ -153,7 +157,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
     pieces = node_pieces(problem, curve, folding, holder) if len(steps) else NodePieces.none()
     fleet = gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps)
-    return Layout(
+    layout = Layout(
         problem=problem,
         steps=steps,
         fleet=bounded(problem, fleet, order, folding),
@@ -167,6 +171,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         curve=curve,
         folding=folding,
     )
+    return replace(layout, pieces=layout.pieces.resting(spans(layout), forest.add_up))
 
 
 def to_table(layout: Layout, entries: Floats) -> Floats:
@@ -180,7 +185,9 @@ def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     problem = layout.problem
     pieces = node_pieces(problem, curve, layout.folding, layout.holder) if len(layout.steps) else NodePieces.none()
     gathering = int((layout.node_of < 0).sum())
-    return replace(layout, fleet=fleet, curve=curve, pieces=pieces.of(layout.steps, problem.axis.count, gathering))
+    pieces = pieces.of(layout.steps, problem.axis.count, gathering)
+    pieces = pieces.resting(spans(layout), layout.forest.add_up)
+    return replace(layout, fleet=fleet, curve=curve, pieces=pieces)
 
 
 def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:

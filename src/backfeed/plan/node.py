@@ -10,16 +10,17 @@ With i = sum_j 1 / (zl/x + zu/(w - x)) and theta = share / s, the Hessian of n i
     H^-1 = diag(hd) + coef th th',   hd = i / (1 + theta i),   th = theta hd,   coef = 1 / (zp/peak + sum theta hd / i)
 
 Pieces and curtailed PV are boxes alike; what elimination finds of a box is cheap, and is found again where it is
-needed instead of being kept. A step of the net power is taken from the balance, from the leaves up, not from the
-prices, whose differences lose their digits where nothing binds: so a balance once kept stays kept. For the same reason
-the piece that moves most freely takes what the others leave of it.
+needed instead of being kept. Where nothing below a node answers, outside its span, its power is fixed and its pieces
+are empty: nothing is looked at there. A step of the net power is taken from the balance, from the leaves up, not from
+the prices, whose differences lose their digits where nothing binds: so a balance once kept stays kept. For the same
+reason the piece that moves most freely takes what the others leave of it.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.columns import PRICE_STEP, add, copy
+from backfeed.plan.columns import FREE, GAMMA, PRICE_STEP, add, copy
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.vehicle import greatest_of, sum_of
@@ -43,13 +44,18 @@ TALLY = (PRIMAL, DUAL, S1, S2, S3) = tuple(range(5))
 """What every column's boxes say of step lengths, the greatest of them, and of the gap, summed."""
 
 
+Columns = tuple[np.uint64, np.uint64]
+"""A first column and the one after the last."""
+
+
 class Nodes(NamedTuple):
     """The nodes' iterates: node k's pieces are boxes `piece_ptr[k]` to `piece_ptr[k + 1]`.
 
     `curtail` and `charged` are the box of its curtailed PV and its place among the peaks, -1 for none.
     `low`, `fixed`, `price`, `net` and `net_step` are `(node, column)` (`plan/columns.py`), `boxes`
     `(box, BOX, column)`, `heads` `(peak, SLACK, step)`, `peaks` `(peak, SUMMIT)`; `slots` are the
-    steps of the columns beyond the steps.
+    steps of the columns beyond the steps. `span` `(node, 2)` are the columns between which something below a node
+    answers (`layout.spans`).
     """
 
     parent: Ints
@@ -67,6 +73,7 @@ class Nodes(NamedTuple):
     heads: Floats
     peaks: Floats
     slots: Ints
+    span: Ints
 
 
 class Aim(NamedTuple):
@@ -88,9 +95,19 @@ def new_scratch(count: int) -> Floats:
 
 
 @nested
-def _reduce_box(box: Floats, tau: float, second: float, inverse: Floats, push: Floats) -> None:
+def columns_of(nodes: Nodes, k: int) -> Columns:
+    """Return the columns of a node between which something below it answers.
+
+    They are unsigned: what may be negative counts from an array's end, and a loop that asks whether it is stays scalar.
+    """
+    return np.uint64(nodes.span[k, 0]), np.uint64(min(nodes.span[k, 1], nodes.net.shape[1]))
+
+
+@nested
+def _reduce_box(box: Floats, at: Columns, aim: Aim, inverse: Floats, push: Floats) -> None:
     """Write a box's inverse Hessian, 0 where it has no width, and what its barriers push with."""
-    for t in range(box.shape[1]):
+    tau, second = aim.tau, aim.second
+    for t in range(at[0], at[1]):
         x, rest, zl, zu, p = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t]
         r = 1.0 / (x * rest)
         xl, xu = rest * r, x * r
@@ -107,11 +124,12 @@ def reduce_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> None:
     total, pulled, inverse, push = scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH]
     price, above = nodes.price[k], nodes.price[max(nodes.parent[k], 0)]
     has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
-    total[:] = 0.0
-    pulled[:] = 0.0
+    low, high = columns_of(nodes, k)
+    for t in range(low, high):
+        total[t] = pulled[t] = 0.0
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
-        _reduce_box(nodes.boxes[b], aim.tau, aim.second, inverse, push)
-        for t in range(len(total)):
+        _reduce_box(nodes.boxes[b], (low, high), aim, inverse, push)
+        for t in range(low, high):
             total[t] += inverse[t]
             pulled[t] += inverse[t] * (push[t] + has_parent * above[t] - price[t])
 
@@ -155,8 +173,9 @@ def reduce_curtailed(nodes: Nodes, k: int, aim: Aim, scratch: Floats) -> bool:
     if q < 0:
         return False
     push, price = scratch[PUSH], nodes.price[k]
-    _reduce_box(nodes.boxes[q], aim.tau, aim.second, scratch[INVERSE], push)
-    for t in range(len(push)):
+    low, high = columns_of(nodes, k)
+    _reduce_box(nodes.boxes[q], (low, high), aim, scratch[INVERSE], push)
+    for t in range(low, high):
         push[t] += price[t]
     return True
 
@@ -182,11 +201,12 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
     count, price_step = len(net), columns[k, PRICE_STEP]
     above_step = columns[max(nodes.parent[k], 0), PRICE_STEP]
     tally[:] = 0.0
+    low, high = columns_of(nodes, k)
     if reduce_curtailed(nodes, k, aim, scratch):
-        for t in range(count):
+        for t in range(low, high):
             push[t] = -inverse[t] * (price_step[t] + push[t])
             net[t] += push[t]
-        _step_box(nodes.boxes[nodes.curtail[k]], push, aim, tally)
+        _step_box(nodes.boxes[nodes.curtail[k]], (low, high), push, aim, tally)
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         add(nodes.net_step[nodes.child[q]], net)
     copy(net, nodes.net_step[k])
@@ -196,7 +216,7 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
         for t in range(count):
             push[t] = price_step[t] - has_parent * above_step[t] - (net[t] + pulled[t]) / total[t]
         _step_peak(nodes, k, aim, push, total, tally)
-    _step_pieces(nodes, k, aim, scratch, tally)
+    _step_pieces(nodes, k, aim, (low, high), scratch, tally)
     found[0], found[1] = (
         greatest_of(tally[PRIMAL], 0, len(tally[PRIMAL])),
         greatest_of(tally[DUAL], 0, len(tally[DUAL])),
@@ -206,35 +226,35 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
 
 
 @nested
-def _step_pieces(nodes: Nodes, k: int, aim: Aim, scratch: Floats, tally: Floats) -> None:
+def _step_pieces(nodes: Nodes, k: int, aim: Aim, at: Columns, scratch: Floats, tally: Floats) -> None:
     """Share the step of the net power (NET) among the pieces; TOTAL and PULLED are of `reduce_pieces`."""
     net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
     most, widest = scratch[MOST], scratch[WIDEST]
     price, above = nodes.price[k], nodes.price[max(nodes.parent[k], 0)]
     has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
-    most[:] = 0.0
-    for t in range(len(net)):
-        total[t] = (net[t] + pulled[t]) / total[t]
+    low, high = at
+    for t in range(low, high):
+        most[t], total[t] = 0.0, (net[t] + pulled[t]) / total[t]
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
-        _reduce_box(nodes.boxes[b], aim.tau, aim.second, inverse, push)
-        for t in range(len(net)):
+        _reduce_box(nodes.boxes[b], at, aim, inverse, push)
+        for t in range(low, high):
             push[t] = inverse[t] * (total[t] - push[t] - has_parent * above[t] + price[t])
             net[t] -= push[t]
             nodes.boxes[b, STEP, t] = push[t]
             widest[t] = b if inverse[t] > most[t] else widest[t]
             most[t] = max(inverse[t], most[t])
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
-        for t in range(len(net)):
+        for t in range(low, high):
             push[t] = nodes.boxes[b, STEP, t] + (net[t] if widest[t] == b else 0.0)
-        _step_box(nodes.boxes[b], push, aim, tally)
+        _step_box(nodes.boxes[b], at, push, aim, tally)
 
 
 @nested
-def _step_box(box: Floats, step: Floats, aim: Aim, tally: Floats) -> None:
+def _step_box(box: Floats, at: Columns, step: Floats, aim: Aim, tally: Floats) -> None:
     """Keep a box's step; add what it says of step lengths and of the gap."""
     tau, second = aim.tau, aim.second
     primal, dual, s1, s2, s3 = tally[PRIMAL], tally[DUAL], tally[S1], tally[S2], tally[S3]
-    for t in range(len(step)):
+    for t in range(at[0], at[1]):
         x, rest, zl, zu, p, d = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t], step[t]
         r = 1.0 / (x * rest)
         xl, xu = rest * r, x * r
@@ -247,10 +267,10 @@ def _step_box(box: Floats, step: Floats, aim: Aim, tally: Floats) -> None:
         s1[t] += d * (zl - zu)
         s2[t] += x * dl + rest * du
         s3[t] += d * (dl - du)
-    for t in range(len(step)):
+    for t in range(at[0], at[1]):
         box[STEP, t] = step[t]
     if second == 0:
-        for t in range(len(step)):
+        for t in range(at[0], at[1]):
             box[PREDICTED, t] = step[t]
 
 
@@ -303,29 +323,32 @@ def advance_nodes(
         for t in range(len(price)):
             price[t] += dual * step[t]
         copy(nodes.low[k], net)
-        products = cost = 0.0
+        products, costs = columns[k, GAMMA], columns[k, FREE]  # both are written anew before they are read
+        products[:] = 0.0
+        costs[:] = 0.0
+        low, high = columns_of(nodes, k)
         for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
             box = nodes.boxes[b]
-            products += _advance_box(box, aim, primal, dual)
-            for t in range(len(net)):
+            _advance_box(box, (low, high), aim, (primal, dual), products)
+            for t in range(low, high):
                 inside = box[X, t] if box[WIDTH, t] > 0.0 else 0.0
                 net[t] += inside
-                cost += box[SLOPE, t] * inside
+                costs[t] += box[SLOPE, t] * inside
         if nodes.curtail[k] >= 0:
-            products += _advance_box(nodes.boxes[nodes.curtail[k]], aim, primal, dual)
+            _advance_box(nodes.boxes[nodes.curtail[k]], (low, high), aim, (primal, dual), products)
+        product, cost = sum_of(products, 0, len(products)), sum_of(costs, 0, len(costs))
         c = nodes.charged[k]
         if c >= 0:
-            products += _advance_peak(nodes, c, aim, primal, dual)
+            product += _advance_peak(nodes, c, aim, primal, dual)
             cost += nodes.peaks[c, CHARGE] * nodes.peaks[c, PEAK]
-        measured[k, 0], measured[k, 1] = products, cost
+        measured[k, 0], measured[k, 1] = product, cost
 
 
 @nested
-def _advance_box(box: Floats, aim: Aim, primal: float, dual: float) -> float:
-    """Move a box along its step; return its products."""
-    tau, second = aim.tau, aim.second
-    products = 0.0
-    for t in range(box.shape[1]):
+def _advance_box(box: Floats, at: Columns, aim: Aim, lengths: tuple[float, float], products: Floats) -> None:
+    """Move a box along its step, by its primal and dual lengths; add its products."""
+    (tau, second), (primal, dual) = aim, lengths
+    for t in range(at[0], at[1]):
         x, rest, zl, zu, p, d = box[X, t], box[REST, t], box[ZL, t], box[ZU, t], box[PREDICTED, t], box[STEP, t]
         r = 1.0 / (x * rest)
         xl, xu = rest * r, x * r
@@ -334,8 +357,7 @@ def _advance_box(box: Floats, aim: Aim, primal: float, dual: float) -> float:
         zu += there * dual * ((tau - second * p * zu * (1.0 - xu * p)) * xu - zu + zu * xu * d)
         x, rest = x + primal * d, rest - primal * d
         box[X, t], box[REST, t], box[ZL, t], box[ZU, t] = x, rest, zl, zu
-        products += there * (x * zl + rest * zu)
-    return products
+        products[t] += there * (x * zl + rest * zu)
 
 
 @nested

@@ -7,7 +7,8 @@ kink at -P or at P. It is one of the net power, moved by what is fixed, unless P
 one of v itself.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class NodePieces:
 
     Node k's pieces are `piece_ptr[k]` to `piece_ptr[k + 1]`, in the order of their slope; `low_cost` is what `low_kw`
     costs; `fixed_kw` enters the balance; `curtail_kw` may be added to it for nothing. `slots` are the steps of the
-    columns beyond the steps, `promise_column` the column of every promise.
+    columns beyond the steps, `promise_column` the column of every promise. `slope_at_rest` `(node, column)` is what a
+    kW more costs where nothing below answers to prices (`resting`).
     """
 
     low_kw: Floats
@@ -41,12 +43,13 @@ class NodePieces:
     peak_charge: Floats
     slots: Ints
     promise_column: Ints
+    slope_at_rest: Floats
 
     @classmethod
     def none(cls) -> "NodePieces":
         """Return those of no nodes over no steps."""
         empty, none = np.zeros((0, 0)), np.zeros(0, np.int64)
-        return cls(empty, empty, np.zeros(1, np.int64), empty, empty, empty, empty, np.zeros(0), none, none)
+        return cls(empty, empty, np.zeros(1, np.int64), empty, empty, empty, empty, np.zeros(0), none, none, empty)
 
     def of(self, steps: Ints, count: int, gathered: int) -> "NodePieces":
         """Return what there is at some of the `count` steps, with so many nodes at the end that have no pieces.
@@ -72,7 +75,37 @@ class NodePieces:
             peak_charge=np.append(self.peak_charge, np.zeros(gathered)),
             slots=np.searchsorted(steps, self.slots),
             promise_column=np.searchsorted(columns, self.promise_column),
+            slope_at_rest=of_nodes(self.slope_at_rest),
         )
+
+    def resting(self, span: Ints, add_up: Callable[[Floats], None]) -> "NodePieces":
+        """Return the pieces with all power in `low_kw` where nothing below a node answers: outside its `span`.
+
+        A node's power is what is fixed there, its price its parent's and a slope of its curve: nothing is to be found.
+        `add_up` adds nodes' values to those of all nodes above.
+        """
+        column, owner = np.arange(self.low_kw.shape[1]), self.owner
+        rests = (column < span[:, :1]) | (column >= span[:, 1:])
+        rests &= (np.diff(self.piece_ptr) > 0)[:, None]
+        if not rests.any():
+            return self
+        net = self.fixed_kw.copy()
+        add_up(net)
+        before = np.cumsum(self.width_kw, axis=0) - self.width_kw
+        before -= before[self.piece_ptr[owner]]
+        inside = np.clip((net - self.low_kw)[owner] - before, 0.0, self.width_kw)
+        begin = np.flatnonzero(np.diff(owner, prepend=-1))
+        low, low_cost, slope = self.low_kw.copy(), self.low_cost.copy(), np.zeros_like(self.low_kw)
+        some = owner[begin]
+        cost = low_cost[some] + np.add.reduceat(self.slope * inside, begin, axis=0)
+        steepest = np.maximum.reduceat(np.where(inside > 0, self.slope, -np.inf), begin, axis=0)
+        least = np.minimum.reduceat(np.where(self.width_kw > 0, self.slope, np.inf), begin, axis=0)
+        at_rest = rests[some]
+        low[some] = np.where(at_rest, net[some], low[some])
+        low_cost[some] = np.where(at_rest, cost, low_cost[some])
+        slope[some] = np.where(at_rest, np.maximum(steepest, least), 0.0)
+        width = np.where(rests[owner], 0.0, self.width_kw)
+        return replace(self, low_kw=low, low_cost=low_cost, width_kw=width, slope_at_rest=slope)
 
     @property
     def owner(self) -> Ints:
@@ -105,7 +138,8 @@ def node_pieces(problem: PlanProblem, curve: NodeCurve, folding: Folding, holder
     curtail[:, :count] = curve.curtail_max_kw[kept]
     peak = problem.nodes.peak_charge_per_kw[kept]
     in_rows = _in_rows(*_between_kinks(curves))
-    return NodePieces(curves.low, curves.low_cost, *in_rows, fixed, curtail, peak, slots, promise_column)
+    at_rest = np.zeros_like(curves.low)
+    return NodePieces(curves.low, curves.low_cost, *in_rows, fixed, curtail, peak, slots, promise_column, at_rest)
 
 
 def _promise_columns(problem: PlanProblem, curve: NodeCurve) -> tuple[Ints, Ints]:

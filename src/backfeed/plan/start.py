@@ -183,13 +183,15 @@ def _start_piece(
     return x, zl + max(lift, 0.0), zu + max(-lift, 0.0)
 
 
-def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
+def start_nodes(layout: Layout, span: Ints, power: Floats, product: float) -> Nodes:
     """Return the nodes' starting iterates.
 
     Parameters
     ----------
     layout
         The problem.
+    span
+        Its nodes' columns (`layout.spans`).
     power
         The vehicles' power of every node at the start, `(node, step)`.
     product
@@ -222,6 +224,10 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     charged = np.full(len(power), -1)
     with_peak = np.flatnonzero(pieces.peak_charge > 0)
     charged[with_peak] = np.arange(len(with_peak))
+    column, price = np.arange(net.shape[1]), pieces.slope_at_rest.copy()
+    at_rest = (column < span[:, :1]) | (column >= span[:, 1:])
+    for level in forest.levels[1:]:
+        price[level] += np.where(at_rest[level], price[forest.parent[level]], 0.0)
     return Nodes(
         parent=forest.parent,
         child_ptr=forest.child_ptr,
@@ -231,13 +237,14 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         charged=charged,
         low=pieces.low_kw,
         fixed=pieces.fixed_kw,
-        price=np.zeros_like(net),
+        price=price,
         net=net,
         net_step=np.zeros_like(net),
         boxes=boxes,
         heads=heads,
         peaks=peaks,
         slots=pieces.slots,
+        span=span,
     )
 
 

@@ -20,7 +20,14 @@ from backfeed.plan.problem import Bools, Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.turns import in_turns
-from backfeed.plan.unfolding import balance_at_nodes, dearer_nodes, limits_missed, worth_of_bounds
+from backfeed.plan.unfolding import (
+    NOTHING,
+    balance_at_nodes,
+    dearer_nodes,
+    limits_missed,
+    worth_of_bounds,
+    worth_of_curtailing,
+)
 
 TURNS_MAX = 3
 WORTHWHILE = 0.05
@@ -34,12 +41,14 @@ KINK_KW = 1e-6
 class _Best:
     """The best plan and the best bound so far, the prices that prove it, and what the last look found.
 
-    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`).
+    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`), `never` what PV that is
+    never curtailed did (`worth_of_curtailing`).
     """
 
     schedule: Schedule | None = None
     last: Schedule | None = None
     less: Floats = field(default_factory=lambda: np.zeros(0))
+    never: Floats = field(default_factory=lambda: np.zeros(0))
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
 
@@ -107,6 +116,7 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
     def prove(now: InteriorPoint) -> None:
         value = values_of_energy(now)
         worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
+        best.never = worth_of_curtailing(now.layout, now.nodes.price)
         bound = lower_bound(now, best.less)
         if bound > best.bound or best.schedule is None:
             best.bound, best.duals = bound, _duals(now, value, worth)
@@ -131,7 +141,7 @@ def _to_hold(layout: Layout, best: _Best, gap: float) -> Bools:
     """Return the nodes that folding can not do without."""
     assert best.last is not None
     missed = limits_missed(layout, best.last)
-    return missed if best.gap <= gap else missed | dearer_nodes(layout, best.less)
+    return missed if best.gap <= gap else missed | dearer_nodes(layout, best.less) | (best.never < -NOTHING)
 
 
 def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: int) -> None:

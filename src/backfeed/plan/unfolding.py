@@ -71,6 +71,17 @@ def dearer_nodes(layout: Layout, less: Floats) -> Bools:
     return found
 
 
+def worth_of_curtailing(layout: Layout, price: Floats) -> Floats:
+    """Return what PV that is never curtailed (`folding.uncurtailed`) takes from the Lagrangian, `(node,)`."""
+    nodes, node_of = layout.problem.nodes, layout.node_of
+    kept, worth = np.flatnonzero(node_of >= 0), np.zeros(len(nodes))
+    if nodes.metered.any():
+        at = np.ix_(node_of[kept], layout.steps)
+        never = np.where(nodes.metered[node_of[kept], None], nodes.pv_kw[at], 0.0) - layout.curve.curtail_max_kw[at]
+        worth[node_of[kept]] = (np.minimum(price[kept, : len(layout.steps)], 0.0) * never).sum(axis=1)
+    return worth
+
+
 def limits_missed(layout: Layout, schedule: Schedule) -> Bools:
     """Return the nodes that are left out, and whose limits the plan breaks, `(node,)`."""
     nodes, folding = layout.problem.nodes, layout.folding
