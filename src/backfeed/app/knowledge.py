@@ -71,6 +71,10 @@ class Outlook(Protocol):
         """Return the same if its driver stated a departure now."""
         ...
 
+    def early_ms(self, owner_id: str) -> int:
+        """Return how much earlier than stated a driver leaves at most who keeps the statement."""
+        ...
+
     def learn(self, session: PastSession) -> None:
         """Add a session that is over to the history."""
         ...
@@ -103,6 +107,7 @@ class Car:
     block: Block = Block.NONE
     may_take_kwh: tuple[float, ...] = ()
     edge_gap_kwh: float = 0.0
+    early_ms: int = STATEMENT_TOLERANCE_MS
 
     @property
     def judged_kwh(self) -> float:
@@ -118,7 +123,7 @@ class Car:
     def promised_ms(self) -> int:
         """The departure that was promised to be kept: the driver's word less what counts as keeping it, -1 for none."""
         stated_ms = self.plug.departure_stated_ms
-        return stated_ms - STATEMENT_TOLERANCE_MS if stated_ms >= 0 else -1
+        return stated_ms - self.early_ms if stated_ms >= 0 else -1
 
     @property
     def key(self) -> tuple[str, int]:
@@ -414,6 +419,7 @@ class Knowledge:
             block=block,
             may_take_kwh=may_take_kwh,
             edge_gap_kwh=edge_gap_kwh,
+            early_ms=self.outlook.early_ms(plug.token),
         )
 
 

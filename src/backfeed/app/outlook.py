@@ -59,6 +59,10 @@ class ForecastOutlook:
         """Return the same if its driver stated a departure now."""
         return self._left_by_ms(plug, location, now_ms, stated_ms)
 
+    def early_ms(self, owner_id: str) -> int:
+        """Return how much earlier than stated a driver leaves at most who keeps the statement."""
+        return self._forecaster.early_min(owner_id) * MS_PER_MIN
+
     def learn(self, session: PastSession) -> None:
         """Add a session that is over to the history."""
         self._catch_up(session.known_at_ms)

@@ -216,3 +216,7 @@ class DepartureForecaster:
         if stated_ms is None:
             return forecast
         return _hearing(forecast, arrival_ms, stated_ms, self.record.worth(user), self.corrections)
+
+    def early_min(self, user: str) -> int:
+        """Return how much earlier than stated a driver leaves at most who keeps the statement [min]."""
+        return self.record.worth(user).early_min

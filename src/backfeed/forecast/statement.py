@@ -33,8 +33,19 @@ PRIOR_SHARES = (0.9, 0.05, 0.05)
 PRIOR_STATEMENTS = 10.0
 """What is believed of kept, off and void statements before any was seen, and how many that belief is worth."""
 
-PRIOR_SPREAD_MIN = 25.0
-SPREAD_LEAST_MIN = 3.0
+PRIOR_SPREAD_MIN, PRIOR_SPREAD_STATEMENTS = 25.0, 2.0
+"""How kept statements scatter before any was seen. Some are to the minute and some to the half-hour, so that is little
+to go by and a few statements outweigh it."""
+SPREAD_LEAST_MIN = 1.0
+
+EARLY_MOST_MIN = 15
+"""A driver who leaves this much earlier than said has still kept the statement."""
+
+EARLY_CERTAINTY = 0.99
+"""With what chance a driver who keeps the statement leaves no earlier than `Worth.early_min` before it."""
+
+PRIOR_EARLY = 1.0
+"""How many kept statements that end so early as they may are believed in before any was seen."""
 
 DRIVER_PSEUDO_COUNT = 8.0
 """How many statements of his own move a driver half way from the average driver to himself: one bad word out of three
@@ -75,20 +86,30 @@ def _no_errors() -> NDArray[np.float64]:
     return np.zeros(len(ERROR_EDGES_MIN) - 1)
 
 
+def _none_early() -> NDArray[np.float64]:
+    return np.zeros(EARLY_MOST_MIN + 1)
+
+
 @dataclass(slots=True)
 class _Tally:
-    """What has been seen: statements by kind, moments of the kept ones' errors [min], errors of the others."""
+    """What has been seen: statements by kind, moments of the kept ones' errors [min], errors of the others.
+
+    `early` counts the kept ones by how many minutes earlier than stated the car left, 0 and less at first, the most and
+    more at last.
+    """
 
     kinds: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     error: float = 0.0
     error_squared: float = 0.0
     errors: NDArray[np.float64] = field(default_factory=_no_errors)
+    early: NDArray[np.float64] = field(default_factory=_none_early)
 
     def add(self, shares: NDArray[np.float64], error_min: float) -> None:
         kept = float(shares[0])
         self.kinds += shares
         self.error += kept * error_min
         self.error_squared += kept * error_min**2
+        self.early[int(np.clip(np.ceil(-error_min), 0, EARLY_MOST_MIN))] += kept
         if ERROR_EDGES_MIN[0] < error_min < ERROR_EDGES_MIN[-1]:
             self.errors[int(np.searchsorted(ERROR_EDGES_MIN, error_min)) - 1] += 1.0 - kept
 
@@ -105,12 +126,15 @@ class Worth:
         Mean and standard deviation of departure minus statement where kept [min].
     off_by
         P(departure minus statement at or below an edge | off), shape of `ERROR_EDGES_MIN`.
+    early_min
+        How much earlier than stated the car leaves at most if the statement is kept, with `EARLY_CERTAINTY` [min].
     """
 
     shares: NDArray[np.float64]
     bias_min: float
     spread_min: float
     off_by: NDArray[np.float64]
+    early_min: int
 
     @property
     def kept_share(self) -> float:
@@ -149,14 +173,15 @@ class StatementRecord:
         kept, pseudo = float(own.kinds[0]), DRIVER_PSEUDO_COUNT
         bias = own.error / (kept + pseudo)
         about_bias = own.error_squared - 2 * bias * own.error + kept * bias**2
-        prior_kept = PRIOR_STATEMENTS * PRIOR_SHARES[0]
-        variance = (total.error_squared + prior_kept * PRIOR_SPREAD_MIN**2) / (float(total.kinds[0]) + prior_kept)
+        believed = PRIOR_SPREAD_STATEMENTS
+        variance = (total.error_squared + believed * PRIOR_SPREAD_MIN**2) / (float(total.kinds[0]) + believed)
         spread = float(np.sqrt((about_bias + pseudo * variance) / (kept + pseudo)))
         widths = np.diff(ERROR_EDGES_MIN)
         errors = total.errors + _PRIOR_ERRORS * widths / widths.sum()
         errors = own.errors + pseudo * errors / errors.sum()
         off_by = np.concatenate([[0.0], np.cumsum(errors) / errors.sum()])
-        return Worth(shares / shares.sum(), bias, max(SPREAD_LEAST_MIN, spread), off_by)
+        early = _early_min(own.early, total.early)
+        return Worth(shares / shares.sum(), bias, max(SPREAD_LEAST_MIN, spread), off_by, early)
 
     def learn(self, user_id: str, arrival_ms: int, stated_ms: int, departure_ms: int) -> None:
         """Record a statement of a driver whose departure is now known."""
@@ -176,6 +201,15 @@ class StatementRecord:
         self._all.add(shares, error_min)
         if user_id:
             self._drivers.setdefault(user_id, _Tally()).add(shares, error_min)
+
+
+def _early_min(own: NDArray[np.float64], total: NDArray[np.float64]) -> int:
+    """Return how much earlier than stated a car leaves at most, by its driver's kept statements and all of them."""
+    most = np.eye(EARLY_MOST_MIN + 1)[-1]
+    pooled = total + PRIOR_EARLY * most
+    counts = own + DRIVER_PSEUDO_COUNT * pooled / pooled.sum()
+    earlier_share = 1.0 - np.cumsum(counts) / counts.sum()
+    return int(np.argmax(earlier_share <= 1.0 - EARLY_CERTAINTY))
 
 
 def with_statement(
