@@ -35,6 +35,13 @@ DRIFT_SHARE = 0.03
 """How far what a battery gains or loses may lie from what its meter and its nameplate's efficiency say: the band widens
 by this share of all that is moved, so that it holds the truth until the car shows itself again."""
 
+FULL_SOC = 0.99
+"""What is stored at the least in a car that takes no more, of what its battery holds."""
+
+CAPACITY_WITHIN = 0.05
+"""How far the true capacity lies below the enrolled one at most. What a full car holds above its target is less by so
+much, on the scale on which the target is what was enrolled."""
+
 STILL_CHARGING_SOC = 0.05
 """How far below its target such a car is taken to be, so that it is not stopped short of it."""
 
@@ -179,7 +186,7 @@ def revise(
             low = high = stopped_kwh = max(target_kwh, _least_kwh(plug, owner))
             ended = ended or Ended(stopped_ms, stopped_kwh, *_moved_wh(plug), unread_wh)
         elif stopped_ms is not None:
-            low = high = capacity_kwh
+            low, high = _full_kwh(owner, (low, high) if belief.is_shown else (0.0, capacity_kwh))
         elif merely_charges and plug.power_kw >= CHARGES_KW:
             near_kwh = target_kwh - STILL_CHARGING_SOC * capacity_kwh
             lacks_kwh = need_high_kwh * owner.vehicle.charge_efficiency - stored_kwh(plug, owner)
@@ -187,6 +194,14 @@ def revise(
             low = max(min(low, near_kwh, likely_kwh), 0.0)
             high = max(low, min(high, target_kwh))
     return EnergyBelief(low, high, import_wh, export_wh, stopped_kwh, is_shown, ended)
+
+
+def _full_kwh(owner: Owner, counted: tuple[float, float]) -> tuple[float, float]:
+    """Return the band of a full car, narrowed by what the meter has counted since the car last showed itself."""
+    capacity_kwh, target_soc = owner.vehicle.capacity_kwh, owner.target_soc
+    least_kwh = capacity_kwh * (target_soc + (1 - CAPACITY_WITHIN) * max(FULL_SOC - target_soc, 0.0))
+    low, high = max(least_kwh, counted[0]), min(capacity_kwh, counted[1])
+    return (low, high) if low <= high else (least_kwh, capacity_kwh)
 
 
 def _ended(belief: EnergyBelief, plug: Plug, owner: Owner, told: Told, stopped_ms: int) -> EnergyBelief:
