@@ -7,7 +7,7 @@ import pytest
 
 from backfeed.app.knowledge import NEED_LEVELS
 from backfeed.app.outlook import REFRESH_MS, ForecastOutlook
-from backfeed.core.instant import MS_PER_DAY, MS_PER_H
+from backfeed.core.instant import MS_PER_DAY, MS_PER_H, MS_PER_MIN
 from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import Plug
 from backfeed.plan.rolling import LEVELS
@@ -82,3 +82,11 @@ def test_the_band_of_a_need_holds_what_a_regular_driver_takes(energy_kwh):
     need = outlook(commuter(28, energy_kwh=energy_kwh)).need("driver", "home", ARRIVAL_MS, ARRIVAL_MS)
     low, high = need.quantiles_kwh(NEED_LEVELS)
     assert low <= energy_kwh <= high
+
+
+def test_a_departure_is_promised_as_late_as_kept_words_have_shown_that_it_may_be():
+    asked = outlook([])
+    assert asked.early_ms("driver") == 15 * MS_PER_MIN
+    for stay in commuter(150):
+        asked.learn(dataclasses.replace(stay, departure_stated_ms=stay.departure_ms + 3 * MS_PER_MIN))
+    assert asked.early_ms("driver") == 3 * MS_PER_MIN

@@ -67,8 +67,8 @@ def prices_of(price_at):
     return PriceSeries(axis, "CNY", exact, exact, none, names, names, values, values, np.zeros(axis.count), ())
 
 
-def planning_of(price_at, mode=WearMode.TRUE, temperature=None, constant=0.08):
-    site = Site("site", ("S",), math.inf, math.inf, (0.0,) * 96)
+def planning_of(price_at, mode=WearMode.TRUE, temperature=None, constant=0.08, import_limit_kw=math.inf):
+    site = Site("site", ("S",), import_limit_kw, math.inf, (0.0,) * 96)
     enrolment = Enrolment(
         {"site": site},
         {"S": "site"},
@@ -155,6 +155,11 @@ def test_of_cheap_hours_a_car_that_hides_its_state_of_charge_gets_the_first_and_
     hides = replace(tells, energy_high_kwh=40.0)
     assert first_hour_of_charging(planning_of(price_at), hides) == pytest.approx(3.0)
     assert first_hour_of_charging(planning_of(price_at), tells) > 4.0
+
+
+def test_where_a_limit_is_shared_room_is_left_for_who_comes_later():
+    price_at, tells = spread(0.5, 2.0), a_car(energy=20.0)
+    assert first_hour_of_charging(planning_of(price_at, import_limit_kw=40.0), tells) == pytest.approx(3.0)
 
 
 def test_a_plan_says_whether_a_car_is_to_hold_more_than_its_driver_wants():

@@ -82,10 +82,24 @@ def test_a_state_of_charge_older_than_the_registers_is_moved_on_by_them():
     assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9 * 0.97)
 
 
-@pytest.mark.parametrize(("mode", "stands_at_kwh"), [(Mode.CHARGING_ONLY, 51.0), (Mode.SETPOINT, 60.0)])
-def test_a_car_that_stops_by_itself_tells_where_it_stands(mode, stands_at_kwh):
+@pytest.mark.parametrize(
+    ("mode", "low_kwh", "high_kwh"), [(Mode.CHARGING_ONLY, 51.0, 51.0), (Mode.SETPOINT, 51.0 + 0.95 * 8.4, 60.0)]
+)
+def test_a_car_that_stops_by_itself_tells_where_it_stands(mode, low_kwh, high_kwh):
     belief = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(), OWNER, Told(mode, 7.0), stopped_ms=0)
-    assert belief.low_kwh == belief.high_kwh == pytest.approx(stands_at_kwh)
+    assert (belief.low_kwh, belief.high_kwh) == pytest.approx((low_kwh, high_kwh))
+
+
+@given(st.floats(-0.05, 0.05), st.floats(-0.02, 0.02), st.booleans())
+def test_a_full_car_holds_what_its_true_capacity_lets_it_above_its_target(capacity_error, efficiency_error, has_shown):
+    belief = prior_belief(plugged(), OWNER, 5, 40)
+    if has_shown:  # that it stands at its driver's limit
+        belief = revise(belief, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 7.0), stopped_ms=0)
+    above_kwh = (0.99 - 0.85) * 60 * (1 + capacity_error)
+    taken_wh = round(1_000 * above_kwh / (0.9 + efficiency_error))
+    full = revise(belief, plugged(import_wh=1_000 + taken_wh), OWNER, Told(Mode.SETPOINT, 7.0), stopped_ms=0)
+    assert full.low_kwh - 0.01 <= 51.0 + above_kwh <= full.high_kwh + 0.01
+    assert full.high_kwh - full.low_kwh <= (0.6 if has_shown else 1.1)
 
 
 @pytest.mark.parametrize("read_wh", [0, 300, 500])

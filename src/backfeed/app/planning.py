@@ -19,12 +19,12 @@ from backfeed.app.enrolment import Enrolment
 from backfeed.app.knowledge import LIMIT_WITHIN_KWH, Car
 from backfeed.app.need_price import price_shift_per_kwh, tail_of
 from backfeed.app.plan_path import FleetPlan
+from backfeed.app.plan_promise import care_of, needed_kwh
 from backfeed.app.plan_wear import PlanWear, WearPrices
 from backfeed.app.subsidy_cap import WORTH_TRIES, SubsidyPurse
 from backfeed.app.workers import WorkerLostError, Workers
 from backfeed.core.axis import TimeAxis
 from backfeed.core.ids import IdSource
-from backfeed.core.instant import MS_PER_H
 from backfeed.fleet.event import PlanMade
 from backfeed.market.price import PriceSeries
 from backfeed.plan.check import cost_of
@@ -48,17 +48,6 @@ VIOLATION_MAX = 1e-5
 CLAIM_TOLERANCE = 1e-6
 """How far a plan's claimed cost may lie from the recomputed one, relative."""
 
-NEED_MARGIN = 0.06
-"""How much more than its nameplate says a car may need to reach its target: true capacity and
-efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
-
-BROKEN_KWH = 16.0
-"""What a broken promise counts beside each kWh that is missing, in kWh: a departure that is a little short is broken as
-well as one that is far short."""
-
-MISSING_LEAST_KWH = 1.0
-"""Below this nobody calls a promise broken."""
-
 FULL_SOC = 0.99
 """The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
 target is promised: what is missing of it is not sold, and that is all."""
@@ -67,6 +56,9 @@ SHOWS_SHARE = 0.008
 """What it is worth that a car which hides its state of charge stands an hour longer with a kWh that it takes anyway, as
 a share of the mean price of energy. So of hours at one price it is charged in the first: it ends at its driver's limit,
 and what it holds is known for the hours that follow."""
+
+SOONER_SHARE = 0.004
+"""The same for other cars at a site with a limit: what is taken sooner leaves room for those who come later."""
 
 ALIKE = 0.005
 """Plans whose costs differ by less a car are alike [currency]: of these the last is kept, whose prices are nearest."""
@@ -118,7 +110,8 @@ class Planning:
     wear
         What wear costs.
     end_ms
-        When the pilot ends: every car is planned to have what its owner wants by then, as if it left.
+        When the pilot ends: a car that is there still is planned to have what its owner wants by then, if that costs no
+        more than the dearest energy, at which it can be bought afterwards.
     purse
         What capped subsidies can still pay.
     """
@@ -202,7 +195,7 @@ class Planning:
         self.fallbacks += schedule.method == "rule"
         for k, car in enumerate(cars):
             power_kw, energy_kwh = plan.power_kw[k], plan.energy_kwh[k]
-            passes = float(np.nanmax(energy_kwh)) > _needed_kwh(car) + LIMIT_WITHIN_KWH
+            passes = float(np.nanmax(energy_kwh)) > needed_kwh(car) + LIMIT_WITHIN_KWH
             self._planned[car.key] = car.plug.transaction, PlannedPower(plan.axis, power_kw, energy_kwh, passes)
         return schedule
 
@@ -309,7 +302,7 @@ class Planning:
             wear_per_kwh=numbers[8],
             hold_per_kwh_h=numbers[9],
             left_by_ms=np.minimum([car.left_by_ms for car in cars], self.end_ms),
-            care=np.stack([care_of(car, now_ms) for car in cars]),
+            care=np.stack([care_of(car, now_ms, self.end_ms, self._end_care) for car in cars]),
             above_share=numbers[10],
         )
 
@@ -317,12 +310,13 @@ class Planning:
         """Return a car's numbers, seen from the edge by which its reserve is judged."""
         vehicle = car.owner.vehicle
         energy = car.judged_kwh
-        target = _needed_kwh(car)
+        target = needed_kwh(car)
         tail_kwh, above_share = tail_of(car)
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear = self.wear.prices(car)
-        shows_per_kwh_h = 0.0 if car.is_energy_known else SHOWS_SHARE * self._usual_per_kwh
+        shares_room = np.isfinite(self.enrolment.sites[car.site_id].import_limit_kw)
+        sooner_share = SHOWS_SHARE if not car.is_energy_known else SOONER_SHARE if shares_room else 0.0
         return (
             energy,
             car.owner.reserve_soc * vehicle.capacity_kwh,
@@ -333,9 +327,15 @@ class Planning:
             vehicle.charge_efficiency,
             vehicle.discharge_efficiency,
             wear.wear_per_kwh,
-            wear.hold_per_kwh_h - shows_per_kwh_h,
+            wear.hold_per_kwh_h - sooner_share * self._usual_per_kwh,
             above_share,
         )
+
+    @cached_property
+    def _end_care(self) -> float:
+        """Return how many times the price of missing energy counts what a car lacks at the end that does not leave."""
+        missing_per_kwh = self.terms.missing_per_kwh
+        return max(float(self.prices.buy_per_kwh.max()), 0.0) / missing_per_kwh if missing_per_kwh > 0 else 1.0
 
     @cached_property
     def _usual_per_kwh(self) -> float:
@@ -364,11 +364,6 @@ class Planning:
     def forget(self, station: str, evse: int) -> None:
         """Drop the plan of an EVSE whose car is gone."""
         self._planned.pop((station, evse), None)
-
-
-def _needed_kwh(car: Car) -> float:
-    """Return what a car is planned to reach, as plans see it: what its lower edge lacks, with a margin [kWh]."""
-    return car.target_kwh + NEED_MARGIN * max(car.target_kwh - car.energy_low_kwh, 0.0) + car.edge_gap_kwh
 
 
 def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:
@@ -411,24 +406,6 @@ def is_sound(problem: PlanProblem, schedule: Schedule) -> bool:
     found = cost_of(problem, schedule.power_flat_kw, schedule.curtailed_kw)
     kept = max(found.max_violation_kw, found.max_violation_kwh) <= VIOLATION_MAX
     return kept and abs(found.objective - schedule.objective) <= CLAIM_TOLERANCE * max(1.0, abs(found.objective))
-
-
-def care_of(car: Car, now_ms: int) -> NDArray[np.float64]:
-    """Return how many times its price missing energy counts at each quantile of a car's departure.
-
-    Whether a promise is broken is decided by its last kWh, which a linear price can not see. So what a broken promise
-    counts is spread over what may be missing at that time at most: what can be given away until then. A driver who has
-    named a departure is promised that one: what is missing before it counts for itself, since it is he who breaks his
-    word, and from then on nothing may be missing.
-    """
-    if car.promised_ms >= 0:
-        return np.where(car.left_by_ms < car.promised_ms, 1.0, 1.0 + BROKEN_KWH / MISSING_LEAST_KWH)
-    lacks = max(car.target_kwh - car.energy_low_kwh, 0.0)
-    gives_kw = car.discharge_max_kw / car.owner.vehicle.discharge_efficiency
-    most = lacks + gives_kw * np.maximum(car.left_by_ms - now_ms, 0) / MS_PER_H
-    missing = np.clip(most, MISSING_LEAST_KWH, max(car.target_kwh - car.reserve_kwh, lacks, MISSING_LEAST_KWH))
-    care: NDArray[np.float64] = 1.0 + BROKEN_KWH / missing
-    return care
 
 
 def _by_site(cars: Sequence[Car]) -> list[list[Car]]:
