@@ -31,9 +31,10 @@ def knowledge_of(scene, enrolment):
     return Knowledge(enrolment, outlook, MeterBook(), lambda _station, _evse: told, batteries)
 
 
-def reports(scene, knowledge, hour, taken_kwh, power_kw, **changed):
-    """Let a car that hides its state of charge report what it has taken; return when."""
+def reports(scene, knowledge, hour, taken_kwh, power_kw, given_kwh=0, **changed):
+    """Let a car that hides its state of charge report what it has taken and given; return when."""
     at_ms = scene.pilot.start_ms + int(hour * MS_PER_H)
+    moved_wh = {"import_wh": round(1000 * taken_kwh), "export_wh": round(1000 * given_kwh)}
     knowledge.learn(
         TransactionChanged(
             at_ms=at_ms,
@@ -43,7 +44,7 @@ def reports(scene, knowledge, hour, taken_kwh, power_kw, **changed):
             sequence=int(100 * hour),
             measured_ms=at_ms,
             token=OWNER,
-            readings=(Reading(measured_ms=at_ms, import_wh=int(1000 * taken_kwh), export_wh=0, power_kw=power_kw),),
+            readings=(Reading(measured_ms=at_ms, power_kw=power_kw, **moved_wh),),
             **changed,
         )
     )
@@ -169,3 +170,39 @@ def test_what_a_car_has_shown_is_not_revised_by_a_word(scene):
     taken_kwh = (shown.taken_wh + shown.unread_wh / 2) / 1000
     came_soc = 0.85 - taken_kwh * vehicle.charge_efficiency / vehicle.capacity_kwh
     assert shown.soc == pytest.approx(came_soc, abs=0.00005)
+
+
+class Listening(ForecastOutlook):
+    """A forecast that remembers what it was taught."""
+
+    def learn(self, session):
+        self.taught = session
+        super().learn(session)
+
+
+def test_a_stay_teaches_what_its_driver_needed_and_not_what_the_platform_moved(scene):
+    taught = []
+    for gives_kwh, beyond_kwh in ((0, 0), (10, 0), (10, 4)):
+        knowledge = knowledge_of(scene, scene.enrolment)
+        knowledge.outlook = Listening(scene.history, "Asia/Shanghai")
+        car = charges(scene, knowledge, 0, 0)
+        efficiencies = car.owner.vehicle.charge_efficiency * car.owner.vehicle.discharge_efficiency
+        charges(scene, knowledge, 1, 7)
+        stops(scene, knowledge, 2, 12)
+        takes_kwh = 12 + gives_kwh / efficiencies + beyond_kwh
+        if gives_kwh:
+            reports(scene, knowledge, 4, 12, -7.0, phase="updated", trigger="MeterValuePeriodic", given_kwh=gives_kwh)
+        ended = {"phase": "ended", "trigger": "EVDeparted", "given_kwh": gives_kwh}
+        reports(scene, knowledge, 9, takes_kwh, 0.0, **ended)
+        taught.append(knowledge.outlook.taught.energy_kwh)
+    assert taught == pytest.approx([12.0] * 3, abs=0.01)
+
+
+def test_a_stay_that_left_before_it_showed_anything_teaches_what_it_stored(scene):
+    knowledge = knowledge_of(scene, scene.enrolment)
+    knowledge.outlook = Listening(scene.history, "Asia/Shanghai")
+    vehicle = charges(scene, knowledge, 0, 0).owner.vehicle
+    reports(scene, knowledge, 1, 7, 7.0, phase="updated", trigger="MeterValuePeriodic")
+    reports(scene, knowledge, 2, 7, 0.0, phase="ended", trigger="EVDeparted", given_kwh=5)
+    efficiencies = vehicle.charge_efficiency * vehicle.discharge_efficiency
+    assert knowledge.outlook.taught.energy_kwh == pytest.approx(7 - 5 / efficiencies, abs=0.01)

@@ -138,6 +138,15 @@ def test_a_car_that_was_told_to_stand_says_nothing_by_standing():
     assert revise(prior, plugged(), OWNER, Told(Mode.CHARGING_ONLY, 0.0), stopped_ms=0) == prior
 
 
+@pytest.mark.parametrize("state", ["SuspendedEV", "SuspendedEVSE", "EVConnected", "Idle"])
+def test_what_was_drawn_before_a_stop_is_not_drawn_after_it(state):
+    told, drew = Told(Mode.CHARGING_ONLY, 7.0), {"power_kw": 7.0, "metered_ms": 0}
+    drawing = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(**drew, charging_state="Charging"), OWNER, told)
+    stopped = revise(drawing, plugged(**drew, charging_state="SuspendedEV"), OWNER, told, stopped_ms=1)
+    assert drawing.low_kwh < stopped.low_kwh == stopped.high_kwh == pytest.approx(51)
+    assert revise(stopped, plugged(**drew, charging_state=state), OWNER, told) == stopped
+
+
 def test_a_car_that_still_draws_has_not_reached_its_drivers_limit_however_much_it_took():
     prior = prior_belief(plugged(), OWNER, 5, 6)
     late = plugged(import_wh=31_000, power_kw=7.0)

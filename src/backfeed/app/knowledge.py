@@ -321,26 +321,32 @@ class Knowledge:
         departure_ms = min(event.measured_ms, event.at_ms)
         if departure_ms <= plug.since_ms:
             return
-        taken_wh = self._net_wh(plug, event)
         self.outlook.learn(
             PastSession(
                 user_id=plug.token,
                 location=self.enrolment.location_of(plug.station),
                 arrival_ms=plug.since_ms,
                 departure_ms=departure_ms,
-                energy_kwh=max(taken_wh, 0) / WH_PER_KWH,
+                energy_kwh=self._needed_kwh(plug),
                 departure_stated_ms=plug.departure_stated_ms,
                 known_at_ms=event.at_ms,
             )
         )
 
-    def _net_wh(self, plug: Plug, event: TransactionChanged) -> int:
-        """Return the net energy of a session from its first and its newest registers."""
-        imported_wh, exported_wh = plug.import_wh, plug.export_wh
-        for reading in event.readings:
-            imported_wh = max(imported_wh, reading.import_wh or 0)
-            exported_wh = max(exported_wh, reading.export_wh or 0)
-        return (imported_wh - plug.first_import_wh) - (exported_wh - plug.first_export_wh)
+    def _needed_kwh(self, plug: Plug) -> float:
+        """Return what a stay that is over would have taken without a platform [kWh AC].
+
+        It is what the car stored, and not what went through the meter, which counts what is lost in giving and taking
+        again; and of a car that has shown where it stands, what it lacked of its target when it came, whatever it left
+        with.
+        """
+        key = (plug.station, plug.transaction)
+        owner, belief = self._owner_of[key], self._beliefs[key]
+        lacked_kwh = stored_kwh(plug, owner)
+        if belief.is_shown:
+            low_kwh, high_kwh = energy_now(belief, plug, owner)
+            lacked_kwh += promised_kwh(belief, plug, owner) - (low_kwh + high_kwh) / 2
+        return max(lacked_kwh, 0.0) / owner.vehicle.charge_efficiency
 
     def owner_of_transaction(self, key: MeterKey) -> Owner:
         """Return whose transaction it is."""

@@ -31,6 +31,10 @@ EMPTY_SOC = 0.02
 CHARGES_KW = 0.5
 """A car that draws this much under a ChargingOnly profile has not reached its driver's limit."""
 
+DRAWING = ("", "Charging")
+"""In these states, or where a station tells none, what the meter last showed is still drawn; one that is suspended has
+stopped since."""
+
 DRIFT_SHARE = 0.03
 """How far what a battery gains or loses may lie from what its meter and its nameplate's efficiency say: the band widens
 by this share of all that is moved, so that it holds the truth until the car shows itself again."""
@@ -187,7 +191,7 @@ def revise(
             ended = ended or Ended(stopped_ms, stopped_kwh, *_moved_wh(plug), unread_wh)
         elif stopped_ms is not None:
             low, high = _full_kwh(owner, (low, high) if belief.is_shown else (0.0, capacity_kwh))
-        elif merely_charges and plug.power_kw >= CHARGES_KW:
+        elif merely_charges and plug.power_kw >= CHARGES_KW and plug.charging_state in DRAWING:
             near_kwh = target_kwh - STILL_CHARGING_SOC * capacity_kwh
             lacks_kwh = need_high_kwh * owner.vehicle.charge_efficiency - stored_kwh(plug, owner)
             likely_kwh = max(target_kwh - lacks_kwh, _least_kwh(plug, owner)) if need_high_kwh > 0 else near_kwh
