@@ -211,6 +211,38 @@ def test_a_node_is_at_rest_where_no_car_stands_below():
     agree(problem)
 
 
+def shared(**wanted):
+    """Return two cars at a node whose limits bind."""
+    problem = site([-1], [0, 0], **wanted)
+    problem.nodes.import_limit_kw[:], problem.nodes.export_limit_kw[:] = 9.0, 4.0
+    return problem
+
+
+def test_limits_are_first_taken_to_be_hard():
+    layout = lay_out(shared())
+    assert len(layout.pieces.width_kw) == 3
+    assert layout.within.width_kw == pytest.approx(np.full((1, STEPS), 13.0))
+    agree(shared())
+
+
+def test_limits_are_soft_where_a_load_breaks_them_or_something_is_dearer():
+    loaded, wanted = shared(), shared()
+    loaded.nodes.base_load_kw[0, 2] = 9.5
+    wanted = dataclasses.replace(wanted, penalties=dataclasses.replace(wanted.penalties, limit_per_kwh=5.0))
+    for problem, steps in ((loaded, [2]), (wanted, list(range(STEPS)))):
+        width = lay_out(problem).within.width_kw
+        assert np.flatnonzero((width > 0).sum(axis=0) > 1).tolist() == steps
+        agree(problem)
+
+
+def test_a_limit_that_is_broken_at_its_penalty_is_soft_after_all():
+    """Holding energy costs so much that cars give it away beyond the limit."""
+    problem = shared(hold=200.0, target=10.0, floor=0.0, efficiency=1.0)
+    assert (lay_out(problem).within.width_kw > 0).sum(axis=0).max() == 1
+    schedule = agree(problem)
+    assert schedule.net_kw.min() < -10.0
+
+
 def test_a_chain_above_several_cars_is_one_node():
     problem = site([-1, 0, 1, 2], [3, 3, 3])
     problem.nodes.metered[0] = True

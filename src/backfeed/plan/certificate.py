@@ -15,6 +15,7 @@ from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout, to_table
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE, Nodes
+from backfeed.plan.pieces import NodePieces
 from backfeed.plan.problem import Floats, Ints, inner
 from backfeed.plan.rows import ENTRY, LENGTH, ROW_FIRST_SHARE, ROW_FLOOR, ROW_HOLD, ROW_LAST_SHARE, Fleet
 from backfeed.plan.unfolding import worth_of_curtailing
@@ -112,17 +113,35 @@ def values_of_energy(point: InteriorPoint) -> Floats:
 
 def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:
     """Return the nodes' part of the Lagrangian."""
-    pieces, nodes = layout.pieces, point.nodes
-    push = np.where(nodes.parent[:, None] >= 0, nodes.price[nodes.parent], 0.0) - nodes.price
+    price = point.nodes.price
+    total = float(_own_bounds(layout.pieces, _push(point)).sum()) + float((price * layout.pieces.fixed_kw).sum())
+    total += float(worth_of_curtailing(layout, price).sum())
+    return total + float((np.minimum(price, 0.0) * layout.pieces.curtail_kw).sum())
+
+
+def worth_of_limits(point: InteriorPoint) -> Floats:
+    """Return what breaking limits that are taken to be hard takes from the Lagrangian, `(kept node,)`."""
+    push = _push(point)
+    worth: Floats = _own_bounds(point.layout.pieces, push) - _own_bounds(point.layout.within, push)
+    return worth
+
+
+def _own_bounds(pieces: NodePieces, push: Floats) -> Floats:
+    """Return the least of every node's curve and `push` times its power, `(node,)`."""
+    least = (pieces.width_kw * np.minimum(pieces.slope + push[pieces.owner], 0.0)).sum(axis=1)
+    bounds: Floats = (pieces.low_cost + push * pieces.low_kw).sum(axis=1)
+    return bounds + np.bincount(pieces.owner, least, len(bounds))
+
+
+def _push(point: InteriorPoint) -> Floats:
+    """Return what a kW of nodes' power costs beside their own curves: the prices above less theirs, and peaks."""
+    nodes = point.nodes
+    push: Floats = np.where(nodes.parent[:, None] >= 0, nodes.price[nodes.parent], 0.0) - nodes.price
     charged = nodes.charged >= 0
     share, charge = nodes.heads[:, SHARE], nodes.peaks[:, PEAK_CHARGE]
     scale = charge / np.maximum(share.sum(axis=1), charge)
     push[charged, : share.shape[1]] += share * scale[:, None]
-    total = float(pieces.low_cost.sum() + (push * pieces.low_kw).sum())
-    total += float((pieces.width_kw * np.minimum(pieces.slope + push[pieces.owner], 0.0)).sum())
-    total += float((nodes.price * pieces.fixed_kw).sum())
-    total += float(worth_of_curtailing(layout, nodes.price).sum())
-    return total + float((np.minimum(nodes.price, 0.0) * pieces.curtail_kw).sum())
+    return push
 
 
 def constant(layout: Layout) -> float:

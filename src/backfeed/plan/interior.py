@@ -68,7 +68,7 @@ class InteriorPoint:
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
         self.nodes = start_nodes(layout, span, power, product)
         self._barriers = _count_barriers(layout, self.nodes) + 2 * len(self.drives.value)
-        self._low_cost = float(layout.pieces.low_cost.sum())
+        self._low_cost = float(layout.within.low_cost.sum())
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
 
     def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:

@@ -35,6 +35,9 @@ FREE_UNITS_PER_NODE = 64
 DRIVES_MAX = 3_000
 """The most drives between nodes: their system is dense, and its work grows with their cube."""
 
+HARD = 8.0
+"""A limit's penalty is more than energy is worth if it is this many times its price."""
+
 FEW_STEPS = 0.5
 """Below this share of steps that matter the others are left out; else steps that follow each other are quicker."""
 
@@ -69,8 +72,9 @@ class Layout:
 
     `steps` are those at which some node matters, of which all that is told of nodes here tells, but for `curve`.
     `chain` says how units follow each other, `entries` how many places their entries take. `order[i]` is the table's
-    row at the solver's row i; `node_of` the table's node of each kept node, -1 for gathering nodes; `holder` the kept
-    node at or above each node of the table, -1 for none.
+    row at the solver's row i; `within` are the nodes' pieces inside limits that are taken to be hard; `node_of` the
+    table's node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the table,
+    -1 for none.
     """
 
     problem: PlanProblem
@@ -81,6 +85,7 @@ class Layout:
     order: Ints
     forest: Forest
     pieces: NodePieces
+    within: NodePieces
     node_of: Ints
     holder: Ints
     curve: NodeCurve
@@ -155,7 +160,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathering, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathering)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
-    pieces = node_pieces(problem, curve, folding, holder) if len(steps) else NodePieces.none()
+    pieces = NodePieces.none()
     fleet = gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps)
     layout = Layout(
         problem=problem,
@@ -165,13 +170,38 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         entries=entries,
         order=order,
         forest=forest,
-        pieces=pieces.of(steps, problem.axis.count, gathering),
+        pieces=pieces,
+        within=pieces,
         node_of=node_of,
         holder=holder,
         curve=curve,
         folding=folding,
     )
-    return replace(layout, pieces=layout.pieces.resting(spans(layout), forest.add_up))
+    return _with_pieces(layout, held)
+
+
+def _with_pieces(layout: Layout, held: Bools) -> Layout:
+    """Return a layout with its nodes' pieces.
+
+    Where a broken limit is dearer than whatever else could be missed, limits are first taken to be hard; what their
+    pieces would have added to the Lagrangian tells whether that was right (`certificate.worth_of_limits`).
+    """
+    problem, node_of = layout.problem, layout.node_of
+    some = len(layout.steps) > 0
+    pieces = node_pieces(problem, layout.curve, layout.folding, layout.holder) if some else NodePieces.none()
+    pieces = pieces.of(layout.steps, problem.axis.count, int((node_of < 0).sum()))
+    layout = replace(layout, pieces=pieces)
+    fixed = np.zeros_like(pieces.low_kw)
+    kept = np.flatnonzero(node_of >= 0)
+    fixed[kept, : len(layout.steps)] = layout.curve.fixed_below_kw[np.ix_(node_of[kept], layout.steps)]
+    pieces = pieces.resting(spans(layout), fixed)
+    penalty, prices = problem.penalties.limit_per_kwh, problem.prices
+    others = (problem.missing_per_kwh, HARD * prices.buy_per_kwh, HARD * np.abs(prices.sell_per_kwh))
+    if not some or len(problem.commitments) or penalty <= max(float(other.max(initial=0.0)) for other in others):
+        return replace(layout, pieces=pieces, within=pieces)
+    soft = np.append(held, True)[node_of]
+    within = pieces.within(problem.axis.step_h * penalty / 2, soft, fixed)
+    return replace(layout, pieces=pieces, within=within)
 
 
 def to_table(layout: Layout, entries: Floats) -> Floats:
@@ -182,12 +212,8 @@ def to_table(layout: Layout, entries: Floats) -> Floats:
 
 def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     """Return a problem laid out with other prices of rows and meters."""
-    problem = layout.problem
-    pieces = node_pieces(problem, curve, layout.folding, layout.holder) if len(layout.steps) else NodePieces.none()
-    gathering = int((layout.node_of < 0).sum())
-    pieces = pieces.of(layout.steps, problem.axis.count, gathering)
-    pieces = pieces.resting(spans(layout), layout.forest.add_up)
-    return replace(layout, fleet=fleet, curve=curve, pieces=pieces)
+    held = np.ones(len(layout.problem.nodes), np.bool_)
+    return _with_pieces(replace(layout, fleet=fleet, curve=curve), held)
 
 
 def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:

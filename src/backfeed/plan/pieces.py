@@ -7,7 +7,6 @@ kink at -P or at P. It is one of the net power, moved by what is fixed, unless P
 one of v itself.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +17,9 @@ from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
 
 IN_ORDER = 3
 """Kinks that stand in their order: a node's export limit, 0, its import limit."""
+
+ROOM_KW = 1e-2
+"""Limits that leave what is fixed less room than this are not taken to be hard."""
 
 DOMAIN_MARGIN_KW = 1.0
 """How far a node's curve goes on beyond what its subtree can reach."""
@@ -78,22 +80,20 @@ class NodePieces:
             slope_at_rest=of_nodes(self.slope_at_rest),
         )
 
-    def resting(self, span: Ints, add_up: Callable[[Floats], None]) -> "NodePieces":
+    def resting(self, span: Ints, fixed: Floats) -> "NodePieces":
         """Return the pieces with all power in `low_kw` where nothing below a node answers: outside its `span`.
 
         A node's power is what is fixed there, its price its parent's and a slope of its curve: nothing is to be found.
-        `add_up` adds nodes' values to those of all nodes above.
+        `fixed` `(node, column)` is what is fixed below.
         """
         column, owner = np.arange(self.low_kw.shape[1]), self.owner
         rests = (column < span[:, :1]) | (column >= span[:, 1:])
         rests &= (np.diff(self.piece_ptr) > 0)[:, None]
         if not rests.any():
             return self
-        net = self.fixed_kw.copy()
-        add_up(net)
         before = np.cumsum(self.width_kw, axis=0) - self.width_kw
         before -= before[self.piece_ptr[owner]]
-        inside = np.clip((net - self.low_kw)[owner] - before, 0.0, self.width_kw)
+        inside = np.clip((fixed - self.low_kw)[owner] - before, 0.0, self.width_kw)
         begin = np.flatnonzero(np.diff(owner, prepend=-1))
         low, low_cost, slope = self.low_kw.copy(), self.low_cost.copy(), np.zeros_like(self.low_kw)
         some = owner[begin]
@@ -101,11 +101,37 @@ class NodePieces:
         steepest = np.maximum.reduceat(np.where(inside > 0, self.slope, -np.inf), begin, axis=0)
         least = np.minimum.reduceat(np.where(self.width_kw > 0, self.slope, np.inf), begin, axis=0)
         at_rest = rests[some]
-        low[some] = np.where(at_rest, net[some], low[some])
+        low[some] = np.where(at_rest, fixed[some], low[some])
         low_cost[some] = np.where(at_rest, cost, low_cost[some])
         slope[some] = np.where(at_rest, np.maximum(steepest, least), 0.0)
         width = np.where(rests[owner], 0.0, self.width_kw)
         return replace(self, low_kw=low, low_cost=low_cost, width_kw=width, slope_at_rest=slope)
+
+    def within(self, dear: float, soft: Bools, fixed: Floats) -> "NodePieces":
+        """Return the pieces without those that cost more than `dear` a kW, one way or the other.
+
+        They are left where nodes are `soft`, and where what is `fixed` below `(node, column)` is not well inside the
+        others by itself.
+        """
+        owner = self.owner
+        begin = np.flatnonzero(np.diff(owner, prepend=-1))
+        some, below, costly = owner[begin], self.slope < -dear, np.abs(self.slope) > dear
+        low = self.low_kw[some] + np.add.reduceat(np.where(below, self.width_kw, 0.0), begin, axis=0)
+        high = low + np.add.reduceat(np.where(costly, 0.0, self.width_kw), begin, axis=0)
+        hard = np.full(fixed.shape, fill_value=False)
+        hard[some] = (low + ROOM_KW <= fixed[some]) & (fixed[some] <= high - ROOM_KW) & ~soft[some, None]
+        left_out = costly & hard[owner]
+        more = np.add.reduceat(np.where(below & left_out, self.slope * self.width_kw, 0.0), begin, axis=0)
+        low_kw, low_cost = self.low_kw.copy(), self.low_cost.copy()
+        low_kw[some] = np.where(hard[some], low, low_kw[some])
+        low_cost[some] += more
+        width = np.where(left_out, 0.0, self.width_kw)
+        used: Bools = np.any(width > 0, axis=1)
+        used[begin] |= ~np.logical_or.reduceat(used, begin)
+        ptr = np.append(0, np.cumsum(used))[self.piece_ptr]
+        return replace(
+            self, low_kw=low_kw, low_cost=low_cost, piece_ptr=ptr, width_kw=width[used], slope=self.slope[used]
+        )
 
     @property
     def owner(self) -> Ints:

@@ -197,7 +197,7 @@ def start_nodes(layout: Layout, span: Ints, power: Floats, product: float) -> No
     product
         What slack times dual is to be at the start [currency].
     """
-    pieces, forest = layout.pieces, layout.forest
+    pieces, forest = layout.within, layout.forest
     with_pv = np.flatnonzero((pieces.curtail_kw > 0).any(axis=1))
     curtail = np.full(len(power), -1)
     curtail[with_pv] = len(pieces.width_kw) + np.arange(len(with_pv))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backfeed.plan.certificate import lower_bound, values_of_energy
+from backfeed.plan.certificate import lower_bound, values_of_energy, worth_of_limits
 from backfeed.plan.compiled import first_call
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out, to_table
@@ -41,14 +41,12 @@ KINK_KW = 1e-6
 class _Best:
     """The best plan and the best bound so far, the prices that prove it, and what the last look found.
 
-    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`), `never` what PV that is
-    never curtailed did (`worth_of_curtailing`).
+    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`).
     """
 
     schedule: Schedule | None = None
     last: Schedule | None = None
     less: Floats = field(default_factory=lambda: np.zeros(0))
-    never: Floats = field(default_factory=lambda: np.zeros(0))
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
 
@@ -116,7 +114,6 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
     def prove(now: InteriorPoint) -> None:
         value = values_of_energy(now)
         worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
-        best.never = worth_of_curtailing(now.layout, now.nodes.price)
         bound = lower_bound(now, best.less)
         if bound > best.bound or best.schedule is None:
             best.bound, best.duals = bound, _duals(now, value, worth)
@@ -127,7 +124,7 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
         _iterate(point, best, prove, asked, iterations)
         iterations += point.iteration
         assert best.schedule is not None
-        more = _to_hold(layout, best, asked.gap) & ~held
+        more = _to_hold(point, best, asked.gap) & ~held
         if not more.any() or asked.is_enough(iterations):
             break
         held |= more
@@ -137,11 +134,16 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
     return best.schedule
 
 
-def _to_hold(layout: Layout, best: _Best, gap: float) -> Bools:
-    """Return the nodes that folding can not do without."""
+def _to_hold(point: InteriorPoint, best: _Best, gap: float) -> Bools:
+    """Return the nodes that folding can not do without, or limits that are broken."""
     assert best.last is not None
+    layout = point.layout
     missed = limits_missed(layout, best.last)
-    return missed if best.gap <= gap else missed | dearer_nodes(layout, best.less) | (best.never < -NOTHING)
+    if best.gap <= gap:
+        return missed
+    missed |= dearer_nodes(layout, best.less) | (worth_of_curtailing(layout, point.nodes.price) < -NOTHING)
+    missed[layout.node_of[(worth_of_limits(point) < -NOTHING) & (layout.node_of >= 0)]] = True
+    return missed
 
 
 def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: int) -> None:
