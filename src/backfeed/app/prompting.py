@@ -83,6 +83,7 @@ class _Question:
     departure_ms: int = -1
     said_soc: float = float("nan")
     shown: ChargeShown | None = None
+    noted: bool = False
     answered: Asks = ()
 
     @property
@@ -140,8 +141,9 @@ class Prompting:
                 if question is not None:
                     self._answered(event, question)
             case ChargeShown():
-                if (event.station, event.transaction) in self._open:
-                    self._open[event.station, event.transaction].shown = event
+                question = self._open.get((event.station, event.transaction))
+                if question is not None:
+                    question.shown, question.noted = event, True
             case TransactionChanged() if event.phase == "ended":
                 self._weighed.discard((event.station, event.transaction))
                 question = self._open.pop((event.station, event.transaction), None)
@@ -206,11 +208,12 @@ class Prompting:
 
     def _show(self, now_ms: int) -> None:
         for question in self._open.values():
-            if question.shown is None and "charge" in question.asked.asks:
-                asked = question.asked
-                question.shown = self.charge_shown(asked.station, asked.evse, asked.transaction, now_ms)
-                if question.shown is not None:
-                    self.journal.append_now(question.shown)
+            asked = question.asked
+            if not question.noted and "charge" in asked.asks:
+                shown = self.charge_shown(asked.station, asked.evse, asked.transaction, now_ms)
+                if shown is not None:
+                    self.journal.append_now(shown)
+                    question.noted = True
 
     def _may_ask(self, token: str, what: str, now_ms: int) -> bool:
         if what == "charge" and self.terms.charge_bonus_micro is None:
