@@ -17,7 +17,7 @@ from backfeed.plan.compiled import entry_of
 from backfeed.plan.drives import new_drives
 from backfeed.plan.elimination import Move, ascend, ascend_again, descend, settle
 from backfeed.plan.lanes import lay_lanes
-from backfeed.plan.layout import Layout, spans
+from backfeed.plan.layout import Layout
 from backfeed.plan.narrow import factor_trees, solve_trees
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
 from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
@@ -52,21 +52,20 @@ class InteriorPoint:
         self.upwards, self.downwards = self.threads.joined(levels[::-1]), self.threads.joined(levels)
         self._entries: dict[Callable[..., None], Callable[..., None]] = {}
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
-        span = spans(layout)
-        lanes = lay_lanes(layout, span, narrow_only=narrow_only)
+        lanes = lay_lanes(layout, narrow_only=narrow_only)
         self._trees = np.flatnonzero((lanes.narrow > 0) & (layout.forest.parent < 0))
         self._rooms = [new_room(self.count, self.count + len(layout.pieces.slots))]
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
-        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), span, lanes)
+        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), layout.span, lanes)
         self.drives = new_drives(layout.chain, fleet, self.work.columns.shape[2], price / 0.95)
         self.state = new_state(layout.entries)
         self.vehicles = (fleet, self.state, self.drives)
         self.border = Border(layout.forest, self.drives, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
-        self.nodes = start_nodes(layout, span, power, product)
+        self.nodes = start_nodes(layout, power, product)
         self._barriers = _count_barriers(layout, self.nodes) + 2 * len(self.drives.value)
         self._low_cost = float(layout.within.low_cost.sum())
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))

@@ -14,7 +14,7 @@ from backfeed.plan.problem import Bools, Floats, Ints
 from backfeed.plan.vectors import LANES
 
 IN_TIME, IN_TIME_BELOW = (150.0, 20.0, 3.2), (40.0, 3.5, 0.1)
-AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (2.2, 0.004)
+AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (1.6, 0.0125)
 """What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
 their square; else the square and cube of the columns."""
 
@@ -63,15 +63,13 @@ class Lanes(NamedTuple):
     column: Floats
 
 
-def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes:
+def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     """Return the cells of a problem's narrow trees.
 
     Parameters
     ----------
     layout
         The problem.
-    span
-        Its nodes' columns (`layout.spans`).
     narrow_only
         Whether every tree is narrow that may be, quicker or not.
     """
@@ -91,7 +89,7 @@ def lay_lanes(layout: Layout, span: Ints, *, narrow_only: bool = False) -> Lanes
     top = _roots(forest)
     may_be = np.ones(len(able), np.bool_)
     np.logical_and.at(may_be, top, able)
-    narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, span))
+    narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, layout.span))
     upwards = np.concatenate(forest.levels[::-1])
     member = upwards[narrow[upwards]]
     member = member[np.argsort(top[member], kind="stable")]

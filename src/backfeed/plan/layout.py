@@ -72,7 +72,8 @@ class Layout:
 
     `steps` are those at which some node matters, of which all that is told of nodes here tells, but for `curve`.
     `chain` says how units follow each other, `entries` how many places their entries take. `order[i]` is the table's
-    row at the solver's row i; `within` are the nodes' pieces inside limits that are taken to be hard; `node_of` the
+    row at the solver's row i; `span` `(node, 2)` are the columns between which a node's subtree answers to prices, in
+    whole vectors; `within` are the nodes' pieces inside limits that are taken to be hard; `node_of` the
     table's node of each kept node, -1 for gathering nodes; `holder` the kept node at or above each node of the table,
     -1 for none.
     """
@@ -84,6 +85,7 @@ class Layout:
     entries: int
     order: Ints
     forest: Forest
+    span: Ints
     pieces: NodePieces
     within: NodePieces
     node_of: Ints
@@ -100,7 +102,7 @@ class Layout:
         return np.repeat(begin - w.offsets[:-1], np.diff(w.offsets)) + np.arange(w.offsets[-1])
 
 
-def spans(layout: Layout) -> Ints:
+def _spans(layout: Layout) -> Ints:
     """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
 
     Vehicles answer while one is there, and PV where it may be curtailed. Promises of vehicles' power by itself and
@@ -170,6 +172,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         entries=entries,
         order=order,
         forest=forest,
+        span=np.zeros((len(node_of), 2), np.int64),
         pieces=pieces,
         within=pieces,
         node_of=node_of,
@@ -190,18 +193,18 @@ def _with_pieces(layout: Layout, held: Bools) -> Layout:
     some = len(layout.steps) > 0
     pieces = node_pieces(problem, layout.curve, layout.folding, layout.holder) if some else NodePieces.none()
     pieces = pieces.of(layout.steps, problem.axis.count, int((node_of < 0).sum()))
-    layout = replace(layout, pieces=pieces)
+    span = _spans(replace(layout, pieces=pieces))
     fixed = np.zeros_like(pieces.low_kw)
     kept = np.flatnonzero(node_of >= 0)
     fixed[kept, : len(layout.steps)] = layout.curve.fixed_below_kw[np.ix_(node_of[kept], layout.steps)]
-    pieces = pieces.resting(spans(layout), fixed)
+    pieces = pieces.resting(span, fixed)
     penalty, prices = problem.penalties.limit_per_kwh, problem.prices
     others = (problem.missing_per_kwh, HARD * prices.buy_per_kwh, HARD * np.abs(prices.sell_per_kwh))
     if not some or len(problem.commitments) or penalty <= max(float(other.max(initial=0.0)) for other in others):
-        return replace(layout, pieces=pieces, within=pieces)
+        return replace(layout, span=span, pieces=pieces, within=pieces)
     soft = np.append(held, True)[node_of]
     within = pieces.within(problem.axis.step_h * penalty / 2, soft, fixed)
-    return replace(layout, pieces=pieces, within=within)
+    return replace(layout, span=span, pieces=pieces, within=within)
 
 
 def to_table(layout: Layout, entries: Floats) -> Floats:

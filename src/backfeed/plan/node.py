@@ -55,7 +55,7 @@ class Nodes(NamedTuple):
     `low`, `fixed`, `price`, `net` and `net_step` are `(node, column)` (`plan/columns.py`), `boxes`
     `(box, BOX, column)`, `heads` `(peak, SLACK, step)`, `peaks` `(peak, SUMMIT)`; `slots` are the
     steps of the columns beyond the steps. `span` `(node, 2)` are the columns between which something below a node
-    answers (`layout.spans`).
+    answers (`Layout.span`).
     """
 
     parent: Ints

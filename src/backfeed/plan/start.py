@@ -183,15 +183,13 @@ def _start_piece(
     return x, zl + max(lift, 0.0), zu + max(-lift, 0.0)
 
 
-def start_nodes(layout: Layout, span: Ints, power: Floats, product: float) -> Nodes:
+def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     """Return the nodes' starting iterates.
 
     Parameters
     ----------
     layout
         The problem.
-    span
-        Its nodes' columns (`layout.spans`).
     power
         The vehicles' power of every node at the start, `(node, step)`.
     product
@@ -225,7 +223,7 @@ def start_nodes(layout: Layout, span: Ints, power: Floats, product: float) -> No
     with_peak = np.flatnonzero(pieces.peak_charge > 0)
     charged[with_peak] = np.arange(len(with_peak))
     column, price = np.arange(net.shape[1]), pieces.slope_at_rest.copy()
-    at_rest = (column < span[:, :1]) | (column >= span[:, 1:])
+    at_rest = (column < layout.span[:, :1]) | (column >= layout.span[:, 1:])
     for level in forest.levels[1:]:
         price[level] += np.where(at_rest[level], price[forest.parent[level]], 0.0)
     return Nodes(
@@ -244,7 +242,7 @@ def start_nodes(layout: Layout, span: Ints, power: Floats, product: float) -> No
         heads=heads,
         peaks=peaks,
         slots=pieces.slots,
-        span=span,
+        span=layout.span,
     )
 
 
