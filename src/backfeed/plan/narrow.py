@@ -268,20 +268,19 @@ def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
 @nested
 def _meet(visit: Ints, t: int, lanes: Lanes, by_car: Floats, f: Floats) -> None:
     """Join a node's cars at a column, and hand their answers up."""
-    low, n, of, w, less = visit[START], visit[SOME], lanes.column[visit[NODE]], by_car[CAR_W], by_car[CAR_LESS]
-    if n > 1:
-        inverse, high = of[INVERSE, t], low + n
+    low, high, of = np.uint64(visit[START]), np.uint64(visit[START] + visit[SOME]), lanes.column[visit[NODE]]
+    w, less, inverse, share = by_car[CAR_W], by_car[CAR_LESS], of[INVERSE, t], of[SHARE, t]
+    if visit[SOME] > 1:
         for q in range(low, high):
             less[q] = w[q] * inverse
-        for j in range(low // LANES * LANES, high, LANES):
-            weights = load(less, j)
-            at = strip_of(j)
-            for q in range(low, min(high, j + LANES)):
+        for j in range(visit[START] // LANES * LANES, visit[START] + visit[SOME], LANES):
+            weights, at = load(less, j), strip_of(j)
+            for q in range(visit[START], min(visit[START] + visit[SOME], j + LANES)):
                 store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
         for q in range(low, high):
             less[q] = 0.0
-    for q in range(low, low + n):
-        w[q] *= of[SHARE, t]
+    for q in range(low, high):
+        w[q] *= share
 
 
 @nested
@@ -294,20 +293,20 @@ def _carry(
     column's places begin and how many cars are there, `onward` how many are at the next one.
     """
     (begin, n), many = here, onward
-    ie, link, diagonal = lanes.room[PLACE_IE], lanes.link, by_car[CAR_F]
+    ie, link, diagonal = lanes.room[PLACE_IE, begin : begin + n], lanes.link[begin : begin + n], by_car[CAR_F]
     _multiply_diagonal(f, p, padded(n), panel)
     _clear(f, many)
     for q in range(many):
         diagonal[q] = 0.0
     for q in range(n):
-        b, own = link[begin + q, AFTER], ie[begin + q]
+        b, own = link[q, AFTER], ie[q]
         if b >= 0:
             diagonal[b] = own * max(panel[TURNED, q], 0.0)
-            at, to = _place_of(0, q), _place_of(0, b)
+            column, to = p[_place_of(0, q) :], f[_place_of(0, b) :]
             for row in range(q):
-                a = link[begin + row, AFTER]
+                a = link[row, AFTER]
                 if a >= 0:
-                    f[to + LANES * a] = own * ie[begin + row] * p[at + LANES * row]
+                    to[LANES * a] = own * ie[row] * column[LANES * row]
     complete(f, padded(many), panel[TURNED])
 
 
@@ -337,27 +336,29 @@ def solve_cars(k: int, span: Ints, lanes: Lanes) -> None:
     Forwards `y[t] = P^-1 b[t]` with `IE y[t]` added to `b[t + 1]`, backwards `x[t] = y[t] + P^-1 IE x[t + 1]`.
     """
     many, block, begin = lanes.at[k, MANY], lanes.at[k, BLOCK], lanes.at[k, PLACE]
-    link, inverse, ie = lanes.link, lanes.inverse, lanes.room[PLACE_IE]
     value, push, more = lanes.room[VALUE], lanes.room[PUSH], lanes.room[MORE]
     for t in range(span[0], span[1]):
         n, x = many[t], begin[t]
         if n > 0:
             end = x + padded(n)
-            times_symmetric(inverse[block[t] :], value[x:end], push[x:end])
-            for p in range(x, x + n):
-                value[p] = push[p]
+            link, ie, onward = lanes.link[x:end], lanes.room[PLACE_IE, x:end], value[begin[t + 1] :]
+            here, answer = value[x:end], push[x:end]
+            times_symmetric(lanes.inverse[block[t] :], here, answer)
+            for p in range(n):
+                here[p] = answer[p]
                 if link[p, AFTER] >= 0:
-                    value[begin[t + 1] + link[p, AFTER]] += ie[p] * push[p]
+                    onward[link[p, AFTER]] += ie[p] * answer[p]
     for t in range(span[1] - 2, span[0] - 1, -1):
         n, x = many[t], begin[t]
         if n > 0 and many[t + 1] > 0:
             end = x + padded(n)
-            for p in range(x, x + n):
-                onward = link[p, AFTER]
-                push[p] = ie[p] * value[begin[t + 1] + onward] if onward >= 0 else 0.0
-            times_symmetric(inverse[block[t] :], push[x:end], more[x:end])
-            for p in range(x, x + n):
-                value[p] += more[p]
+            link, ie, onward = lanes.link[x:end], lanes.room[PLACE_IE, x:end], value[begin[t + 1] :]
+            here, asked, answer = value[x:end], push[x:end], more[x:end]
+            for p in range(n):
+                asked[p] = ie[p] * onward[link[p, AFTER]] if link[p, AFTER] >= 0 else 0.0
+            times_symmetric(lanes.inverse[block[t] :], asked, answer)
+            for p in range(n):
+                here[p] += answer[p]
 
 
 @nested
