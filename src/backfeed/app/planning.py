@@ -52,13 +52,13 @@ FULL_SOC = 0.99
 """The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
 target is promised: what is missing of it is not sold, and that is all."""
 
-SHOWS_SHARE = 0.008
-"""What it is worth that a car which hides its state of charge stands an hour longer with a kWh that it takes anyway, as
-a share of the mean price of energy. So of hours at one price it is charged in the first: it ends at its driver's limit,
-and what it holds is known for the hours that follow."""
+SOONER_SHARE = 0.006
+"""What it is worth to buy or sell a kWh an hour sooner at the same price, as a share of the mean price of energy, where
+sites have limits: what is done sooner leaves room below them for who comes later."""
 
-SOONER_SHARE = 0.004
-"""The same for other cars at a site with a limit: what is taken sooner leaves room for those who come later."""
+SHOWS_SHARE = 0.004
+"""What it is worth beside that to have charged a car which hides its state of charge an hour sooner: it ends at its
+driver's limit, and what it holds is known for the hours that follow."""
 
 ALIKE = 0.005
 """Plans whose costs differ by less a car are alike [currency]: of these the last is kept, whose prices are nearest."""
@@ -273,13 +273,16 @@ class Planning:
         buy_per_kwh = self.prices.buy_per_kwh[step]
         fleet = replace(fleet, shift_per_kwh=np.stack([price_shift_per_kwh(car, axis, buy_per_kwh) for car in cars]))
         promises = (promise.over(axis) for promise in commitments)
+        limits = self._limits(axis, sorted({car.site_id for car in cars}), beside)
+        sell_per_kwh = self.prices.sell_per_kwh[step] + self.purse.per_kwh(now_ms, step, worth)
+        later = SOONER_SHARE * self._usual_per_kwh * hours_at_one_price(axis, buy_per_kwh) if limits.bind else 0.0
         return rolling_problem(
             now_ms,
             axis,
             fleet,
-            self._limits(axis, sorted({car.site_id for car in cars}), beside),
-            buy_per_kwh,
-            without_burning(self.prices.sell_per_kwh[step] + self.purse.per_kwh(now_ms, step, worth), fleet),
+            limits,
+            buy_per_kwh + later,
+            without_burning(sell_per_kwh - later, fleet),
             self.terms,
             tuple(promise for promise in promises if promise is not None),
         )
@@ -315,8 +318,7 @@ class Planning:
         reaches = car.is_energy_known and self.discharges and car.discharge_max_kw > 0
         energy_max = max(FULL_SOC * vehicle.capacity_kwh if reaches else 0.0, target, energy)
         wear = self.wear.prices(car)
-        shares_room = np.isfinite(self.enrolment.sites[car.site_id].import_limit_kw)
-        sooner_share = SHOWS_SHARE if not car.is_energy_known else SOONER_SHARE if shares_room else 0.0
+        shows_per_kwh_h = 0.0 if car.is_energy_known else SHOWS_SHARE * self._usual_per_kwh
         return (
             energy,
             car.owner.reserve_soc * vehicle.capacity_kwh,
@@ -327,7 +329,7 @@ class Planning:
             vehicle.charge_efficiency,
             vehicle.discharge_efficiency,
             wear.wear_per_kwh,
-            wear.hold_per_kwh_h - sooner_share * self._usual_per_kwh,
+            wear.hold_per_kwh_h - shows_per_kwh_h,
             above_share,
         )
 
@@ -364,6 +366,13 @@ class Planning:
     def forget(self, station: str, evse: int) -> None:
         """Drop the plan of an EVSE whose car is gone."""
         self._planned.pop((station, evse), None)
+
+
+def hours_at_one_price(axis: TimeAxis, buy_per_kwh: Floats) -> Floats:
+    """Return for how long energy has had a step's price when the step begins, shape `(step,)` [h]."""
+    changes = np.flatnonzero(np.append(True, np.diff(buy_per_kwh) != 0))
+    step = np.arange(axis.count)
+    return (step - changes[np.searchsorted(changes, step, "right") - 1]) * axis.step_h
 
 
 def without_burning(sell_per_kwh: Floats, fleet: PluggedFleet) -> Floats:

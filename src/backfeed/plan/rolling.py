@@ -99,6 +99,11 @@ class SiteLimits:
     export_limit_kw: Floats
     base_load_kw: Floats
 
+    @property
+    def bind(self) -> bool:
+        """Whether any site has a limit at all."""
+        return bool(np.isfinite(self.import_limit_kw).any() or np.isfinite(self.export_limit_kw).any())
+
 
 @dataclass(frozen=True)
 class FleetCommitment:
