@@ -158,8 +158,12 @@ def test_of_cheap_hours_a_car_that_hides_its_state_of_charge_gets_the_first_and_
 
 
 def test_where_a_limit_is_shared_room_is_left_for_who_comes_later():
-    price_at, tells = spread(0.5, 2.0), a_car(energy=20.0)
-    assert first_hour_of_charging(planning_of(price_at, import_limit_kw=40.0), tells) == pytest.approx(3.0)
+    planning = planning_of(spread(0.5, 2.0), import_limit_kw=40.0)
+    assert first_hour_of_charging(planning, a_car(energy=20.0)) == pytest.approx(3.0)
+    planned(planning, car := a_car(energy=24.0))
+    gives_h = np.flatnonzero(planning.planned(car).power_kw < -0.01) / 4
+    assert gives_h[0] == 0.0
+    assert gives_h[-1] < 2.0, "what may be given takes less than the three hours of the dear price"
 
 
 def test_a_plan_says_whether_a_car_is_to_hold_more_than_its_driver_wants():

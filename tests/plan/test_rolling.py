@@ -83,7 +83,9 @@ def test_the_rows_of_a_car_follow_each_other_and_share_out_its_whole_departure(r
 @given(rests_h)
 def test_no_row_ends_after_the_quantile_it_stands_for(rests):
     problem = problem_of(fleet_of([rests]), lambda _: 0.5)
-    ends_h = problem.windows.depart_step * 0.25
+    windows = problem.windows
+    ends_h = 0.25 * windows.depart_step
+    ends_h = np.where(np.isnan(windows.last_step_h), ends_h, ends_h - 0.25 + windows.last_step_h)
     by_then = np.searchsorted(np.array(rests), ends_h + 0.25 - 1e-6, side="right")
     left = np.append(0.0, np.array(LEVELS))[by_then]
     # What has been laid on the ends so far is what has left: not less, and at most half a stretch early.
@@ -99,6 +101,13 @@ def test_a_driver_who_surely_leaves_at_one_time_is_one_row_at_full_price():
     assert left_share(problem).tolist() == pytest.approx([1.0])
     row_prices = problem.prices.buy_per_kwh[problem.nodes.zone[problem.windows.node]]
     assert row_prices[0, 0] == pytest.approx(0.5 * stays_chances()[0])
+
+
+def test_who_is_known_to_leave_within_a_step_is_charged_until_that_minute_and_who_is_not_until_the_step_begins():
+    sure, doubtful = [8.2] * len(LEVELS), [*[1.0] * 5, *[8.2] * (len(LEVELS) - 5)]
+    windows = problem_of(fleet_of([sure, doubtful]), lambda _: 0.5).windows
+    assert windows.depart_step.tolist() == [33, 4, 32]
+    assert windows.last_step_h.tolist() == pytest.approx([0.2, np.nan, np.nan], nan_ok=True)
 
 
 def test_departures_that_share_a_step_weigh_nothing_on_an_earlier_one():

@@ -5,12 +5,15 @@ from numpy.typing import NDArray
 
 from backfeed.app.knowledge import Car
 from backfeed.core.instant import MS_PER_H
+from backfeed.fleet.belief import stored_kwh
 
 Floats = NDArray[np.float64]
 
 NEED_MARGIN = 0.06
 """How much more than its nameplate says a car may need to reach its target: true capacity and
-efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them."""
+efficiency lie within some five percent of the enrolled ones, and the promise holds for all of them. What a car takes
+that hides its state of charge is known from what such stays took at the meter, whatever its nameplate says: only what
+it has given must be bought again with a margin."""
 
 BROKEN_KWH = 16.0
 """What a broken promise counts beside each kWh that is missing, in kWh: a departure that is a little short is broken as
@@ -22,7 +25,8 @@ MISSING_LEAST_KWH = 1.0
 
 def needed_kwh(car: Car) -> float:
     """Return what a car is planned to reach, as plans see it: what its lower edge lacks, with a margin [kWh]."""
-    return car.target_kwh + NEED_MARGIN * max(car.target_kwh - car.energy_low_kwh, 0.0) + car.edge_gap_kwh
+    by_nameplate = -stored_kwh(car.plug, car.owner) if car.may_take_kwh else car.target_kwh - car.energy_low_kwh
+    return car.target_kwh + NEED_MARGIN * max(by_nameplate, 0.0) + car.edge_gap_kwh
 
 
 def care_of(car: Car, now_ms: int, end_ms: int, end_care: float) -> Floats:

@@ -44,8 +44,8 @@ EARLY_MOST_MIN = 15
 EARLY_CERTAINTY = 0.99
 """With what chance a driver who keeps the statement leaves no earlier than `Worth.early_min` before it."""
 
-PRIOR_EARLY = 1.0
-"""How many kept statements that end so early as they may are believed in before any was seen."""
+PRIOR_EARLY = 0.5
+"""How many kept statements that end so early as they may are believed in before any was seen (Jeffreys)."""
 
 DRIVER_PSEUDO_COUNT = 8.0
 """How many statements of his own move a driver half way from the average driver to himself: one bad word out of three

@@ -29,6 +29,9 @@ Ints = NDArray[np.int64]
 LEVELS: Final = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95)
 """Shares of departures at which the odds are told: dense where a missed promise is decided."""
 
+KNOWN_LEVEL = LEVELS.index(0.08)
+"""A car whose odds from this level on all fall into one step is known to leave in it: its row ends at the minute."""
+
 SHORTEST_STEP_MS = MS_PER_MIN
 """What is left of a step below this is not planned: the orders of the step before still hold."""
 
@@ -249,6 +252,9 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, leaf: Ints, terms
     chance = stays_chances()[opens]
     target, reserve = fleet.target_kwh[car], fleet.reserve_kwh[car]
     last = np.append(first[1:], True)
+    rest_ms = fleet.left_by_ms[car, opens] - axis.start_ms - depart * axis.step_ms
+    begun = last & (opens <= KNOWN_LEVEL) & (depart < axis.count)
+    begun &= (rest_ms >= SHORTEST_STEP_MS) & (rest_ms < axis.step_ms)
     first_h = (axis.start_ms + axis.step_ms - max(now_ms, axis.start_ms)) / MS_PER_H
     left_share = _left_share(opens, level, last)
     missing_per_kwh = left_share * fleet.care[car, level] * terms.missing_per_kwh
@@ -256,7 +262,7 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, leaf: Ints, terms
         vehicle=tuple(fleet.name[i] for i in car),
         node=leaf[car] + opens,
         arrive_step=arrive,
-        depart_step=depart,
+        depart_step=depart + begun,
         charge_max_kw=fleet.charge_max_kw[car],
         discharge_max_kw=fleet.discharge_max_kw[car],
         charge_efficiency=fleet.charge_efficiency[car],
@@ -270,7 +276,7 @@ def _windows(now_ms: int, axis: TimeAxis, fleet: PluggedFleet, leaf: Ints, terms
         hold_per_kwh_h=chance * fleet.hold_per_kwh_h[car],
         drain_kwh=np.where(first, np.nan, 0.0),
         first_step_h=np.where(first, first_h, np.nan),
-        last_step_h=np.full(len(car), np.nan),
+        last_step_h=np.where(begun, rest_ms / MS_PER_H, np.nan),
         energy_value_per_kwh=np.maximum(left_share * terms.stored_per_kwh, fleet.above_share[car] * missing_per_kwh),
         missing_per_kwh=missing_per_kwh,
     )
