@@ -39,7 +39,7 @@ def test_the_band_moves_with_the_meter_and_widens_by_what_efficiencies_may_hide(
     belief = prior_belief(plugged(), OWNER, 5, 10)
     low, high = energy_now(belief, plugged(import_wh=1_000 + import_wh, export_wh=export_wh), OWNER)
     moved = (import_wh * 0.9 - export_wh / 0.9) / 1_000
-    drift = 0.03 * (import_wh * 0.9 + export_wh / 0.9) / 1_000
+    drift = 0.025 * (import_wh * 0.9 + export_wh / 0.9) / 1_000
     assert low == pytest.approx(min(max(belief.low_kwh + moved - drift, 0), 60))
     assert high == pytest.approx(min(max(belief.high_kwh + moved + drift, 0), 60))
     assert 0 <= low <= high <= 60
@@ -79,7 +79,7 @@ def test_a_state_of_charge_older_than_the_registers_is_moved_on_by_them():
     at_report = revise(prior_belief(plugged(), OWNER, 5, 40), plugged(soc=0.5), OWNER, STOOD)
     later = plugged(soc=0.5, soc_ms=0, metered_ms=9, import_wh=3_000)
     moved = revise(at_report, later, OWNER, STOOD)
-    assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9 * 0.97)
+    assert moved.low_kwh - at_report.low_kwh == pytest.approx(2.0 * 0.9 * 0.975)
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,11 @@ FULL_SOC = 0.99
 """The most that is planned into a battery. Taper makes the last percents slower than planned, but nothing above a
 target is promised: what is missing of it is not sold, and that is all."""
 
-SOONER_SHARE = 0.01
+SOONER_SHARE = 0.006
 """What it is worth to buy or sell a kWh an hour sooner at the same price, as a share of the mean price of energy, where
 sites have limits: what is done sooner leaves room below them for who comes later."""
 
-SHOWS_SHARE = 0.008
+SHOWS_SHARE = 0.006
 """What it is worth beside that to have charged a car which hides its state of charge an hour sooner: it ends at its
 driver's limit, and what it holds is known for the hours that follow."""
 

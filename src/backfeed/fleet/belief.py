@@ -35,9 +35,10 @@ DRAWING = ("", "Charging")
 """In these states, or where a station tells none, what the meter last showed is still drawn; one that is suspended has
 stopped since."""
 
-DRIFT_SHARE = 0.03
+DRIFT_SHARE = 0.025
 """How far what a battery gains or loses may lie from what its meter and its nameplate's efficiency say: the band widens
-by this share of all that is moved, so that it holds the truth until the car shows itself again."""
+by this share of all that is moved, so that it holds the truth until the car shows itself again: one way's efficiency
+lies within two hundredths of the enrolled one."""
 
 FULL_SOC = 0.99
 """What is stored at the least in a car that takes no more, of what its battery holds."""

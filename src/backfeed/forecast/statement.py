@@ -33,7 +33,7 @@ PRIOR_SHARES = (0.9, 0.05, 0.05)
 PRIOR_STATEMENTS = 10.0
 """What is believed of kept, off and void statements before any was seen, and how many that belief is worth."""
 
-PRIOR_SPREAD_MIN, PRIOR_SPREAD_STATEMENTS = 25.0, 2.0
+PRIOR_SPREAD_MIN, PRIOR_SPREAD_STATEMENTS = 25.0, 1.0
 """How kept statements scatter before any was seen. Some are to the minute and some to the half-hour, so that is little
 to go by and a few statements outweigh it."""
 SPREAD_LEAST_MIN = 1.0
