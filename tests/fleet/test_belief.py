@@ -64,9 +64,9 @@ def test_the_moment_at_which_a_percent_gives_way_to_the_next_tells_more_than_eit
     still = plugged(soc=0.5, soc_ms=5, metered_ms=5, import_wh=1_550)
     moved = revise(first, still, OWNER, STOOD)
     ticked = revise(moved, plugged(soc=0.51, soc_ms=9, metered_ms=9, import_wh=1_650), OWNER, STOOD)
-    assert moved.low_kwh == pytest.approx(29.7 + 0.55 * 0.9 * 0.97)
+    assert moved.low_kwh == pytest.approx(29.7 + 0.55 * 0.9 * 0.975)
     assert ticked.low_kwh == pytest.approx(30.3)
-    assert ticked.high_kwh == pytest.approx(30.3 + 0.1 * 0.9 * 1.03)
+    assert ticked.high_kwh == pytest.approx(30.3 + 0.1 * 0.9 * 1.025)
 
 
 def test_a_report_that_contradicts_the_meter_is_believed():
@@ -188,7 +188,7 @@ def test_a_car_that_took_more_than_its_target_lacks_is_promised_where_it_stopped
     assert promised_kwh(belief, shown, OWNER) == pytest.approx(stands_at)
     later = plugged(import_wh=61_000, export_wh=9_000, first_import_wh=1_000, first_export_wh=0)
     discharged = revise(belief, later, OWNER, STOOD)
-    assert discharged.low_kwh == pytest.approx(stands_at - 10 - 0.3)
+    assert discharged.low_kwh == pytest.approx(stands_at - 10 - 0.25)
     assert promised_kwh(discharged, later, OWNER) == pytest.approx(stands_at)
 
 
