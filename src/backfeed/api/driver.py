@@ -43,40 +43,31 @@ def add_driver_paths(api: FastAPI, desk: DriverDesk, schema_of: Callable[[Any], 
         Refers to a struct's schema in the OpenAPI document.
     """
     problem = {"description": "Why not", "content": {PROBLEM_JSON: {"schema": schema_of(Problem)}}}
-    told = {"description": "OK", "content": {"application/json": {"schema": schema_of(list[QuestionView])}}}
     body = {"required": True, "content": {"application/json": {"schema": schema_of(AnswerView)}}}
 
-    judged = {"description": "OK", "content": {"application/json": {"schema": schema_of(list[JudgedView])}}}
+    def serve(path: str, kind: object, summary: str, operation_id: str, tell: Callable[[], object]) -> None:
+        async def told(request: Request) -> Response:
+            if refused := _refused(request, desk):
+                return refused
+            return Response(msgspec.json.encode(tell()), media_type="application/json")
 
-    async def answers(request: Request) -> Response:
-        if refused := _refused(request, desk):
-            return refused
-        return Response(msgspec.json.encode(desk.judged()), media_type="application/json")
-
-    async def questions(request: Request) -> Response:
-        if refused := _refused(request, desk):
-            return refused
-        return Response(msgspec.json.encode(desk.questions()), media_type="application/json")
+        ok = {"description": "OK", "content": {"application/json": {"schema": schema_of(kind)}}}
+        api.get(
+            path,
+            summary=summary,
+            operation_id=operation_id,
+            responses={200: ok, "default": problem},
+            response_class=Response,
+            openapi_extra=_SECURED,
+        )(told)
 
     async def answer(request: Request) -> Response:
         return _refused(request, desk) or await _answered(request, desk)
 
-    api.get(
-        PATH,
-        summary="The questions to drivers that wait for an answer",
-        operation_id="questions",
-        responses={200: told, "default": problem},
-        response_class=Response,
-        openapi_extra=_SECURED,
-    )(questions)
-    api.get(
-        ANSWERS_PATH,
-        summary="What came of the answers of the last 31 days, and why a bonus is paid or not",
-        operation_id="answers",
-        responses={200: judged, "default": problem},
-        response_class=Response,
-        openapi_extra=_SECURED,
-    )(answers)
+    waiting = "The questions to drivers that wait for an answer"
+    serve(PATH, list[QuestionView], waiting, "questions", desk.questions)
+    came = "What came of the answers of the last 31 days, and why a bonus is paid or not"
+    serve(ANSWERS_PATH, list[JudgedView], came, "answers", desk.judged)
     api.post(
         PATH,
         summary="Hand in a driver's answer; it counts once it is on disk",

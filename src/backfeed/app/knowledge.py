@@ -32,11 +32,12 @@ from backfeed.fleet.session import PastSession
 from backfeed.fleet.state import SUSPENDED_BY_CAR, FleetState, Plug
 from backfeed.forecast.charge_word import ChargeRecord
 from backfeed.forecast.energy_need import EnergyDistribution
+from backfeed.forecast.statement import EARLY_MOST_MIN
 from backfeed.meter.interval import INTERVAL_MS, MeterBook, MeterKey
 
 Ints = NDArray[np.int64]
 
-STATEMENT_TOLERANCE_MS = 15 * MS_PER_MIN
+STATEMENT_TOLERANCE_MS = EARLY_MOST_MIN * MS_PER_MIN
 """A driver who leaves this much earlier than said has still kept the statement."""
 
 BAND_KNOWN_SHARE = 0.03
@@ -89,7 +90,8 @@ class Car:
     `discharge_left_h` are what its warranty still allows, less what may have flowed since the last reading; with a
     `block` its `discharge_max_kw` is 0. `may_take_kwh` are the quantiles, at `MAY_TAKE_LEVELS`, of what it still takes
     (AC) if it has not shown where it stands; empty if it has. `edge_gap_kwh` is how much more it holds at the edge by
-    which its reserve is judged than at `energy_low_kwh`.
+    which its reserve is judged than at `energy_low_kwh`. `early_ms` is how much before the stated departure its driver
+    leaves at most who keeps the word.
     """
 
     plug: Plug
@@ -121,7 +123,7 @@ class Car:
 
     @property
     def promised_ms(self) -> int:
-        """The departure that was promised to be kept: the driver's word less what counts as keeping it, -1 for none."""
+        """The departure that is promised: as early as its driver may leave and keep the word, -1 for none."""
         stated_ms = self.plug.departure_stated_ms
         return stated_ms - self.early_ms if stated_ms >= 0 else -1
 
