@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.compiled import allocating, nested
-from backfeed.plan.layout import summed_powers
 from backfeed.plan.levels import (
     CHANGE,
     ENERGY,
@@ -26,8 +25,9 @@ from backfeed.plan.levels import (
 )
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, node_curve
 from backfeed.plan.problem import Floats, Ints, PlanProblem, inner
-from backfeed.plan.rows import ARRIVE, ENTRY, LENGTH, ROW_GAIN, ROW_LOSS, Fleet, gather
+from backfeed.plan.rows import ARRIVE, ENTRY, LENGTH, ROW_GAIN, ROW_LOSS, Fleet, gather, summed_powers
 from backfeed.plan.schedule import Duals, Schedule, price_plan
+from backfeed.plan.tree import add_up
 
 
 class Tree(NamedTuple):
@@ -68,13 +68,15 @@ def plan_alone(problem: PlanProblem) -> Schedule | None:
     places, whole = np.stack((w.offsets[:-1][order], length), axis=-1), np.arange(problem.axis.count)
     fleet = gather(problem, order, places, unit_ptr, np.zeros(1, np.int64), whole)
     fixed = nodes.base_load_kw - nodes.pv_kw + curtailed
+    net = fixed.copy()
+    add_up(nodes.upwards, nodes.parent, net)
     tree = Tree(
         node=w.node[order],
         parent=nodes.parent,
         price=price,
         least=np.maximum(-nodes.export_limit_kw, -FAR),
         most=np.minimum(nodes.import_limit_kw, FAR),
-        net=nodes.sum_up(fixed),
+        net=net,
         waiting=np.zeros(len(nodes), np.int64),
     )
     found = Found(np.empty(entries), np.empty(entries), np.zeros(1))
@@ -93,7 +95,8 @@ def _prices_of_meters(problem: PlanProblem) -> tuple[Floats, Floats] | None:
     if not nodes.metered.any():
         return price, price
     buy, sell = prices.buy_per_kwh[nodes.zone], prices.sell_per_kwh[nodes.zone]
-    curve = node_curve(problem, *summed_powers(problem))
+    powers = summed_powers(problem)
+    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw)
     imports, exports = curve.reach_low_kw >= 0, curve.reach_high_kw <= 0
     if np.any(nodes.metered[:, None] & (buy != sell) & ~imports & ~exports):
         return None
@@ -108,7 +111,7 @@ def _by_car(problem: PlanProblem) -> tuple[Ints, Ints]:
     The deepest nodes come first: their cars are soon complete, and a limit that they break is soon found.
     """
     w, rank = problem.windows, np.empty(len(problem.nodes), np.int64)
-    rank[np.concatenate(problem.nodes.levels[::-1])] = np.arange(len(rank))
+    rank[problem.nodes.upwards] = np.arange(len(rank))
     order = np.lexsort((w.head, rank[w.node[w.head]]))
     return order, np.append(np.flatnonzero(np.diff(w.head[order], prepend=-1)), len(order))
 

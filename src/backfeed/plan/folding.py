@@ -26,8 +26,9 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, gathered
-from backfeed.plan.rows import BOUND, ROW_PRICED, ZONE, Fleet
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, nearest_of
+from backfeed.plan.rows import BOUND, ROW_PRICED, ZONE, Fleet, Powers
+from backfeed.plan.tree import add_up, reach_within
 
 
 class Bounds(NamedTuple):
@@ -73,27 +74,27 @@ class Folding(NamedTuple):
     bounds: Bounds
 
 
-def fold(problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw: Floats, held: Bools) -> Folding:
+def fold(problem: PlanProblem, curve: NodeCurve, powers: Powers, held: Bools) -> Folding:
     """Decide what becomes of the nodes.
 
     Parameters
     ----------
     problem, curve
         The problem, and its nodes' curves.
-    charge_kw, discharge_kw
-        What the rows at every node itself can charge and discharge at most, `(node, step)`.
+    powers
+        What the rows at every node itself can charge and discharge.
     held
         Nodes whose limits have shown to matter.
     """
     nodes, promised = problem.nodes, problem.commitments
-    matters = _beyond_limits(problem, curve, charge_kw, discharge_kw, held)
+    matters = _beyond_limits(problem, curve, powers, held)
     costly = nodes.peak_charge_per_kw > 0
     matters |= (costly | nodes.metered)[:, None]
     matters[promised.node, promised.step] = True
     costly[promised.node] = True
     costly |= nodes.metered & ~_has_one_tariff(problem, curve)
     matter = np.any(matters, axis=1)
-    alone = _alone(problem, curve, matter, costly | held)
+    alone = _alone(problem, curve, powers.rows.copy(), matter, costly | held)
     base = _joined(problem, curve, matter & ~alone)
     steps = np.flatnonzero(np.any(matters[~alone], axis=0))
     meters = _meters(curve, alone & nodes.metered)
@@ -112,17 +113,12 @@ def uncurtailed(problem: PlanProblem, curve: NodeCurve, held: Bools) -> NodeCurv
     return replace(curve, curtail_max_kw=np.where(gains | crowded, curve.curtail_max_kw, 0.0))
 
 
-def _beyond_limits(
-    problem: PlanProblem, curve: NodeCurve, charge_kw: Floats, discharge_kw: Floats, held: Bools
-) -> Bools:
+def _beyond_limits(problem: PlanProblem, curve: NodeCurve, powers: Powers, held: Bools) -> Bools:
     """Return where a node can reach beyond its limits while those below hold; if it is held, where they need not."""
     nodes = problem.nodes
     most, least = nodes.import_limit_kw, -nodes.export_limit_kw
-    high, low = charge_kw + curve.fixed_kw + curve.curtail_max_kw, curve.fixed_kw - discharge_kw
-    for child, begin, parent in nodes.families:
-        within = low[child], high[child]
-        high[parent] += gathered(np.clip(most[child], *within), begin)
-        low[parent] += gathered(np.clip(least[child], *within), begin)
+    high, low = powers.charge_kw + curve.fixed_kw + curve.curtail_max_kw, curve.fixed_kw - powers.discharge_kw
+    reach_within(nodes.upwards, nodes.parent, (least, most), (low, high))
     beyond: Bools = (high > most + REACH_TOLERANCE_KW) | (low < least - REACH_TOLERANCE_KW)
     beyond[held] = ((curve.reach_high_kw > most) | (curve.reach_low_kw < least))[held]
     return beyond
@@ -148,29 +144,27 @@ def _meters(curve: NodeCurve, own: Bools) -> Meters:
     return Meters(node, tariff, float((tariff[0] * curve.fixed_below_kw[node]).sum()))
 
 
-def _alone(problem: PlanProblem, curve: NodeCurve, matter: Bools, costly: Bools) -> Bools:
-    """Return the nodes that matter, are not costly, and have one row at a time with room for it."""
-    nodes, w = problem.nodes, problem.windows
-    edge = np.zeros((len(nodes), problem.axis.count + 1))
-    np.add.at(edge, (w.node, w.arrive_step), 1)
-    np.add.at(edge, (w.node, w.depart_step), -1)
-    rows = nodes.sum_up(np.cumsum(edge, axis=1))
+def _alone(problem: PlanProblem, curve: NodeCurve, rows: Floats, matter: Bools, costly: Bools) -> Bools:
+    """Return the nodes that matter, are not costly, and have one row at a time with room for it, and so has all below.
+
+    `rows` are those at every node itself at every step; they are added up.
+    """
+    nodes = problem.nodes
+    add_up(nodes.upwards, nodes.parent, rows)
     able: Bools = matter & ~costly & np.all(rows <= 1, axis=1)
     fixed = curve.fixed_below_kw[able]
     room = (fixed <= nodes.import_limit_kw[able]) & (-fixed <= nodes.export_limit_kw[able])
     able[able] = np.all(room, axis=1)
-    over_kept, alone = np.zeros_like(able), np.zeros_like(able)
-    for level in reversed(nodes.levels):
-        alone[level] = able[level] & ~over_kept[level]
-        stays = level[over_kept[level] | (matter[level] & ~alone[level])]
-        over_kept[nodes.parent[stays[nodes.parent[stays] >= 0]]] = True
-    return alone
+    staying = (matter & ~able).astype(np.float64)[:, None]
+    add_up(nodes.upwards, nodes.parent, staying)
+    able &= staying[:, 0] == 0
+    return able
 
 
 def _joined(problem: PlanProblem, curve: NodeCurve, staying: Bools) -> Ints:
     """Return the node to which every node is joined, -1 for none."""
     nodes, size = problem.nodes, len(problem.nodes)
-    nearest = holders(problem, staying)
+    nearest = nearest_of(nodes.parent, staying)
     above = np.where(nodes.parent >= 0, nearest[nodes.parent], NO_PARENT)
     child = np.flatnonzero(staying & (above >= 0))
     rows = np.bincount(nearest[problem.windows.node] + 1, minlength=size + 1)[1:]
@@ -181,28 +175,15 @@ def _joined(problem: PlanProblem, curve: NodeCurve, staying: Bools) -> Ints:
     promised[problem.commitments.node] = True
     single &= (nodes.peak_charge_per_kw <= 0) & ~promised & ~np.any(curve.curtail_max_kw > 0, axis=1)
     single &= ~np.any(curve.inverted, axis=1) if nodes.metered.any() else True
-    base = np.full(size, NO_PARENT)
-    for level in reversed(nodes.levels):
-        for k in level[single[level]]:
-            below = only[k] if base[only[k]] < 0 else base[only[k]]
-            base[k] = NO_PARENT if promised[below] else below
-    return base
-
-
-def holders(problem: PlanProblem, kept: Bools) -> Ints:
-    """Return the kept node at or above every node, -1 for none."""
-    nodes, nearest = problem.nodes, np.where(kept, np.arange(len(kept)), NO_PARENT)
-    for level in nodes.levels[1:]:
-        nearest[level] = np.where(kept[level], level, nearest[nodes.parent[level]])
-    return nearest
+    single &= ~promised[only]
+    return np.where(single, nearest_of(only, ~single), NO_PARENT)
 
 
 def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters) -> Bounds:
     """Return where rows have meters for themselves, or nodes that leave them less than their own powers."""
-    nodes, w, under = problem.nodes, problem.windows, np.append(alone, False)
-    alone, above = under.copy(), np.append(nodes.parent, NO_PARENT)
-    for level in nodes.levels[1:]:
-        under[level] |= under[nodes.parent[level]]
+    nodes, w = problem.nodes, problem.windows
+    under, above = np.append(nearest_of(nodes.parent, alone) >= 0, False), np.append(nodes.parent, NO_PARENT)
+    alone = np.append(alone, False)
     entry = np.flatnonzero(under[w.node][w.row_of])
     row, step = w.row_of[entry], w.step_of[entry]
     own = np.stack((w.charge_max_kw[row], w.discharge_max_kw[row])) * (problem.hours[entry] / problem.axis.step_h)

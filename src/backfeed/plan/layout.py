@@ -21,11 +21,13 @@ from functools import cached_property
 
 import numpy as np
 
-from backfeed.plan.folding import Folding, bounded, fold, holders, uncurtailed
+from backfeed.plan.columns import whole_columns
+from backfeed.plan.folding import Folding, bounded, fold, uncurtailed
 from backfeed.plan.lowered import NodeCurve, node_curve
-from backfeed.plan.pieces import NodePieces, node_pieces
-from backfeed.plan.problem import NO_PARENT, Bools, Families, Floats, Ints, PlanProblem, families_of, gathered
-from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, step_shares
+from backfeed.plan.pieces import NodePieces, node_pieces, promise_columns
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, levels_of, nearest_of
+from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, summed_powers
+from backfeed.plan.tree import widen
 from backfeed.plan.vectors import LANES
 
 FREE_UNITS_PER_NODE = 64
@@ -55,15 +57,10 @@ class Forest:
     child: Ints
     levels: tuple[Ints, ...]
 
-    def add_up(self, values: Floats) -> None:
-        """Add every node's values, `(node, column)`, to all of its ancestors'."""
-        for child, begin, parent in self.families:
-            values[parent] += gathered(values[child], begin)
-
     @cached_property
-    def families(self) -> Families:
-        """Nodes by their parents (`problem.families_of`)."""
-        return families_of(self.parent, self.levels)
+    def upwards(self) -> Ints:
+        """All nodes, children before their parents."""
+        return np.concatenate(self.levels[::-1]) if self.levels else self.parent
 
 
 @dataclass(frozen=True)
@@ -102,28 +99,28 @@ class Layout:
         return np.repeat(begin - w.offsets[:-1], np.diff(w.offsets)) + np.arange(w.offsets[-1])
 
 
-def _spans(layout: Layout) -> Ints:
+def _spans(layout: Layout, slots: Ints) -> Ints:
     """Return the columns `(node, 2)` between which a node's subtree answers to prices, in whole vectors.
 
     Vehicles answer while one is there, and PV where it may be curtailed. Promises of vehicles' power by itself and
     peaks, which join all steps, answer everywhere; where drives lead from node to node, all nodes are taken to.
     """
-    w, fleet, pieces, forest = layout.problem.windows, layout.fleet, layout.pieces, layout.forest
-    columns = pieces.low_kw.shape[1]
-    size, nodes = -(-columns // LANES) * LANES, len(forest.parent)
-    node = np.repeat(np.repeat(np.arange(nodes), np.diff(fleet.node_ptr)), np.diff(fleet.unit_ptr))
-    low, high = np.full(nodes, size), np.zeros(nodes, np.int64)
+    w, fleet, forest, nodes = layout.problem.windows, layout.fleet, layout.forest, layout.problem.nodes
+    size, kept = whole_columns(len(layout.steps) + len(slots)), np.flatnonzero(layout.folding.kept)
+    span = np.stack((np.full(len(forest.parent), size), np.zeros(len(forest.parent), np.int64)), axis=-1)
+    low, high = span[:, 0], span[:, 1]
+    node = np.repeat(np.repeat(np.arange(len(span)), np.diff(fleet.node_ptr)), np.diff(fleet.unit_ptr))
     np.minimum.at(low, node, np.searchsorted(layout.steps, w.arrive_step[layout.order]))
     np.maximum.at(high, node, np.searchsorted(layout.steps, w.depart_step[layout.order]))
-    joined = len(pieces.slots) + len(layout.chain.least) > 0
-    everywhere = (pieces.peak_charge > 0) | joined
+    everywhere = np.flatnonzero(nodes.peak_charge_per_kw[kept] > 0)
+    if len(slots) or len(layout.chain.least):
+        everywhere = np.arange(len(span))
     low[everywhere], high[everywhere] = 0, size
-    some, column = np.nonzero(pieces.curtail_kw > 0)
-    np.minimum.at(low, some, column)
-    np.maximum.at(high, some, column + 1)
-    for level in forest.levels[:0:-1]:
-        np.minimum.at(low, forest.parent[level], low[level])
-        np.maximum.at(high, forest.parent[level], high[level])
+    if layout.curve.curtail_max_kw.any():
+        some, column = np.nonzero(layout.curve.curtail_max_kw[np.ix_(kept, layout.steps)] > 0)
+        np.minimum.at(low, some, column)
+        np.maximum.at(high, some, column + 1)
+    widen(forest.upwards, forest.parent, span)
     low = np.minimum(low, high)
     return np.stack((low // LANES * LANES, -(-high // LANES) * LANES), axis=-1)
 
@@ -143,10 +140,10 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     NotStructuredError
         If there are too many drives between nodes, or a row is too long.
     """
-    charge, discharge = summed_powers(problem)
-    curve = node_curve(problem, charge, discharge)
+    powers = summed_powers(problem)
+    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw)
     held = np.zeros(len(problem.nodes), np.bool_) if held is None else held
-    folding, curve = fold(problem, curve, charge, discharge, held), uncurtailed(problem, curve, held)
+    folding, curve = fold(problem, curve, powers, held), uncurtailed(problem, curve, held)
     kept, steps = folding.kept, _steps(problem, folding)
     holder = _holders(problem, kept)
     head = _unit_heads(problem, holder)
@@ -162,7 +159,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
     node_of = np.concatenate((np.flatnonzero(kept), np.full(gathering, NO_PARENT)))
     forest = _forest(problem, kept, holder, gathering)
     node_ptr = np.searchsorted(unit_node, np.arange(len(node_of) + 1))
-    pieces = NodePieces.none()
+    pieces = NodePieces.none(len(node_of))
     fleet = gather(problem, order, np.stack((entry, length), axis=-1), unit_ptr, node_ptr, steps)
     layout = Layout(
         problem=problem,
@@ -189,21 +186,20 @@ def _with_pieces(layout: Layout, held: Bools) -> Layout:
     Where a broken limit is dearer than whatever else could be missed, limits are first taken to be hard; what their
     pieces would have added to the Lagrangian tells whether that was right (`certificate.worth_of_limits`).
     """
-    problem, node_of = layout.problem, layout.node_of
-    some = len(layout.steps) > 0
-    pieces = node_pieces(problem, layout.curve, layout.folding, layout.holder) if some else NodePieces.none()
-    pieces = pieces.of(layout.steps, problem.axis.count, int((node_of < 0).sum()))
-    span = _spans(replace(layout, pieces=pieces))
-    fixed = np.zeros_like(pieces.low_kw)
-    kept = np.flatnonzero(node_of >= 0)
-    fixed[kept, : len(layout.steps)] = layout.curve.fixed_below_kw[np.ix_(node_of[kept], layout.steps)]
-    pieces = pieces.resting(span, fixed)
+    problem, node_of, curve = layout.problem, layout.node_of, layout.curve
+    if not len(layout.steps):
+        none = NodePieces.none(len(node_of))
+        return replace(layout, pieces=none, within=none)
+    slots, promise_column = promise_columns(problem, curve, layout.steps)
+    span = _spans(layout, slots)
+    columns = layout.steps, slots, promise_column
+    pieces = node_pieces(problem, curve, layout.folding, layout.holder, columns, span)
     penalty, prices = problem.penalties.limit_per_kwh, problem.prices
     others = (problem.missing_per_kwh, HARD * prices.buy_per_kwh, HARD * np.abs(prices.sell_per_kwh))
-    if not some or len(problem.commitments) or penalty <= max(float(other.max(initial=0.0)) for other in others):
+    if len(problem.commitments) or penalty <= max(float(other.max(initial=0.0)) for other in others):
         return replace(layout, span=span, pieces=pieces, within=pieces)
     soft = np.append(held, True)[node_of]
-    within = pieces.within(problem.axis.step_h * penalty / 2, soft, fixed)
+    within = pieces.within(problem.axis.step_h * penalty / 2, soft)
     return replace(layout, span=span, pieces=pieces, within=within)
 
 
@@ -219,27 +215,6 @@ def repriced(layout: Layout, fleet: Fleet, curve: NodeCurve) -> Layout:
     return _with_pieces(replace(layout, fleet=fleet, curve=curve), held)
 
 
-def summed_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
-    """Return what the rows at every node can charge and discharge at most, `(node, step)` each."""
-    w, step_h = problem.windows, problem.axis.step_h
-    shape = (len(problem.nodes), problem.axis.count + 1)
-    single = w.depart_step - w.arrive_step == 1
-    first, last = step_shares(problem)
-    sums = []
-    for power in (w.charge_max_kw, w.discharge_max_kw):
-        edge = np.zeros(shape)
-        np.add.at(edge, (w.node, w.arrive_step), power)
-        np.add.at(edge, (w.node, w.depart_step), -power)
-        total = np.cumsum(edge, axis=1)[:, :-1]
-        partial = np.flatnonzero((first < 1) | (last < 1))
-        np.add.at(total, (w.node[partial], w.arrive_step[partial]), -power[partial] * (1 - first[partial]))
-        later = partial[~single[partial]]
-        np.add.at(total, (w.node[later], w.depart_step[later] - 1), -power[later] * (1 - last[later]))
-        sums.append(np.maximum(total, 0.0))
-    assert step_h > 0
-    return sums[0], sums[1]
-
-
 def _steps(problem: PlanProblem, folding: Folding) -> Ints:
     """Return the steps at which some node matters, or all if most of them are."""
     steps = folding.steps
@@ -248,7 +223,7 @@ def _steps(problem: PlanProblem, folding: Folding) -> Ints:
 
 def _holders(problem: PlanProblem, kept: Bools) -> Ints:
     """Return the kept node (by its number among the kept) at or above every node, -1 for none."""
-    nearest = holders(problem, kept)
+    nearest = nearest_of(problem.nodes.parent, kept)
     return np.where(nearest >= 0, (np.cumsum(kept) - 1)[nearest], NO_PARENT)
 
 
@@ -289,10 +264,4 @@ def _forest(problem: PlanProblem, kept: Bools, holder: Ints, gathering: int) -> 
     parent = np.concatenate((np.where(above >= 0, holder[above], NO_PARENT), np.full(gathering, NO_PARENT)))
     child = np.argsort(parent, kind="stable")
     child_ptr = np.searchsorted(parent[child], np.arange(len(parent) + 1))
-    depth = np.zeros(len(parent), np.int64)
-    walk = parent.copy()
-    while np.any(walk >= 0):
-        depth[walk >= 0] += 1
-        walk = np.where(walk >= 0, parent[walk], NO_PARENT)
-    levels = tuple(np.flatnonzero(depth == d) for d in range(int(depth.max(initial=-1)) + 1))
-    return Forest(parent, child_ptr, child, levels)
+    return Forest(parent, child_ptr, child, levels_of(parent))

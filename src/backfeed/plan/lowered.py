@@ -179,9 +179,9 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
     nodes, step_h = problem.nodes, problem.axis.step_h
     fixed = nodes.base_load_kw - nodes.pv_kw
     curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
-    below = nodes.sum_up(fixed)
-    high = nodes.sum_up(charge_kw + curtail) + below
-    low = below - nodes.sum_up(discharge_kw)
+    sums = nodes.sum_up(np.concatenate((fixed, charge_kw + curtail, discharge_kw), axis=1))
+    below, more, less = (np.ascontiguousarray(one) for one in np.split(sums, 3, axis=1))
+    high, low = below + more, below - less
     buy, sell = _meter_prices(problem)
     inverted = sell > buy
     limit_cost = step_h * problem.penalties.limit_per_kwh

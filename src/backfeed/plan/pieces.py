@@ -8,9 +8,12 @@ one of v itself.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
+from backfeed.plan.compiled import compiled, compiled_for_any, nested
 from backfeed.plan.folding import Folding
 from backfeed.plan.lowered import NodeCurve
 from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem
@@ -30,9 +33,11 @@ class NodePieces:
     """Power of kept nodes: `low_kw` `(node, column)` and pieces `(piece, column)`, and the rest.
 
     Node k's pieces are `piece_ptr[k]` to `piece_ptr[k + 1]`, in the order of their slope; `low_cost` is what `low_kw`
-    costs; `fixed_kw` enters the balance; `curtail_kw` may be added to it for nothing. `slots` are the steps of the
-    columns beyond the steps, `promise_column` the column of every promise. `slope_at_rest` `(node, column)` is what a
-    kW more costs where nothing below answers to prices (`resting`).
+    costs; `fixed_kw` enters the balance, `fixed_below_kw` is what is fixed in the subtree; `curtail_kw` may be added to
+    it for nothing. `slots` are the steps of the columns beyond the steps, `promise_column` the column of every promise.
+
+    Where nothing below answers to prices, all of a node's power is `low_kw`: what is fixed. Its price is there its
+    parent's and a slope of its curve, `slope_at_rest` `(node, column)`, and nothing is to be found.
     """
 
     low_kw: Floats
@@ -41,6 +46,7 @@ class NodePieces:
     width_kw: Floats
     slope: Floats
     fixed_kw: Floats
+    fixed_below_kw: Floats
     curtail_kw: Floats
     peak_charge: Floats
     slots: Ints
@@ -48,185 +54,166 @@ class NodePieces:
     slope_at_rest: Floats
 
     @classmethod
-    def none(cls) -> "NodePieces":
-        """Return those of no nodes over no steps."""
-        empty, none = np.zeros((0, 0)), np.zeros(0, np.int64)
-        return cls(empty, empty, np.zeros(1, np.int64), empty, empty, empty, empty, np.zeros(0), none, none, empty)
+    def none(cls, nodes: int) -> "NodePieces":
+        """Return those of nodes without pieces over no steps."""
+        of_nodes, empty, none = np.zeros((nodes, 0)), np.zeros((0, 0)), np.zeros(0, np.int64)
+        ptr, peak = np.zeros(nodes + 1, np.int64), np.zeros(nodes)
+        return cls(of_nodes, of_nodes, ptr, empty, empty, of_nodes, of_nodes, of_nodes, peak, none, none, of_nodes)
 
-    def of(self, steps: Ints, count: int, gathered: int) -> "NodePieces":
-        """Return what there is at some of the `count` steps, with so many nodes at the end that have no pieces.
-
-        Rows are contiguous, as kernels are compiled for: some steps of a matrix else stand column by column.
-        """
-        columns = np.concatenate((steps, count + np.arange(len(self.slots))))
-
-        def of_nodes(values: Floats) -> Floats:
-            return np.concatenate((here(values), np.zeros((gathered, len(columns))))) if gathered else here(values)
-
-        def here(values: Floats) -> Floats:
-            return values if len(columns) == values.shape[1] else np.ascontiguousarray(values[:, columns])
-
-        return NodePieces(
-            low_kw=of_nodes(self.low_kw),
-            low_cost=of_nodes(self.low_cost),
-            piece_ptr=np.append(self.piece_ptr, np.full(gathered, self.piece_ptr[-1])),
-            width_kw=here(self.width_kw),
-            slope=here(self.slope),
-            fixed_kw=of_nodes(self.fixed_kw),
-            curtail_kw=of_nodes(self.curtail_kw),
-            peak_charge=np.append(self.peak_charge, np.zeros(gathered)),
-            slots=np.searchsorted(steps, self.slots),
-            promise_column=np.searchsorted(columns, self.promise_column),
-            slope_at_rest=of_nodes(self.slope_at_rest),
-        )
-
-    def resting(self, span: Ints, fixed: Floats) -> "NodePieces":
-        """Return the pieces with all power in `low_kw` where nothing below a node answers: outside its `span`.
-
-        A node's power is what is fixed there, its price its parent's and a slope of its curve: nothing is to be found.
-        `fixed` `(node, column)` is what is fixed below.
-        """
-        column, owner = np.arange(self.low_kw.shape[1]), self.owner
-        rests = (column < span[:, :1]) | (column >= span[:, 1:])
-        rests &= (np.diff(self.piece_ptr) > 0)[:, None]
-        if not rests.any():
-            return self
-        before = np.cumsum(self.width_kw, axis=0) - self.width_kw
-        before -= before[self.piece_ptr[owner]]
-        inside = np.clip((fixed - self.low_kw)[owner] - before, 0.0, self.width_kw)
-        begin = np.flatnonzero(np.diff(owner, prepend=-1))
-        low, low_cost, slope = self.low_kw.copy(), self.low_cost.copy(), np.zeros_like(self.low_kw)
-        some = owner[begin]
-        cost = low_cost[some] + np.add.reduceat(self.slope * inside, begin, axis=0)
-        steepest = np.maximum.reduceat(np.where(inside > 0, self.slope, -np.inf), begin, axis=0)
-        least = np.minimum.reduceat(np.where(self.width_kw > 0, self.slope, np.inf), begin, axis=0)
-        at_rest = rests[some]
-        low[some] = np.where(at_rest, fixed[some], low[some])
-        low_cost[some] = np.where(at_rest, cost, low_cost[some])
-        slope[some] = np.where(at_rest, np.maximum(steepest, least), 0.0)
-        width = np.where(rests[owner], 0.0, self.width_kw)
-        return replace(self, low_kw=low, low_cost=low_cost, width_kw=width, slope_at_rest=slope)
-
-    def within(self, dear: float, soft: Bools, fixed: Floats) -> "NodePieces":
+    def within(self, dear: float, soft: Bools) -> "NodePieces":
         """Return the pieces without those that cost more than `dear` a kW, one way or the other.
 
-        They are left where nodes are `soft`, and where what is `fixed` below `(node, column)` is not well inside the
-        others by itself.
+        They are left where nodes are `soft`, and where what is fixed below is not well inside the others by itself.
         """
-        owner = self.owner
-        begin = np.flatnonzero(np.diff(owner, prepend=-1))
-        some, below, costly = owner[begin], self.slope < -dear, np.abs(self.slope) > dear
-        low = self.low_kw[some] + np.add.reduceat(np.where(below, self.width_kw, 0.0), begin, axis=0)
-        high = low + np.add.reduceat(np.where(costly, 0.0, self.width_kw), begin, axis=0)
-        hard = np.full(fixed.shape, fill_value=False)
-        hard[some] = (low + ROOM_KW <= fixed[some]) & (fixed[some] <= high - ROOM_KW) & ~soft[some, None]
-        left_out = costly & hard[owner]
-        more = np.add.reduceat(np.where(below & left_out, self.slope * self.width_kw, 0.0), begin, axis=0)
-        low_kw, low_cost = self.low_kw.copy(), self.low_cost.copy()
-        low_kw[some] = np.where(hard[some], low, low_kw[some])
-        low_cost[some] += more
-        width = np.where(left_out, 0.0, self.width_kw)
-        used: Bools = np.any(width > 0, axis=1)
-        used[begin] |= ~np.logical_or.reduceat(used, begin)
-        ptr = np.append(0, np.cumsum(used))[self.piece_ptr]
-        return replace(
-            self, low_kw=low_kw, low_cost=low_cost, piece_ptr=ptr, width_kw=width[used], slope=self.slope[used]
-        )
+        low, low_cost, width = self.low_kw.copy(), self.low_cost.copy(), self.width_kw.copy()
+        _leave_out((self.piece_ptr, self.slope, dear), soft, self.fixed_below_kw, low, low_cost, width)
+        ptr, used = _used(self.piece_ptr, width)
+        return replace(self, low_kw=low, low_cost=low_cost, piece_ptr=ptr, width_kw=width[used], slope=self.slope[used])
 
-    @property
+    @cached_property
     def owner(self) -> Ints:
         """The node of every piece."""
         return np.repeat(np.arange(len(self.piece_ptr) - 1), np.diff(self.piece_ptr))
 
 
-@dataclass
-class _Curves:
-    """Curves as `(kept node, column)`: ends, cost and slope at the lower end, and kinks at which the slope jumps."""
+class _Members(NamedTuple):
+    """The table's nodes whose curves are added up, each kept node before those that are joined to it.
+
+    `owner` is the kept node, `begin` each kept node's own place.
+    """
+
+    node: Ints
+    owner: Ints
+    begin: Ints
+
+
+class _Curves(NamedTuple):
+    """Curves as `(kept node, column)`: ends, cost and slope at the lower end; and kinks at which the slope jumps.
+
+    Node k's kinks are `ptr[k]` to `ptr[k + 1]` of `kinks` and `jumps` `(kink, column)`, in no order.
+    """
 
     low: Floats
     high: Floats
     low_cost: Floats
     first_slope: Floats
-    kinks: list[Floats]
-    jumps: list[Floats]
+    ptr: Ints
+    kinks: Floats
+    jumps: Floats
 
 
-def node_pieces(problem: PlanProblem, curve: NodeCurve, folding: Folding, holder: Ints) -> NodePieces:
-    """Return the kept nodes' curves, with those that are joined to them, as pieces between sorted kinks."""
-    count, kept = problem.axis.count, folding.kept
-    slots, promise_column = _promise_columns(problem, curve)
-    curves = _meter_curves(problem, curve, kept, slots)
-    _add_joined(problem, curve, folding.base, holder, curves)
-    _add_promises(problem, curve, holder, promise_column, curves)
-    fixed, curtail = np.zeros_like(curves.low), np.zeros_like(curves.low)
-    inside = holder >= 0
-    np.add.at(fixed[:, :count], holder[inside], curve.fixed_kw[inside])
-    curtail[:, :count] = curve.curtail_max_kw[kept]
-    peak = problem.nodes.peak_charge_per_kw[kept]
-    in_rows = _in_rows(*_between_kinks(curves))
-    at_rest = np.zeros_like(curves.low)
-    return NodePieces(curves.low, curves.low_cost, *in_rows, fixed, curtail, peak, slots, promise_column, at_rest)
+def node_pieces(
+    problem: PlanProblem, curve: NodeCurve, folding: Folding, holder: Ints, columns: tuple[Ints, Ints, Ints], span: Ints
+) -> NodePieces:
+    """Return the kept nodes' curves, with those that are joined to them, as pieces between sorted kinks.
+
+    Parameters
+    ----------
+    problem, curve, folding
+        The problem, its nodes' curves, and what becomes of the nodes.
+    holder
+        The kept node at or above every node of the table, by its number among the kept, -1 for none.
+    columns
+        The steps that matter, and what `promise_columns` returns.
+    span
+        The columns between which something below a node answers, `(node, 2)`; nodes beyond the kept ones have no
+        pieces. Elsewhere a node's power is what is fixed: `low_kw`.
+    """
+    steps, slots, promise_column = columns
+    members, kept = _members_of(folding, holder), np.flatnonzero(folding.kept)
+    curves = _meter_curves(problem, curve, members, kept, (steps, slots))
+    curves = _with_promises(problem, curve, holder, (steps, promise_column), curves)
+    fixed = _beside(_at(curve.fixed_below_kw, kept, steps), slots)
+    width, slope = np.empty((2, len(curves.kinks) + len(kept), fixed.shape[1]))
+    at_rest = np.zeros_like(fixed)
+    _cut(curves, span, fixed, width, slope, at_rest)
+    ptr, used = _used(curves.ptr + np.arange(len(curves.ptr)), width)
+    inside = np.flatnonzero(holder >= 0)
+    inside = inside[np.argsort(holder[inside], kind="stable")]
+    own = np.add.reduceat(_at(curve.fixed_kw, inside, steps), np.flatnonzero(np.diff(holder[inside], prepend=-1)))
+    more = len(span) - len(kept)
+    return NodePieces(
+        low_kw=_and_none(curves.low, more),
+        low_cost=_and_none(curves.low_cost, more),
+        piece_ptr=np.append(ptr, np.full(more, ptr[-1])),
+        width_kw=width[used],
+        slope=slope[used],
+        fixed_kw=_and_none(_beside(own, slots), more),
+        fixed_below_kw=_and_none(fixed, more),
+        curtail_kw=_and_none(_beside(_at(curve.curtail_max_kw, kept, steps), slots), more),
+        peak_charge=np.append(problem.nodes.peak_charge_per_kw[kept], np.zeros(more)),
+        slots=slots,
+        promise_column=promise_column,
+        slope_at_rest=_and_none(at_rest, more),
+    )
 
 
-def _promise_columns(problem: PlanProblem, curve: NodeCurve) -> tuple[Ints, Ints]:
+def promise_columns(problem: PlanProblem, curve: NodeCurve, steps: Ints) -> tuple[Ints, Ints]:
     """Return the steps whose vehicles' power needs a column of its own, ascending, and every promise's column."""
     promised, none = problem.commitments, np.zeros(0, np.int64)
     if not len(promised):
         return none, none
+    step = np.searchsorted(steps, promised.step)
     apart = problem.nodes.sum_up(curve.curtail_max_kw)[promised.node, promised.step] > 0
-    slots = np.unique(promised.step[apart])
-    column = promised.step.copy()
-    column[apart] = problem.axis.count + np.searchsorted(slots, promised.step[apart])
-    return slots, column
+    slots = np.unique(step[apart])
+    return slots, np.where(apart, len(steps) + np.searchsorted(slots, step), step)
 
 
-def _meter_curves(problem: PlanProblem, curve: NodeCurve, kept: Bools, slots: Ints) -> _Curves:
-    """Return the curves of meters and limits; the vehicles' power by itself costs nothing."""
-    nodes, over_rise, beyond_rise = problem.nodes, curve.over_rise[kept], curve.beyond_rise[kept]
-    bound, least, most = nodes.export_limit_kw[kept], curve.reach_low_kw[kept], curve.reach_high_kw[kept]
-    fixed, curtail = curve.fixed_below_kw[kept], nodes.sum_up(curve.curtail_max_kw)[kept]
-    n_low, n_high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
-    v_low, v_high = (least - fixed - DOMAIN_MARGIN_KW), (most - fixed - curtail + DOMAIN_MARGIN_KW)
-    meter = np.where(n_low > 0, curve.import_cost[kept], curve.export_cost[kept]) * n_low
-    over = np.maximum(n_low - nodes.import_limit_kw[kept], 0.0)
-    beyond = np.maximum(-n_low - bound, 0.0)
-    none = np.zeros((len(n_low), len(slots)))
+def _at(values: Floats, nodes: Ints, steps: Ints) -> Floats:
+    """Return the values of some nodes at the steps that matter, contiguous."""
+    return values[nodes] if len(steps) == values.shape[1] else values[nodes[:, None], steps]
 
-    def beside(net: Floats, vehicles: Floats = none) -> Floats:
-        return np.concatenate((net, vehicles), axis=1)
 
+def _beside(net: Floats, slots: Ints) -> Floats:
+    """Return what net powers have, and nothing for the vehicles' power by itself."""
+    return np.concatenate((net, np.zeros((len(net), len(slots)))), axis=1) if len(slots) else net
+
+
+def _and_none(values: Floats, more: int) -> Floats:
+    """Return values of nodes, and nothing for so many more."""
+    return np.concatenate((values, np.zeros((more, values.shape[1])))) if more else values
+
+
+def _members_of(folding: Folding, holder: Ints) -> _Members:
+    """Return whose curves are added up."""
+    kept, joined = np.flatnonzero(folding.kept), np.flatnonzero(folding.base >= 0)
+    owner = np.concatenate((np.arange(len(kept)), holder[folding.base[joined]]))
+    order = np.argsort(owner, kind="stable")
+    owner = owner[order]
+    return _Members(np.concatenate((kept, joined))[order], owner, np.flatnonzero(np.diff(owner, prepend=-1)))
+
+
+def _meter_curves(
+    problem: PlanProblem, curve: NodeCurve, members: _Members, kept: Ints, columns: tuple[Ints, Ints]
+) -> _Curves:
+    """Return the curves of meters and limits, moved by what is fixed; the vehicles' power by itself costs nothing."""
+    nodes, (node, owner, begin), (steps, slots) = problem.nodes, members, columns
+    least, most = _at(curve.reach_low_kw, kept, steps), _at(curve.reach_high_kw, kept, steps)
+    low, high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
+    fixed = _at(curve.fixed_below_kw, node, steps)
+    moved = fixed - fixed[begin[owner]]
+    here, buy, sell = low[owner] + moved, _at(curve.import_cost, node, steps), _at(curve.export_cost, node, steps)
+    over, beyond = _at(nodes.import_limit_kw, node, steps), -_at(nodes.export_limit_kw, node, steps)
+    over_rise, beyond_rise = _at(curve.over_rise, node, steps), _at(curve.beyond_rise, node, steps)
+    cost = np.where(here > 0, buy, sell) * here
+    cost += over_rise * np.maximum(here - over, 0.0) + beyond_rise * np.maximum(beyond - here, 0.0)
+    kinks, jumps = np.empty((2, len(node), IN_ORDER, len(steps)))
+    for which, (kink, jump) in enumerate(((beyond, beyond_rise), (np.zeros_like(over), buy - sell), (over, over_rise))):
+        kinks[:, which], jumps[:, which] = kink - moved, jump
+    if len(slots):
+        curtail = _at(nodes.sum_up(curve.curtail_max_kw), kept, steps)
+        vehicles_low = (least - fixed[begin] - DOMAIN_MARGIN_KW)[:, slots]
+        vehicles_high = (most - fixed[begin] - curtail + DOMAIN_MARGIN_KW)[:, slots]
+        low, high = np.concatenate((low, vehicles_low), axis=1), np.concatenate((high, vehicles_high), axis=1)
     return _Curves(
-        low=beside(n_low, v_low[:, slots]),
-        high=beside(n_high, v_high[:, slots]),
-        low_cost=beside(meter + over_rise * over + beyond_rise * beyond),
-        first_slope=beside(curve.export_cost[kept] - beyond_rise),
-        kinks=[beside(-bound), beside(np.zeros_like(n_low)), beside(nodes.import_limit_kw[kept])],
-        jumps=[beside(beyond_rise), beside((curve.import_cost - curve.export_cost)[kept]), beside(over_rise)],
+        low=low,
+        high=high,
+        low_cost=_beside(np.add.reduceat(cost, begin), slots),
+        first_slope=_beside(np.add.reduceat(sell - beyond_rise, begin), slots),
+        ptr=IN_ORDER * np.append(begin, len(node)),
+        kinks=_beside(kinks.reshape(-1, len(steps)), slots),
+        jumps=_beside(jumps.reshape(-1, len(steps)), slots),
     )
-
-
-def _add_joined(problem: PlanProblem, curve: NodeCurve, base: Ints, holder: Ints, curves: _Curves) -> None:
-    """Add the curves of joined nodes, moved by what is fixed: the k-th of every base to the k-th three of kinks."""
-    joined = np.flatnonzero(base >= 0)
-    if not len(joined):
-        return
-    nodes, count, fixed = problem.nodes, problem.axis.count, curve.fixed_below_kw
-    rank = _ranks(base[joined])
-    for k in range(int(rank.max()) + 1):
-        of = joined[rank == k]
-        at, moved = holder[base[of]], fixed[of] - fixed[base[of]]
-        low, buy, sell = curves.low[at, :count] + moved, curve.import_cost[of], curve.export_cost[of]
-        over, beyond = nodes.import_limit_kw[of], -nodes.export_limit_kw[of]
-        over_rise, beyond_rise = curve.over_rise[of], curve.beyond_rise[of]
-        curves.low_cost[at, :count] += np.where(low > 0, buy, sell) * low
-        curves.low_cost[at, :count] += over_rise * np.maximum(low - over, 0.0)
-        curves.low_cost[at, :count] += beyond_rise * np.maximum(beyond - low, 0.0)
-        curves.first_slope[at, :count] += sell - beyond_rise
-        for kink, jump in ((beyond, beyond_rise), (0.0 * low, buy - sell), (over, over_rise)):
-            kinks, jumps = np.zeros_like(curves.low), np.zeros_like(curves.low)
-            kinks[at, :count], jumps[at, :count] = kink - moved, jump
-            curves.kinks.append(kinks)
-            curves.jumps.append(jumps)
 
 
 def _ranks(cell: Ints) -> Ints:
@@ -238,52 +225,114 @@ def _ranks(cell: Ints) -> Ints:
     return rank
 
 
-def _add_promises(problem: PlanProblem, curve: NodeCurve, holder: Ints, column: Ints, curves: _Curves) -> None:
-    """Add the promises: the k-th of every (node, column) to the k-th pair of kinks and jumps."""
-    promised, count = problem.commitments, problem.axis.count
+def _with_promises(
+    problem: PlanProblem, curve: NodeCurve, holder: Ints, columns: tuple[Ints, Ints], curves: _Curves
+) -> _Curves:
+    """Return the curves with the promises: the k-th of every (node, column) in a node's k-th row of kinks."""
+    promised, (steps, column) = problem.commitments, columns
     if not len(promised):
-        return
+        return curves
     node, price = holder[promised.node], problem.axis.step_h * promised.shortfall_per_kwh
     fixed = curve.fixed_below_kw[promised.node, promised.step]
-    kink = np.where(promised.up, -promised.power_kw, promised.power_kw) + np.where(column < count, fixed, 0.0)
+    kink = np.where(promised.up, -promised.power_kw, promised.power_kw) + np.where(column < len(steps), fixed, 0.0)
     low, down = curves.low[node, column], ~promised.up
     # Below its kink a promise to take costs, above it one to inject.
     np.add.at(curves.first_slope, (node[down], column[down]), -price[down])
     np.add.at(curves.low_cost, (node, column), price * np.where(down, kink - low, 0.0))
     np.add.at(curves.low_cost, (node, column), price * np.maximum(low - kink, 0.0))
-    rank = _ranks(node * curves.low.shape[1] + column)
-    for k in range(int(rank.max()) + 1):
-        of, kinks, jumps = rank == k, np.zeros_like(curves.low), np.zeros_like(curves.low)
-        kinks[node[of], column[of]], jumps[node[of], column[of]] = kink[of], price[of]
-        curves.kinks.append(kinks)
-        curves.jumps.append(jumps)
+    key = node * len(promised) + _ranks(node * curves.low.shape[1] + column)
+    some, row = np.unique(key, return_inverse=True)
+    kinks, jumps = np.zeros((2, len(some), curves.low.shape[1]))
+    kinks[row, column], jumps[row, column] = kink, price
+    owner = np.repeat(np.arange(len(curves.low)), np.diff(curves.ptr))
+    order = np.argsort(np.concatenate((owner, some // len(promised))), kind="stable")
+    return curves._replace(
+        ptr=curves.ptr + np.searchsorted(some // len(promised), np.arange(len(curves.ptr))),
+        kinks=np.concatenate((curves.kinks, kinks))[order],
+        jumps=np.concatenate((curves.jumps, jumps))[order],
+    )
 
 
-def _between_kinks(curves: _Curves) -> tuple[Floats, Floats]:
-    """Return widths and slopes of the pieces, `(piece, node, column)`."""
-    at, rise = np.clip(np.stack(curves.kinks), curves.low, curves.high), np.stack(curves.jumps)
-    if len(at) > IN_ORDER:
-        more = np.any(rise[IN_ORDER:] > 0, axis=(0, 2))
-        at[IN_ORDER:, ~more] = curves.high[~more]
-        sort = np.argsort(at[:, more], axis=0, kind="stable")
-        at[:, more] = np.take_along_axis(at[:, more], sort, 0)
-        rise[:, more] = np.take_along_axis(rise[:, more], sort, 0)
-    width: Floats = np.diff(at, axis=0, prepend=curves.low[None], append=curves.high[None])
-    slope = np.concatenate((curves.first_slope[None], curves.first_slope + np.cumsum(rise, axis=0)))
-    _merge(width, slope)
-    return width, slope
+def _used(piece_ptr: Ints, width: Floats) -> tuple[Ints, Ints]:
+    """Return where nodes' pieces begin, and which they are, of those that have a width; a node's first if none has."""
+    begin = piece_ptr[:-1][np.diff(piece_ptr) > 0]
+    used = np.any(width > 0, axis=1)
+    used[begin] |= ~np.logical_or.reduceat(used, begin)
+    return np.append(0, np.cumsum(used))[piece_ptr], np.flatnonzero(used)
 
 
-def _merge(width: Floats, slope: Floats) -> None:
-    """Join neighbouring pieces of equal slope."""
-    for piece in range(1, len(width)):
-        same = (slope[piece] == slope[piece - 1]) & (width[piece - 1] > 0)
-        width[piece] += np.where(same, width[piece - 1], 0.0)
-        width[piece - 1][same] = 0.0
+@compiled_for_any
+def _cut(curves: _Curves, span: Ints, fixed: Floats, width: Floats, slope: Floats, at_rest: Floats) -> None:
+    """Write widths and slopes of all pieces: node k's from `ptr[k] + k` on, one more than it has kinks.
+
+    Outside its span all of a node's power is in `low`: what is fixed; `at_rest` is what a kW more costs there.
+    """
+    for k in range(len(curves.low)):
+        for t in range(curves.low.shape[1]):
+            _sort(curves, k, t)
+            if span[k, 0] <= t < span[k, 1]:
+                _cut_column(curves, k, t, width, slope)
+            else:
+                for i in range(curves.ptr[k], curves.ptr[k + 1] + 1):
+                    width[i + k, t] = slope[i + k, t] = 0.0
+                at_rest[k, t] = _rest(curves, k, t, fixed[k, t])
 
 
-def _in_rows(width: Floats, slope: Floats) -> tuple[Ints, Floats, Floats]:
-    """Return pieces `(piece, node, column)` that are not empty as rows: every node's first, widths, slopes."""
-    used = (width > 0).any(axis=2).T
-    node, piece = np.nonzero(used)
-    return np.append(0, np.cumsum(used.sum(axis=1))), width[piece, node], slope[piece, node]
+@nested
+def _sort(curves: _Curves, k: int, t: int) -> None:
+    """Sort a node's kinks in a column: those of a meter are in order, and few others join them."""
+    kinks, jumps, first = curves.kinks, curves.jumps, curves.ptr[k]
+    for i in range(first + 1, curves.ptr[k + 1]):
+        kink, jump, j = kinks[i, t], jumps[i, t], i
+        while j > first and kinks[j - 1, t] > kink:
+            kinks[j, t], jumps[j, t] = kinks[j - 1, t], jumps[j - 1, t]
+            j -= 1
+        kinks[j, t], jumps[j, t] = kink, jump
+
+
+@nested
+def _cut_column(curves: _Curves, k: int, t: int, width: Floats, slope: Floats) -> None:
+    """Write a node's pieces in a column; where the slope does not jump, the later one takes the former's width."""
+    at, high, steep, last = curves.low[k, t], curves.high[k, t], curves.first_slope[k, t], curves.ptr[k + 1]
+    for i in range(curves.ptr[k], last):
+        slope[i + k, t], width[i + k, t] = steep, 0.0
+        if curves.jumps[i, t] != 0.0:
+            kink = min(max(curves.kinks[i, t], at), high)
+            width[i + k, t] = kink - at
+            at, steep = kink, steep + curves.jumps[i, t]
+    slope[last + k, t], width[last + k, t] = steep, high - at
+
+
+@nested
+def _rest(curves: _Curves, k: int, t: int, fixed: float) -> float:
+    """Raise a node's lower end in a column to what is fixed, with its cost; return the slope there."""
+    at, steep, cost = curves.low[k, t], curves.first_slope[k, t], curves.low_cost[k, t]
+    for i in range(curves.ptr[k], curves.ptr[k + 1]):
+        if curves.kinks[i, t] >= fixed:
+            break
+        kink = max(curves.kinks[i, t], at)
+        cost += steep * (kink - at)
+        at, steep = kink, steep + curves.jumps[i, t]
+    curves.low[k, t], curves.low_cost[k, t] = fixed, cost + steep * (fixed - at)
+    return float(steep)
+
+
+@compiled
+def _leave_out(
+    kept: tuple[Ints, Floats, float], soft: Bools, fixed: Floats, low: Floats, low_cost: Floats, width: Floats
+) -> None:
+    """Empty the pieces that `NodePieces.within` leaves out; `kept` are `piece_ptr`, `slope` and `dear`."""
+    ptr, slope, dear = kept
+    for k in range(len(ptr) - 1):
+        for t in range(fixed.shape[1]):
+            below = inside = cost = 0.0
+            for p in range(ptr[k], ptr[k + 1]):
+                if slope[p, t] < -dear:
+                    below, cost = below + width[p, t], cost + slope[p, t] * width[p, t]
+                elif slope[p, t] <= dear:
+                    inside += width[p, t]
+            least = low[k, t] + below
+            if not soft[k] and least + ROOM_KW <= fixed[k, t] <= least + inside - ROOM_KW:
+                low[k, t], low_cost[k, t] = least, low_cost[k, t] + cost
+                for p in range(ptr[k], ptr[k + 1]):
+                    width[p, t] = width[p, t] if abs(slope[p, t]) <= dear else 0.0

@@ -43,22 +43,26 @@ def inner(one: Floats, other: Floats) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
-Families = tuple[tuple[Ints, Ints, Ints], ...]
+def levels_of(parent: Ints) -> tuple[Ints, ...]:
+    """Return a forest's nodes by distance from their root, the roots' level first.
+
+    Every look reaches twice as far up as the one before: a deep tree takes few of them.
+    """
+    depth, above = (parent >= 0).astype(np.int64), parent
+    while np.any(above >= 0):
+        depth += np.where(above >= 0, depth[above], 0)
+        above = np.where(above >= 0, above[above], NO_PARENT)
+    order = np.argsort(depth, kind="stable")
+    end = np.cumsum(np.bincount(depth)).tolist()
+    return tuple(order[begin:stop] for begin, stop in zip([0, *end], end, strict=False))
 
 
-def families_of(parent: Ints, levels: tuple[Ints, ...]) -> Families:
-    """Return nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
-    families = []
-    for level in levels[:0:-1]:
-        child = level[np.argsort(parent[level], kind="stable")]
-        begin = np.flatnonzero(np.diff(parent[child], prepend=NO_PARENT))
-        families.append((child, begin, parent[child[begin]]))
-    return tuple(families)
-
-
-def gathered(values: Floats, begin: Ints) -> Floats:
-    """Return the sums of rows that stand together, each sum's first row given."""
-    return values if len(begin) == len(values) else np.add.reduceat(values, begin, axis=0)
+def nearest_of(parent: Ints, chosen: Bools) -> Ints:
+    """Return the nearest chosen node at or above every node of a forest, -1 for none."""
+    nearest = np.where(chosen, np.arange(len(parent)), parent)
+    while np.any(onward := (nearest >= 0) & ~chosen[nearest]):
+        nearest = np.where(onward, nearest[nearest], nearest)
+    return nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,34 +148,38 @@ class Nodes:
     @cached_property
     def levels(self) -> tuple[Ints, ...]:
         """The nodes by distance from the root, the root's level first."""
-        depth = np.zeros(len(self), np.int64)
-        above = self.parent.copy()
-        while np.any(above >= 0):
-            depth[above >= 0] += 1
-            above = np.where(above >= 0, self.parent[above], NO_PARENT)
-        return tuple(np.flatnonzero(depth == d) for d in range(int(depth.max(initial=-1)) + 1))
+        return levels_of(self.parent)
+
+    @cached_property
+    def upwards(self) -> Ints:
+        """All nodes, children before their parents."""
+        return np.concatenate(self.levels[::-1])
 
     def sum_up(self, own: Floats) -> Floats:
-        """Add every node's values to all of its ancestors; `own` and the answer are `(node, step)`."""
+        """Add every node's values to all of its ancestors; `own` and the answer are `(node, column)`.
+
+        Where compiled code is there already, `plan/tree.py` does the same.
+        """
         total = own.copy()
-        for child, begin, parent in self.families:
-            total[parent] += gathered(total[child], begin)
+        for child, begin, parent in self._families:
+            of_child = total[child]
+            total[parent] += of_child if len(begin) == len(child) else np.add.reduceat(of_child, begin, axis=0)
         return total
 
     @cached_property
-    def families(self) -> Families:
-        """Nodes by their parents (`families_of`)."""
-        return families_of(self.parent, self.levels)
+    def _families(self) -> tuple[tuple[Ints, Ints, Ints], ...]:
+        """Nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
+        families = []
+        for level in self.levels[:0:-1]:
+            child = level[np.argsort(self.parent[level], kind="stable")]
+            begin = np.flatnonzero(np.diff(self.parent[child], prepend=NO_PARENT))
+            families.append((child, begin, self.parent[child[begin]]))
+        return tuple(families)
 
     @cached_property
     def meter(self) -> Ints:
         """The nearest metered node at or above each node, -1 where there is none, shape `(node,)`."""
-        if not self.metered.any():
-            return np.full(len(self), NO_PARENT)
-        nearest = np.where(self.metered, np.arange(len(self)), NO_PARENT)
-        for level in self.levels[1:]:
-            nearest[level] = np.where(self.metered[level], level, nearest[self.parent[level]])
-        return nearest
+        return nearest_of(self.parent, self.metered)
 
 
 @dataclass(frozen=True)

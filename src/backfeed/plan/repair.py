@@ -32,6 +32,7 @@ from backfeed.plan.rows import (
     ROW_START,
     Fleet,
 )
+from backfeed.plan.tree import add_up
 from backfeed.plan.unit import (
     CHARGE,
     DISCHARGE,
@@ -237,7 +238,7 @@ def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Float
     layout, nodes, forest = point.layout, point.nodes, point.layout.forest
     fixed = layout.pieces.fixed_kw[:, : point.count] + curtailed
     net = power + fixed
-    forest.add_up(net)
+    add_up(forest.upwards, forest.parent, net)
     low, high = _own_limits(point, nodes.net[:, : point.count])
     turns = np.diff(forest.child_ptr)[:, None] + 1.0
     own_low, own_high = np.empty_like(net), np.empty_like(net)

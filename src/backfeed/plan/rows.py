@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backfeed.plan.compiled import compiled
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem
 from backfeed.plan.vectors import LANES
 
@@ -112,6 +113,35 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         step_h=step_h,
         reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )
+
+
+class Powers(NamedTuple):
+    """What the rows at every node itself can charge and discharge at most, and how many there are, `(node, step)`."""
+
+    charge_kw: Floats
+    discharge_kw: Floats
+    rows: Floats
+
+
+def summed_powers(problem: PlanProblem) -> Powers:
+    """Return the sums of the rows' powers."""
+    w = problem.windows
+    powers = Powers(*np.zeros((3, len(problem.nodes), problem.axis.count)))
+    stays = np.stack((w.node, w.arrive_step, w.depart_step), axis=-1)
+    _add_powers(stays, np.stack((w.charge_max_kw, w.discharge_max_kw, *step_shares(problem)), axis=-1), powers)
+    return powers
+
+
+@compiled
+def _add_powers(stays: Ints, figures: Floats, powers: Powers) -> None:
+    """Add up rows, of `(node, arrival, departure)` and `(charge, discharge, first step's share, last step's)`."""
+    for r in range(len(stays)):
+        node, first, end = stays[r, 0], stays[r, 1], stays[r, 2]
+        for t in range(first, end):
+            share = figures[r, 2] if t == first else (figures[r, 3] if t == end - 1 else 1.0)
+            powers.charge_kw[node, t] += figures[r, 0] * share
+            powers.discharge_kw[node, t] += figures[r, 1] * share
+            powers.rows[node, t] += 1.0
 
 
 def step_shares(problem: PlanProblem) -> tuple[Floats, Floats]:

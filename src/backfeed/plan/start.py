@@ -14,6 +14,7 @@ from backfeed.plan.layout import Layout
 from backfeed.plan.node import BOX, REST, SLOPE, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import ENTRY, LENGTH, Fleet
+from backfeed.plan.tree import add_up
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,
@@ -207,7 +208,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     if len(with_pv):
         _start_boxes(pv, curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
         net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
-    forest.add_up(net)
+    add_up(forest.upwards, forest.parent, net)
     first = pieces.piece_ptr[:-1][np.diff(pieces.piece_ptr) > 0]
     inside = np.cumsum(pieces.width_kw, axis=0) - pieces.width_kw
     inside -= inside[pieces.piece_ptr[pieces.owner]]
