@@ -18,16 +18,17 @@ AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (1.6, 0.0125)
 """What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
 their square; else the square and cube of the columns."""
 
-CELL = (CELL_W, CELL_V, CELL_G, CELL_DELTA, CELL_IE, CELL_OTHERS) = tuple(range(6))
-"""Quantities of a car at a column: its answer and its own diagonal at the node at hand, but for w, which is that at its
-own node; its coupling to the next column, and what answers beside it."""
+CELL = (CELL_W, CELL_V, CELL_APART, CELL_CLOSE, CELL_IE, CELL_OTHERS, CELL_FAR, CELL_G) = tuple(range(8))
+"""Quantities of a car at a column: its answers w and v at its own node, the parts of its diagonal that this does not
+see and sees, its coupling to the next column, and what answers beside it; then, all prices eliminated, w as the root
+sees it, and its diagonal."""
 
 AT = (MANY, PLACE, BLOCK, VISIT) = tuple(range(4))
 LINK = (AFTER, FROM) = tuple(range(2))
 UNIT = (BEGIN, END, CELLS) = tuple(range(3))
-VISITS = (NODE, START, SOME) = tuple(range(3))
+VISITS = (NODE, TOP, BOTTOM, LEFT, RIGHT) = tuple(range(5))
 ROOM = (VALUE, PUSH, MORE, PLACE_IE) = tuple(range(4))
-COLUMNS = (INVERSE, SHARE, GROUND) = tuple(range(3))
+COLUMNS = (INVERSE, SHARE, BESIDE, REACH, SEEN, WAY, JOINT) = tuple(range(7))
 """What is told of a root and column, a place, a unit and a visit; quantities of a place, and of a node and column."""
 
 
@@ -42,9 +43,9 @@ class Lanes(NamedTuple):
     other column by column, padded too: `at` `(node, AT, column)` says at a root how many cars are there, where their
     places, P's packed `inverse` and the column's visits begin. `goal` is every cell's place, `link` `(place, LINK)`
     where the same car is at the next column, counted from that column's first place, -1 for nowhere, and its cell.
-    `visit` `(visit, VISITS)` are the nodes with cars at a column, from the leaves up, with their first car there and
-    how many these are. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d, hd / d, and
-    what answers by itself to the parent.
+    `visit` `(visit, VISITS)` are pairs of cars that meet first in the same node at a column, rows from TOP to BOTTOM
+    and columns from LEFT to RIGHT. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d,
+    hd / d and what `plan/narrow.py` makes of these, padded by a vector.
     """
 
     narrow: Ints
@@ -80,7 +81,8 @@ def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     node = np.repeat(np.arange(len(own)), np.diff(fleet.node_ptr))
     np.add.at(own, (node, begin), 1)
     np.add.at(own, (node, end), -1)
-    many = np.cumsum(own, axis=1)[:, :columns]
+    own = np.cumsum(own, axis=1)[:, :columns]
+    many = own.copy()
     able = (layout.pieces.peak_charge == 0) & (np.diff(layout.pieces.piece_ptr) > 0)
     able[node[~whole]] = False
     able &= not (len(layout.pieces.slots) or len(layout.chain.least))
@@ -93,12 +95,18 @@ def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     upwards = np.concatenate(forest.levels[::-1])
     member = upwards[narrow[upwards]]
     member = member[np.argsort(top[member], kind="stable")]
-    return _lanes_of(layout, narrow, member, (node, begin, end), top)
+    return _lanes_of(layout, narrow, member, (node, begin, end), (top, own))
 
 
-def _lanes_of(layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, Ints, Ints], top: Ints) -> Lanes:
-    """Return the lanes of narrow trees; `units` are the units' nodes, first columns and the ones after their last."""
-    forest, (node, begin, end) = layout.forest, units
+def _lanes_of(
+    layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, Ints, Ints], nodes: tuple[Ints, Ints]
+) -> Lanes:
+    """Return the lanes of narrow trees.
+
+    `units` are the units' nodes, first columns and the ones after their last; `nodes` all nodes' roots, and how many
+    cars of their own are there at every column.
+    """
+    forest, (node, begin, end), (top, own) = layout.forest, units, nodes
     columns = whole_columns(layout.pieces.low_kw.shape[1])
     car, car_ptr = _in_order_of_tree(layout, narrow)
     kept = slice(None if len(member) else 0)  # a great fleet whose trees are wide needs no room for this
@@ -110,7 +118,8 @@ def _lanes_of(layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, In
     many = before[car_ptr[kept, 1]] - first
     at_roots = np.where((forest.parent < 0) & narrow, 1, 0)[kept, None] * many
     padded = -(-at_roots // LANES) * LANES
-    visits, starts = _visits(member, top, many, first - before[car_ptr[top[kept], 0]])
+    first -= before[car_ptr[top[kept], 0]]
+    visits, starts = _visits(_parts(forest, member, top, car_ptr), top, own, many, first)
     place = _begin(padded)
     held = np.where(narrow[node], end - begin, 0)
     whole = -(-held // LANES) * LANES
@@ -140,7 +149,7 @@ def _lanes_of(layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, In
         visit=visits,
         room=np.zeros((len(ROOM), len(link))),
         inverse=np.zeros(int((padded * (padded + LANES) // 2).sum())),
-        column=np.ones((len(many), len(COLUMNS), columns)),
+        column=np.ones((len(many), len(COLUMNS), columns + LANES)),
     )
 
 
@@ -166,15 +175,38 @@ def _in_order_of_tree(layout: Layout, narrow: Bools) -> tuple[Ints, Ints]:
     return car, np.stack((first, first + under), axis=-1)
 
 
-def _visits(member: Ints, top: Ints, many: Ints, first: Ints) -> tuple[Ints, Ints]:
-    """Return the visits, tree by tree and column by column, and where those of every root and column begin."""
-    step, which = np.nonzero(many[member].T)
-    node = member[which]
-    order = np.argsort(top[node], kind="stable")
-    node, step = node[order], step[order]
+def _parts(forest: Forest, member: Ints, top: Ints, car_ptr: Ints) -> Ints:
+    """Return `(2, part)`: nodes that may have several cars, and the parts of these in order, a node's own as itself."""
+    several = member[car_ptr[member, 1] > car_ptr[member, 0] + 1]
+    below = member[forest.parent[member] >= 0]
+    node, part = np.concatenate((several, forest.parent[below])), np.concatenate((several, below))
+    order = np.lexsort((car_ptr[part, 0], node != part, node, top[node]))
+    return np.stack((node, part))[:, order]
+
+
+def _visits(parts: Ints, top: Ints, own: Ints, many: Ints, first: Ints) -> tuple[Ints, Ints]:
+    """Return the visits, tree by tree and column by column, and where those of every root and column begin.
+
+    A node's cars are parts that follow each other, its own and each child's. The cars of a child meet those that stand
+    before them, as they have met each other below. So do the node's own, and children that are one car each, which all
+    meet each other besides.
+    """
+    size = np.where((parts[0] == parts[1])[:, None], own[parts[1]], many[parts[1], : own.shape[1]])
+    step, which = np.nonzero(size.T)
+    order = np.argsort(top[parts[0, which]], kind="stable")
+    step, which = step[order], which[order]
+    (node, part), size = parts[:, which], size[which, step]
+    begin, apart = first[part, step], (size > 1) & (node != part)
+    new = np.ones(len(node), np.bool_)
+    new[1:] = (node[1:] != node[:-1]) | (step[1:] != step[:-1]) | apart[1:] | apart[:-1]
+    at = np.flatnonzero(new)
+    last = np.append(at[1:], len(node))[: len(at)] - 1
+    left, right, above = begin[at], (begin + size)[last], first[node[at], step[at]]
+    visits = np.stack((node[at], above, np.where(apart[at], left, right), left, right), axis=-1)
+    some = np.where(apart[at], left > above, right > above + 1)
     count = np.zeros_like(many)
-    np.add.at(count, (top[node], step), 1)
-    return np.stack((node, first[node, step], many[node, step]), axis=-1), _begin(count)
+    np.add.at(count, (top[node[at[some]]], step[at[some]]), 1)
+    return visits[some], _begin(count)
 
 
 def _begin(size: Ints) -> Ints:

@@ -22,15 +22,19 @@ cars that are there in the order of the tree, so that the cars of every node sta
 
 import numpy as np
 
-from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD, add
+from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD
 from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import times_symmetric
 from backfeed.plan.inverse import ACROSS, PANEL, PULLED, TURNED, complete, invert, pack_inverse, strip_of
 from backfeed.plan.lanes import (
     AFTER,
     BEGIN,
+    BESIDE,
     BLOCK,
-    CELL_DELTA,
+    BOTTOM,
+    CELL_APART,
+    CELL_CLOSE,
+    CELL_FAR,
     CELL_G,
     CELL_IE,
     CELL_OTHERS,
@@ -39,32 +43,51 @@ from backfeed.plan.lanes import (
     CELLS,
     END,
     FROM,
-    GROUND,
     INVERSE,
+    JOINT,
+    LEFT,
     MANY,
     MORE,
     NODE,
     PLACE,
     PLACE_IE,
     PUSH,
+    REACH,
+    RIGHT,
+    SEEN,
     SHARE,
-    SOME,
-    START,
+    TOP,
     VALUE,
     VISIT,
+    WAY,
     Lanes,
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, added, fused, load, lowered, scaled, spread_from, store, total
+from backfeed.plan.vectors import (
+    LANES,
+    added,
+    divided,
+    fused,
+    greater,
+    load,
+    lowered,
+    scaled,
+    spread_from,
+    store,
+    total,
+)
 from backfeed.plan.vectors import spread as eight_times
 
-STEPS = (STEP_HD, STEP_INVERSE, STEP_SHARE, STEP_SUM) = tuple(range(4))
-"""Room for a node's vectors, each longer by eight numbers, into which a car's last eight steps may reach."""
+CARS = (CAR_W, CAR_F) = tuple(range(2))
+"""Room for a column's cars: their answers as the root sees them, and F's diagonal."""
 
-CARS = (CAR_W, CAR_LESS, CAR_F) = tuple(range(3))
-"""Room for a column's cars: their answers at the node at hand, these over d while they meet, and F's diagonal."""
+WAY_MIN = 1e-140
+"""The least product of shares, whose square still has an inverse: less of a car is not seen from so far above."""
+
+INSIDE = np.repeat((0.0, 1.0, 0.0), LANES)
+"""Which of eight numbers stand before or after some place: read from up to eight places before the ones' begin."""
 
 
 @nested
@@ -80,8 +103,9 @@ def tell_lane(unit: Unit, n: int, i: int, lanes: Lanes) -> None:
             ia, ib, ij = u[IA + t], u[IB + t], u[IJ + t]
             turn = u[CHARGE + t] * u[LOSS + t] - u[DISCHARGE + t] * u[GAIN + t]
             v = u[V + t]
-            cell[CELL_W, s], cell[CELL_V, s], cell[CELL_G, s] = u[W + t], v, u[G + t] + bare
-            cell[CELL_DELTA, s] = ia * ib * ij / (ia + ib + ij) * turn * turn + v * bare
+            joint, part = ia * ib * ij / (ia + ib + ij) * turn * turn, 1.0 / v if v > 0 else 0.0
+            cell[CELL_W, s], cell[CELL_V, s], cell[CELL_CLOSE, s] = u[W + t], v, u[W + t] * u[W + t] * part
+            cell[CELL_APART, s] = bare + (joint * part if v > 0 else u[G + t])
             cell[CELL_IE, s] = 0.0
             if last >= 0:
                 cell[CELL_IE, last] = over
@@ -92,18 +116,11 @@ def tell_lane(unit: Unit, n: int, i: int, lanes: Lanes) -> None:
             total = over + alone + u[IE + t]
             share = 1.0 / total if total > 0 else 0.0
             if last >= 0:
-                _ground(cell, last, over * alone * share)
+                cell[CELL_APART, last] += over * alone * share
             bare = u[IE + t] * alone * share
             over = over * u[IE + t] * share
     if last >= 0:
-        _ground(cell, last, over)
-
-
-@nested
-def _ground(cell: Floats, s: int, more: float) -> None:
-    """Add to a car's part of the diagonal what its node does not see."""
-    cell[CELL_G, s] += more
-    cell[CELL_DELTA, s] += cell[CELL_V, s] * more
+        cell[CELL_APART, last] += over
 
 
 @allocating
@@ -114,12 +131,18 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
     whole = max(padded(cars), LANES)
-    steps, strips = np.ones((len(STEPS), columns.shape[2] + LANES)), np.zeros((2, strip_of(whole)))
+    others, strips = np.zeros(columns.shape[2] + LANES), np.zeros((2, strip_of(whole)))
     by_car, panel = np.zeros((len(CARS), whole)), np.zeros((len(PANEL), LANES * whole))
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
             m = lanes.member[q]
-            meet_cars(m, columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], steps)
+            meet_cars(m, columns[m], lanes, child[child_ptr[m] : child_ptr[m + 1]], others)
+        begin_way(lanes.column[k])
+        for q in range(lanes.member_ptr[k + 1] - 1, lanes.member_ptr[k] - 1, -1):
+            m = lanes.member[q]
+            for p in range(child_ptr[m], child_ptr[m + 1]):
+                _go_on(lanes.column[child[p]], lanes.column[m])
+            see_cars(m, lanes, child[child_ptr[m] : child_ptr[m + 1]])
         factor_cars(k, span[k], lanes, strips, by_car, panel)
 
 
@@ -174,46 +197,87 @@ def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> 
 
 
 @nested
-def meet_cars(k: int, columns: Floats, lanes: Lanes, child: Ints, steps: Floats) -> None:
-    """Eliminate a narrow node's price at every column, its children's eliminated; hand its cars up.
+def meet_cars(k: int, columns: Floats, lanes: Lanes, child: Ints, others: Floats) -> None:
+    """Eliminate a narrow node's price at every column, its children's eliminated.
 
-    What the other cars and the ground answer to each is summed from both ends, not subtracted.
+    What answers beside each of its own cars, and beside each child, is summed from both ends, not subtracted.
     """
-    hd, inverse, share, others = steps[STEP_HD], steps[STEP_INVERSE], steps[STEP_SHARE], steps[STEP_SUM]
-    own, ground, column = columns[HD], lanes.column[k, GROUND], lanes.column[k]
-    for t in range(len(own)):
-        hd[t], ground[t], others[t] = own[t], columns[SPREAD, t], 0.0
+    own, column, whole = own_cars(k, lanes, child), lanes.column[k], columns.shape[1]
+    for t in range(0, whole, LANES):
+        store(others, t, load(columns[SPREAD], t))
     for c in child:
-        add(lanes.column[c, GROUND], ground)
-    for p in range(lanes.car_ptr[k, 1] - 1, lanes.car_ptr[k, 0] - 1, -1):
-        begin, end, at = lanes.unit[lanes.car[p], BEGIN], lanes.unit[lanes.car[p], END], lanes.unit[lanes.car[p], CELLS]
-        for t in range(begin, end, LANES):
-            so_far, s = load(others, t), at + t - begin
-            store(lanes.cell[CELL_OTHERS], s, so_far)
-            store(others, t, added(so_far, load(lanes.cell[CELL_V], s)))
-    for t in range(len(own)):
-        inverse[t] = 1.0 / (hd[t] + ground[t] + others[t])
-        share[t] = hd[t] * inverse[t]
-        column[INVERSE, t], column[SHARE, t], others[t] = inverse[t], share[t], ground[t]
-        ground[t] *= share[t]
-    for p in range(lanes.car_ptr[k, 0], lanes.car_ptr[k, 1]):
-        _hand_car(lanes.unit[lanes.car[p]], lanes.cell, hd, inverse, share, others)
+        for t in range(0, whole, LANES):
+            store(others, t, added(load(others, t), load(lanes.column[c, REACH], t)))
+    for p in range(own[1] - 1, own[0] - 1, -1):
+        _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 0.0)
+    for t in range(0, whole, LANES):
+        hd, answer = load(columns[HD], t), load(others, t)
+        inverse = divided(eight_times(1.0), added(hd, answer))
+        share = scaled(hd, inverse)
+        store(column[INVERSE], t, inverse)
+        store(column[SHARE], t, share)
+        store(column[REACH], t, scaled(answer, share))
+        store(others, t, eight_times(0.0))
+    for p in range(own[0], own[1]):
+        _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 1.0)
+    for t in range(0, whole, LANES):
+        before, after = added(load(columns[SPREAD], t), load(others, t)), eight_times(0.0)
+        for c in child:
+            store(lanes.column[c, BESIDE], t, before)
+            before = added(before, load(lanes.column[c, REACH], t))
+        for c in child[::-1]:
+            store(lanes.column[c, BESIDE], t, added(load(lanes.column[c, BESIDE], t), after))
+            after = added(after, load(lanes.column[c, REACH], t))
 
 
 @nested
-def _hand_car(unit: Ints, cell: Floats, hd: Floats, inverse: Floats, share: Floats, others: Floats) -> None:
-    """Write what a node's parent sees of a car, and add the car to the `others` of the next one."""
-    answer, diagonal, apart, after = cell[CELL_V], cell[CELL_G], cell[CELL_DELTA], cell[CELL_OTHERS]
+def own_cars(k: int, lanes: Lanes, child: Ints) -> tuple[int, int]:
+    """Return where a node's own cars begin and end in the order of the tree, which its children's follow."""
+    return lanes.car_ptr[k, 0], lanes.car_ptr[child[0], 0] if len(child) else lanes.car_ptr[k, 1]
+
+
+@nested
+def _sum_car(unit: Ints, cell: Floats, others: Floats, use: float) -> None:
+    """Add `others` to what answers beside a car, whose last sum counts by `use`, and the car to `others`."""
     for t in range(unit[BEGIN], unit[END], LANES):
-        s = unit[CELLS] + t - unit[BEGIN]
-        v, g, delta, h, less = load(answer, s), load(diagonal, s), load(apart, s), load(hd, t), load(inverse, t)
-        before, part = load(others, t), load(share, t)
-        rest = added(load(after, s), before)
-        store(others, t, added(before, v))
-        store(answer, s, scaled(v, part))
-        store(diagonal, s, scaled(fused(g, added(h, rest), delta), less))
-        joint = fused(delta, added(v, h), scaled(scaled(g, v), rest))
-        store(apart, s, scaled(scaled(joint, part), less))
+        s, so_far = unit[CELLS] + t - unit[BEGIN], load(others, t)
+        store(cell[CELL_OTHERS], s, fused(eight_times(use), load(cell[CELL_OTHERS], s), so_far))
+        store(others, t, added(so_far, load(cell[CELL_V], s)))
+
+
+@nested
+def begin_way(column: Floats) -> None:
+    """Write what a root's own cars see of it."""
+    for t in range(0, column.shape[1] - LANES, LANES):
+        store(column[REACH], t, load(column[INVERSE], t))
+        store(column[JOINT], t, load(column[INVERSE], t))
+        store(column[SEEN], t, load(column[SHARE], t))
+        store(column[WAY], t, eight_times(1.0))
+
+
+@nested
+def _go_on(column: Floats, above: Floats) -> None:
+    """Write what a node's own cars see of it and of all nodes above, its parent's done."""
+    for t in range(0, column.shape[1] - LANES, LANES):
+        share, inverse, reach = load(column[SHARE], t), load(column[INVERSE], t), load(above[REACH], t)
+        way = greater(scaled(share, load(above[WAY], t)), eight_times(WAY_MIN))
+        store(column[WAY], t, way)
+        store(column[JOINT], t, added(load(above[JOINT], t), divided(inverse, scaled(way, way))))
+        store(column[SEEN], t, scaled(share, fused(load(column[BESIDE], t), reach, load(above[SEEN], t))))
+        store(column[REACH], t, fused(scaled(share, share), reach, inverse))
+
+
+@nested
+def see_cars(k: int, lanes: Lanes, child: Ints) -> None:
+    """Write what eliminating all prices leaves of the diagonal of a node's own cars, and makes of their answers."""
+    cell, (begin, end), column = lanes.cell, own_cars(k, lanes, child), lanes.column[k]
+    for p in range(begin, end):
+        unit = lanes.unit[lanes.car[p]]
+        for t in range(unit[BEGIN], unit[END], LANES):
+            s = unit[CELLS] + t - unit[BEGIN]
+            seen = fused(load(cell[CELL_OTHERS], s), load(column[REACH], t), load(column[SEEN], t))
+            store(cell[CELL_G], s, fused(load(cell[CELL_CLOSE], s), seen, load(cell[CELL_APART], s)))
+            store(cell[CELL_FAR], s, scaled(load(cell[CELL_W], s), load(column[WAY], t)))
 
 
 @nested
@@ -223,12 +287,13 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, strips: Floats, by_car: Floats
     f, p = strips[0], strips[1]
     _clear(f, many[span[0]])
     for q in range(len(by_car[CAR_F])):
-        by_car[CAR_F, q] = by_car[CAR_LESS, q] = 0.0
+        by_car[CAR_F, q] = 0.0
     for t in range(span[0], span[1]):
         n, whole = many[t], padded(many[t])
         _join_cars(begin[t], n, lanes, by_car)
         for visit in range(lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]):
-            _meet(lanes.visit[visit], t, lanes, by_car, f)
+            _meet(lanes.visit[visit], lanes.column[lanes.visit[visit, NODE], JOINT, t], by_car[CAR_W], f)
+        complete(f, whole, panel[TURNED])
         for q in range(n):
             f[_place_of(q, q)] = by_car[CAR_F, q]
         for q in range(0, strip_of(whole), LANES):
@@ -261,26 +326,19 @@ def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
     cell, link, onward = lanes.cell, lanes.link, lanes.room[PLACE_IE]
     for q in range(n):
         s = link[begin + q, FROM]
-        by_car[CAR_W, q], onward[begin + q] = cell[CELL_W, s], cell[CELL_IE, s]
+        by_car[CAR_W, q], onward[begin + q] = cell[CELL_FAR, s], cell[CELL_IE, s]
         by_car[CAR_F, q] += cell[CELL_G, s]
 
 
 @nested
-def _meet(visit: Ints, t: int, lanes: Lanes, by_car: Floats, f: Floats) -> None:
-    """Join a node's cars at a column, and hand their answers up."""
-    low, high, of = np.uint64(visit[START]), np.uint64(visit[START] + visit[SOME]), lanes.column[visit[NODE]]
-    w, less, inverse, share = by_car[CAR_W], by_car[CAR_LESS], of[INVERSE, t], of[SHARE, t]
-    if visit[SOME] > 1:
-        for q in range(low, high):
-            less[q] = w[q] * inverse
-        for j in range(visit[START] // LANES * LANES, visit[START] + visit[SOME], LANES):
-            weights, at = load(less, j), strip_of(j)
-            for q in range(visit[START], min(visit[START] + visit[SOME], j + LANES)):
-                store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
-        for q in range(low, high):
-            less[q] = 0.0
-    for q in range(low, high):
-        w[q] *= share
+def _meet(visit: Ints, joint: float, w: Floats, f: Floats) -> None:
+    """Join the pairs of cars of a visit."""
+    top, bottom, left, right = visit[TOP], visit[BOTTOM], visit[LEFT], visit[RIGHT]
+    for j in range(left // LANES * LANES, right, LANES):
+        inside = scaled(load(INSIDE, LANES - max(left - j, 0)), load(INSIDE, max(j + 2 * LANES - right, LANES)))
+        weights, at = scaled(scaled(eight_times(joint), load(w, j)), inside), strip_of(j)
+        for q in range(top, min(bottom, j + LANES)):
+            store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
 
 
 @nested
@@ -307,7 +365,6 @@ def _carry(
                 a = link[row, AFTER]
                 if a >= 0:
                     to[LANES * a] = own * ie[row] * column[LANES * row]
-    complete(f, padded(many), panel[TURNED])
 
 
 @nested

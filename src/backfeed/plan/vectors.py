@@ -12,6 +12,7 @@ processor without vectors of this width takes several steps for one, with the sa
     fused(x, y, z)              x y + z
     lowered(x, y, z)            z - x y
     scaled(x, y)                x y
+    divided(x, y)               x / y
     added(x, y)                 x + y
     greater(x, y)               the greater one of every pair
     placed(x, lane, a)          x with a in one of its places
@@ -155,6 +156,16 @@ def scaled(_context: Any, _x: Any, _y: Any) -> tuple[Any, Any]:  # noqa: ANN401
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
         return builder.fmul(*values)
+
+    return _VECTOR(_VECTOR, _VECTOR), generate
+
+
+@_intrinsic
+def divided(_context: Any, _x: Any, _y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `x / y`."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        return builder.fdiv(*values)
 
     return _VECTOR(_VECTOR, _VECTOR), generate
 
