@@ -8,16 +8,20 @@ to the root, the cars' values of energy x are left, tridiagonal in time with blo
     P[t] = F[t] + IE[t],   F[t+1] = S[t+1] + IE[t] P[t]^-1 F[t]
 
 with the couplings IE of a car's step to its next one. That costs the steps times the cube of the cars. S is what
-meeting in nodes makes of K's own diagonal g: two cars are joined by `-w w / d` at every node above both, and a node
-hands its cars up to its parent, each with
+meeting in nodes makes of K's own diagonal `g = apart + close`, `close = w w / v`. Each node hands its parent the share
+hd / d of what answers; two cars are joined by `-w w / d` at every node above both, w having passed the nodes between.
+With `way` the product of the shares of a node and of those above but for the root's, and k the first node above both,
 
-    w_up = w hd / d,   v_up = v hd / d,   g_up = (delta + g (d - v)) / d
+    S_ij = -(w way)_i (w way)_j joint_k                 joint = joint above + 1 / (d way way),  at the root 1 / d
+    S_ii = (apart + close (beside reach + seen))_i      reach = 1 / d + share share (reach above),  at the root 1 / d
+                                                        seen = share (beside (reach above) + seen above), there share
 
-where `delta = g v - w w` is told without a subtraction, here and above. P has no positive number beside its diagonal,
-so that its inverse, which is kept, has no negative one.
+where `beside` is what answers at a car's own node beside it, and at a node's parent beside the node. No subtraction
+tells any of these. P has no positive number beside its diagonal, so that its inverse, which is kept, has no negative one.
 
-First all nodes hand their cars up, eight steps at a time (`meet_cars`); then columns follow each other, each with the
-cars that are there in the order of the tree, so that the cars of every node stand side by side (`factor_cars`).
+First all nodes are eliminated, eight steps at a time, up (`meet_cars`) and down (`see_cars`); then columns follow each
+other, each with the cars that are there in the order of the tree, so that the cars of every node stand side by side
+(`factor_cars`), and each pair is joined once.
 """
 
 import numpy as np
