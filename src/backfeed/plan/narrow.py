@@ -8,16 +8,8 @@ to the root, the cars' values of energy x are left, tridiagonal in time with blo
     P[t] = F[t] + IE[t],   F[t+1] = S[t+1] + IE[t] P[t]^-1 F[t]
 
 with the couplings IE of a car's step to its next one. That costs the steps times the cube of the cars. S is what
-meeting in nodes makes of K's own diagonal `g = apart + close`, `close = w w / v`. Each node hands its parent the share
-hd / d of what answers; two cars are joined by `-w w / d` at every node above both, w having passed the nodes between.
-With `way` the product of the shares of a node and of those above but for the root's, and k the first node above both,
-
-    S_ij = -(w way)_i (w way)_j joint_k                 joint = joint above + 1 / (d way way),  at the root 1 / d
-    S_ii = (apart + close (beside reach + seen))_i      reach = 1 / d + share share (reach above),  at the root 1 / d
-                                                        seen = share (beside (reach above) + seen above), there share
-
-where `beside` is what answers at a car's own node beside it, and at a node's parent beside the node. No subtraction
-tells any of these. P has no positive number beside its diagonal, so that its inverse, which is kept, has no negative one.
+meeting in nodes makes of K's own diagonal (`plan/meeting.py`). P has no positive number beside its diagonal, so that
+its inverse, which is kept, has no negative one.
 
 First all nodes are eliminated, eight steps at a time, up (`meet_cars`) and down (`see_cars`); then columns follow each
 other, each with the cars that are there in the order of the tree, so that the cars of every node stand side by side
@@ -26,22 +18,19 @@ other, each with the cars that are there in the order of the tree, so that the c
 
 import numpy as np
 
-from backfeed.plan.columns import FREE, HD, PRICE_STEP, SPREAD
+from backfeed.plan.columns import FREE, PRICE_STEP
 from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import times_symmetric
 from backfeed.plan.inverse import ACROSS, PANEL, PULLED, TURNED, complete, invert, pack_inverse, strip_of
 from backfeed.plan.lanes import (
     AFTER,
     BEGIN,
-    BESIDE,
     BLOCK,
-    BOTTOM,
     CELL_APART,
     CELL_CLOSE,
     CELL_FAR,
     CELL_G,
     CELL_IE,
-    CELL_OTHERS,
     CELL_V,
     CELL_W,
     CELLS,
@@ -49,49 +38,26 @@ from backfeed.plan.lanes import (
     FROM,
     INVERSE,
     JOINT,
-    LEFT,
     MANY,
     MORE,
     NODE,
     PLACE,
     PLACE_IE,
     PUSH,
-    REACH,
-    RIGHT,
-    SEEN,
     SHARE,
-    TOP,
     VALUE,
     VISIT,
-    WAY,
     Lanes,
 )
+from backfeed.plan.meeting import begin_way, go_on, join_pairs, meet_cars, see_cars
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import (
-    LANES,
-    added,
-    divided,
-    fused,
-    greater,
-    load,
-    lowered,
-    scaled,
-    spread_from,
-    store,
-    total,
-)
+from backfeed.plan.vectors import LANES, added, fused, load, scaled, store, total
 from backfeed.plan.vectors import spread as eight_times
 
 CARS = (CAR_W, CAR_F) = tuple(range(2))
 """Room for a column's cars: their answers as the root sees them, and F's diagonal."""
-
-WAY_MIN = 1e-140
-"""The least product of shares, whose square still has an inverse: less of a car is not seen from so far above."""
-
-INSIDE = np.repeat((0.0, 1.0, 0.0), LANES)
-"""Which of eight numbers stand before or after some place: read from up to eight places before the ones' begin."""
 
 
 @nested
@@ -145,7 +111,7 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
         for q in range(lanes.member_ptr[k + 1] - 1, lanes.member_ptr[k] - 1, -1):
             m = lanes.member[q]
             for p in range(child_ptr[m], child_ptr[m + 1]):
-                _go_on(lanes.column[child[p]], lanes.column[m])
+                go_on(lanes.column[child[p]], lanes.column[m])
             see_cars(m, lanes, child[child_ptr[m] : child_ptr[m + 1]])
         factor_cars(k, span[k], lanes, strips, by_car, panel)
 
@@ -201,90 +167,6 @@ def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> 
 
 
 @nested
-def meet_cars(k: int, columns: Floats, lanes: Lanes, child: Ints, others: Floats) -> None:
-    """Eliminate a narrow node's price at every column, its children's eliminated.
-
-    What answers beside each of its own cars, and beside each child, is summed from both ends, not subtracted.
-    """
-    own, column, whole = own_cars(k, lanes, child), lanes.column[k], columns.shape[1]
-    for t in range(0, whole, LANES):
-        store(others, t, load(columns[SPREAD], t))
-    for c in child:
-        for t in range(0, whole, LANES):
-            store(others, t, added(load(others, t), load(lanes.column[c, REACH], t)))
-    for p in range(own[1] - 1, own[0] - 1, -1):
-        _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 0.0)
-    for t in range(0, whole, LANES):
-        hd, answer = load(columns[HD], t), load(others, t)
-        inverse = divided(eight_times(1.0), added(hd, answer))
-        share = scaled(hd, inverse)
-        store(column[INVERSE], t, inverse)
-        store(column[SHARE], t, share)
-        store(column[REACH], t, scaled(answer, share))
-        store(others, t, eight_times(0.0))
-    for p in range(own[0], own[1]):
-        _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 1.0)
-    for t in range(0, whole, LANES):
-        before, after = added(load(columns[SPREAD], t), load(others, t)), eight_times(0.0)
-        for c in child:
-            store(lanes.column[c, BESIDE], t, before)
-            before = added(before, load(lanes.column[c, REACH], t))
-        for c in child[::-1]:
-            store(lanes.column[c, BESIDE], t, added(load(lanes.column[c, BESIDE], t), after))
-            after = added(after, load(lanes.column[c, REACH], t))
-
-
-@nested
-def own_cars(k: int, lanes: Lanes, child: Ints) -> tuple[int, int]:
-    """Return where a node's own cars begin and end in the order of the tree, which its children's follow."""
-    return lanes.car_ptr[k, 0], lanes.car_ptr[child[0], 0] if len(child) else lanes.car_ptr[k, 1]
-
-
-@nested
-def _sum_car(unit: Ints, cell: Floats, others: Floats, use: float) -> None:
-    """Add `others` to what answers beside a car, whose last sum counts by `use`, and the car to `others`."""
-    for t in range(unit[BEGIN], unit[END], LANES):
-        s, so_far = unit[CELLS] + t - unit[BEGIN], load(others, t)
-        store(cell[CELL_OTHERS], s, fused(eight_times(use), load(cell[CELL_OTHERS], s), so_far))
-        store(others, t, added(so_far, load(cell[CELL_V], s)))
-
-
-@nested
-def begin_way(column: Floats) -> None:
-    """Write what a root's own cars see of it."""
-    for t in range(0, column.shape[1] - LANES, LANES):
-        store(column[REACH], t, load(column[INVERSE], t))
-        store(column[JOINT], t, load(column[INVERSE], t))
-        store(column[SEEN], t, load(column[SHARE], t))
-        store(column[WAY], t, eight_times(1.0))
-
-
-@nested
-def _go_on(column: Floats, above: Floats) -> None:
-    """Write what a node's own cars see of it and of all nodes above, its parent's done."""
-    for t in range(0, column.shape[1] - LANES, LANES):
-        share, inverse, reach = load(column[SHARE], t), load(column[INVERSE], t), load(above[REACH], t)
-        way = greater(scaled(share, load(above[WAY], t)), eight_times(WAY_MIN))
-        store(column[WAY], t, way)
-        store(column[JOINT], t, added(load(above[JOINT], t), divided(inverse, scaled(way, way))))
-        store(column[SEEN], t, scaled(share, fused(load(column[BESIDE], t), reach, load(above[SEEN], t))))
-        store(column[REACH], t, fused(scaled(share, share), reach, inverse))
-
-
-@nested
-def see_cars(k: int, lanes: Lanes, child: Ints) -> None:
-    """Write what eliminating all prices leaves of the diagonal of a node's own cars, and makes of their answers."""
-    cell, (begin, end), column = lanes.cell, own_cars(k, lanes, child), lanes.column[k]
-    for p in range(begin, end):
-        unit = lanes.unit[lanes.car[p]]
-        for t in range(unit[BEGIN], unit[END], LANES):
-            s = unit[CELLS] + t - unit[BEGIN]
-            seen = fused(load(cell[CELL_OTHERS], s), load(column[REACH], t), load(column[SEEN], t))
-            store(cell[CELL_G], s, fused(load(cell[CELL_CLOSE], s), seen, load(cell[CELL_APART], s)))
-            store(cell[CELL_FAR], s, scaled(load(cell[CELL_W], s), load(column[WAY], t)))
-
-
-@nested
 def factor_cars(k: int, span: Ints, lanes: Lanes, strips: Floats, by_car: Floats, panel: Floats) -> None:
     """Eliminate the values of energy of all cars under a narrow root; what follows `lanes` is to work in."""
     many, begin, block = lanes.at[k, MANY], lanes.at[k, PLACE], lanes.at[k, BLOCK]
@@ -296,7 +178,7 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, strips: Floats, by_car: Floats
         n, whole = many[t], padded(many[t])
         _join_cars(begin[t], n, lanes, by_car)
         for visit in range(lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]):
-            _meet(lanes.visit[visit], lanes.column[lanes.visit[visit, NODE], JOINT, t], by_car[CAR_W], f)
+            join_pairs(lanes.visit[visit], lanes.column[lanes.visit[visit, NODE], JOINT, t], by_car[CAR_W], f)
         complete(f, whole, panel[TURNED])
         for q in range(n):
             f[_place_of(q, q)] = by_car[CAR_F, q]
@@ -332,17 +214,6 @@ def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
         s = link[begin + q, FROM]
         by_car[CAR_W, q], onward[begin + q] = cell[CELL_FAR, s], cell[CELL_IE, s]
         by_car[CAR_F, q] += cell[CELL_G, s]
-
-
-@nested
-def _meet(visit: Ints, joint: float, w: Floats, f: Floats) -> None:
-    """Join the pairs of cars of a visit."""
-    top, bottom, left, right = visit[TOP], visit[BOTTOM], visit[LEFT], visit[RIGHT]
-    for j in range(left // LANES * LANES, right, LANES):
-        inside = scaled(load(INSIDE, LANES - max(left - j, 0)), load(INSIDE, max(j + 2 * LANES - right, LANES)))
-        weights, at = scaled(scaled(eight_times(joint), load(w, j)), inside), strip_of(j)
-        for q in range(top, min(bottom, j + LANES)):
-            store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
 
 
 @nested
