@@ -240,22 +240,42 @@ def _caps(point: InteriorPoint, power: Floats, curtailed: Floats) -> tuple[Float
     net = power + fixed
     add_up(forest.upwards, forest.parent, net)
     low, high = _own_limits(point, nodes.net[:, : point.count])
-    turns = np.diff(forest.child_ptr)[:, None] + 1.0
-    own_low, own_high = np.empty_like(net), np.empty_like(net)
-    for level in forest.levels:
-        above = forest.parent[level]
-        inner = above >= 0
-        child, parent = level[inner], above[inner]
-        high[child] = np.minimum(high[child], net[child] + _part(high[parent] - net[parent], turns[parent]))
-        low[child] = np.maximum(low[child], net[child] - _part(net[parent] - low[parent], turns[parent]))
-        own_high[level] = power[level] + _part(high[level] - net[level], turns[level])
-        own_low[level] = power[level] - _part(net[level] - low[level], turns[level])
-    return own_low, own_high
+    own = np.empty_like(net), np.empty_like(net)
+    share_caps(forest.upwards, (forest.parent, forest.child_ptr), (power, net), (low, high), own)
+    return own
 
 
-def _part(room: Floats, turns: Floats) -> Floats:
+@compiled
+def share_caps(
+    upwards: Ints,
+    tree: tuple[Ints, Ints],
+    powers: tuple[Floats, Floats],
+    caps: tuple[Floats, Floats],
+    own: tuple[Floats, Floats],
+) -> None:
+    """Write the caps on the vehicles' power at every node, lower and upper: their share of what the node's caps leave.
+
+    `tree` are the nodes' parents and first children, `powers` those of the vehicles and net ones. The lower and upper
+    `caps` of net powers are narrowed to what a parent's leave, from the roots down.
+    """
+    (parent, child_ptr), (power, net), (low, high), (own_low, own_high) = tree, powers, caps, own
+    for i in range(len(upwards) - 1, -1, -1):
+        k = upwards[i]
+        above, turns = parent[k], child_ptr[k + 1] - child_ptr[k] + 1.0
+        if above >= 0:
+            siblings = child_ptr[above + 1] - child_ptr[above] + 1.0
+            for t in range(net.shape[1]):
+                high[k, t] = min(high[k, t], net[k, t] + _part(high[above, t] - net[above, t], siblings))
+                low[k, t] = max(low[k, t], net[k, t] - _part(net[above, t] - low[above, t], siblings))
+        for t in range(net.shape[1]):
+            own_high[k, t] = power[k, t] + _part(high[k, t] - net[k, t], turns)
+            own_low[k, t] = power[k, t] - _part(net[k, t] - low[k, t], turns)
+
+
+@nested
+def _part(room: float, turns: float) -> float:
     """Return one share of what is left under a cap; what is missing is asked of everyone whole."""
-    return np.where(room >= 0, room / turns, room)
+    return room / turns if room >= 0.0 else room
 
 
 def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:

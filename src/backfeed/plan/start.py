@@ -8,13 +8,13 @@ the number of iterations.
 import numpy as np
 
 from backfeed.plan.balance import Room
-from backfeed.plan.compiled import allocating, nested
+from backfeed.plan.columns import add
+from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
-from backfeed.plan.node import BOX, REST, SLOPE, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X
+from backfeed.plan.node import BOX, REST, SLACK, SLOPE, SUMMIT, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X, columns_of
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import ENTRY, LENGTH, Fleet
-from backfeed.plan.tree import add_up
 from backfeed.plan.unit import (
     CHARGE,
     COST_A,
@@ -50,14 +50,11 @@ from backfeed.plan.unit import (
     store,
 )
 
-BLOCK = 64
-"""So many boxes are started at a time: what that takes stays in the cache."""
-
-EDGE = 0.05
-"""Iterates start this share of their range away from its ends."""
+EDGE, EDGE_OF_NODES = 0.05, 0.1
+"""Iterates start this share of their range away from its ends, vehicles' and nodes'."""
 
 
-@allocating
+@compiled
 def start(
     some: Ints,
     fleet: Fleet,
@@ -84,9 +81,9 @@ def start(
     room
         Room to work in.
     """
-    free = np.zeros(fleet.buy.shape[1])
-    unit = room.unit
+    unit, free = room.unit, room.price
     u = unit.u
+    free[:] = 0.0
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
@@ -161,24 +158,29 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], o
             u[ZJ + t], u[ZA + t], u[ZB + t] = size - least, ra - least + size, rb - least + size
         slope = value - onward if t == n - 1 else 0.0
         u[UP + t], u[ZUL + t], u[ZUU + t] = _start_piece(
-            u[UP + t], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, product
+            u[UP + t], u[UP_WIDTH + t], u[UP_THERE + t], u[UP_COST + t] + slope, (product, EDGE)
         )
         u[DOWN + t], u[ZDL + t], u[ZDU + t] = _start_piece(
-            u[DOWN + t], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, product
+            u[DOWN + t], u[DOWN_WIDTH + t], u[DOWN_THERE + t], u[DOWN_COST + t] - slope, (product, EDGE)
         )
 
 
 @nested
 def _start_piece(
-    wanted: float, width: float, there: float, reduced: float, product: float
+    wanted: float, width: float, there: float, reduced: float, sizes: tuple[float, float]
 ) -> tuple[float, float, float]:
-    """Return a box piece's position and duals: near what is wanted, not far from the centre of its reduced cost."""
+    """Return a box piece's position and duals: near what is wanted, not far from the centre of its reduced cost.
+
+    Duals differ by the reduced cost, and their products with the slacks are at least `sizes[0]`; a piece that is wanted
+    near an end starts the share `sizes[1]` away from it.
+    """
+    product, edge = sizes
     if there == 0:
         return 0.5, 1.0, 1.0
     size = 2.0 * product / max(abs(reduced) * width, 1e-6 * product)
     near = width * size / (1.0 + size + np.sqrt(1.0 + size * size))
     centre = near if reduced >= 0 else width - near
-    x = min(max(wanted, min(EDGE * width, centre)), max((1.0 - EDGE) * width, centre))
+    x = min(max(wanted, min(edge * width, centre)), max((1.0 - edge) * width, centre))
     zl, zu = product / x, product / (width - x)
     lift = reduced - (zl - zu)
     return x, zl + max(lift, 0.0), zu + max(-lift, 0.0)
@@ -196,38 +198,12 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     product
         What slack times dual is to be at the start [currency].
     """
-    pieces, forest = layout.within, layout.forest
-    with_pv = np.flatnonzero((pieces.curtail_kw > 0).any(axis=1))
-    curtail = np.full(len(power), -1)
-    curtail[with_pv] = len(pieces.width_kw) + np.arange(len(with_pv))
-    curtail_kw = pieces.curtail_kw[with_pv]
-    count = power.shape[1]
+    pieces, forest, count = layout.within, layout.forest, power.shape[1]
+    curtail, charged = np.full((2, len(power)), -1)
+    with_pv, with_peak = np.flatnonzero(np.any(pieces.curtail_kw > 0, axis=1)), np.flatnonzero(pieces.peak_charge > 0)
+    curtail[with_pv], charged[with_peak] = len(pieces.width_kw) + np.arange(len(with_pv)), np.arange(len(with_peak))
     net = np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw
-    boxes = np.zeros((len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1]))
-    own, pv = boxes[: len(pieces.width_kw)], boxes[len(pieces.width_kw) :]
-    if len(with_pv):
-        _start_boxes(pv, curtail_kw, 0.1 * curtail_kw, np.zeros_like(curtail_kw), product)
-        net[with_pv] += np.where(curtail_kw > WIDTH_MIN_KW, pv[:, X], 0.0)
-    add_up(forest.upwards, forest.parent, net)
-    first = pieces.piece_ptr[:-1][np.diff(pieces.piece_ptr) > 0]
-    inside = np.cumsum(pieces.width_kw, axis=0) - pieces.width_kw
-    inside -= inside[pieces.piece_ptr[pieces.owner]]
-    filled = np.clip((net - pieces.low_kw)[pieces.owner] - inside, 0.0, pieces.width_kw)
-    for begin in range(0, len(own), BLOCK):
-        some = slice(begin, begin + BLOCK)
-        _start_boxes(own[some], pieces.width_kw[some], filled[some], pieces.slope[some], product)
-    there = np.where(pieces.width_kw > WIDTH_MIN_KW, own[:, X], 0.0)
-    net = pieces.low_kw.copy()
-    net[: len(first)] += np.add.reduceat(there, first, axis=0)
-    heads, peaks = _start_peaks(pieces.peak_charge[pieces.peak_charge > 0], net[pieces.peak_charge > 0, :count])
-    charged = np.full(len(power), -1)
-    with_peak = np.flatnonzero(pieces.peak_charge > 0)
-    charged[with_peak] = np.arange(len(with_peak))
-    column, price = np.arange(net.shape[1]), pieces.slope_at_rest.copy()
-    at_rest = (column < layout.span[:, :1]) | (column >= layout.span[:, 1:])
-    for level in forest.levels[1:]:
-        price[level] += np.where(at_rest[level], price[forest.parent[level]], 0.0)
-    return Nodes(
+    nodes = Nodes(
         parent=forest.parent,
         child_ptr=forest.child_ptr,
         child=forest.child,
@@ -236,15 +212,19 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         charged=charged,
         low=pieces.low_kw,
         fixed=pieces.fixed_kw,
-        price=price,
+        price=pieces.slope_at_rest.copy(),
         net=net,
         net_step=np.zeros_like(net),
-        boxes=boxes,
-        heads=heads,
-        peaks=peaks,
+        boxes=np.zeros((len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1])),
+        heads=np.zeros((len(with_peak), len(SLACK), count)),
+        peaks=np.zeros((len(with_peak), len(SUMMIT))),
         slots=pieces.slots,
         span=layout.span,
     )
+    start_boxes(forest.upwards, nodes, pieces.width_kw, pieces.slope, pieces.curtail_kw, product)
+    if len(with_peak):
+        nodes.heads[:], nodes.peaks[:] = _start_peaks(pieces.peak_charge[with_peak], net[with_peak, :count])
+    return nodes
 
 
 def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
@@ -256,27 +236,54 @@ def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
     return heads, np.stack((charge, peak, charge * 0.1, zero, zero), axis=1)
 
 
-def _start_boxes(boxes: Floats, width: Floats, wanted: Floats, reduced: Floats, product: float) -> None:
-    """Start boxes near `wanted`, but not farther from the centre of their reduced costs than they must be.
+@compiled
+def start_boxes(upwards: Ints, nodes: Nodes, width: Floats, slope: Floats, curtail_kw: Floats, product: float) -> None:
+    """Start all nodes' boxes, and the prices where nothing below a node answers.
 
-    Duals differ by the reduced cost, and their products with the slacks are at least `product`. `boxes` are 0.
+    `net` is what of each node's power is its own, and becomes what its pieces make of that of all below. Where nothing
+    below answers, there are no boxes.
     """
-    there = width > WIDTH_MIN_KW
-    safe = np.where(there, width, 1.0)
-    size = np.abs(reduced) * safe
-    np.maximum(size, 1e-6 * product, out=size)
-    np.divide(2.0 * product, size, out=size)
-    near = safe * size
-    near /= 1.0 + size + np.sqrt(1.0 + size * size)
-    centre = np.where(reduced >= 0, near, safe - near)
-    x = np.clip(wanted, np.minimum(0.1 * safe, centre), np.maximum(0.9 * safe, centre))
-    x[~there] = 0.5
-    rest = safe - x
-    zl, zu = product / x, product / rest
-    lift = reduced - (zl - zu)
-    lift[~there] = 0.0
-    zl += np.maximum(lift, 0.0)
-    zu += np.maximum(-lift, 0.0)
-    boxes[:, WIDTH] = width
-    boxes[:, WIDTH][~there] = 0.0
-    boxes[:, SLOPE], boxes[:, X], boxes[:, REST], boxes[:, ZL], boxes[:, ZU] = reduced, x, rest, zl, zu
+    net, price = nodes.net, nodes.price
+    for k in upwards:
+        begin, end = columns_of(nodes, k)
+        if nodes.curtail[k] >= 0:
+            box = nodes.boxes[nodes.curtail[k]]
+            for t in range(begin, end):
+                _start_box(box, t, curtail_kw[k, t], (0.1 * curtail_kw[k, t], 0.0), product)
+                net[k, t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
+        if nodes.parent[k] >= 0:
+            add(net[k], net[nodes.parent[k]])
+        _start_pieces(nodes, k, width, slope, product)
+    for i in range(len(upwards) - 1, -1, -1):
+        k = upwards[i]
+        begin, end = columns_of(nodes, k)
+        for t in range(price.shape[1] if nodes.parent[k] >= 0 else 0):
+            price[k, t] += 0.0 if begin <= t < end else price[nodes.parent[k], t]
+
+
+@nested
+def _start_pieces(nodes: Nodes, k: int, width: Floats, slope: Floats, product: float) -> None:
+    """Start a node's pieces near the power that `net` is; write there what they make."""
+    begin, end = columns_of(nodes, k)
+    low, left, inside = nodes.low[k], nodes.net[k], nodes.net_step[k]
+    for t in range(len(low)):
+        left[t] -= low[t]
+    for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
+        box = nodes.boxes[b]
+        for t in range(begin, end):
+            wanted = min(max(left[t], 0.0), width[b, t])
+            _start_box(box, t, width[b, t], (wanted, slope[b, t]), product)
+            inside[t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
+            left[t] -= width[b, t]
+    for t in range(len(low)):
+        left[t], inside[t] = low[t] + inside[t], 0.0
+
+
+@nested
+def _start_box(box: Floats, t: int, width: float, near: tuple[float, float], product: float) -> None:
+    """Start a box in a column: near what is wanted, at its reduced cost."""
+    wanted, reduced = near
+    there = 1.0 if width > WIDTH_MIN_KW else 0.0
+    x, zl, zu = _start_piece(wanted, width, there, reduced, (product, EDGE_OF_NODES))
+    box[WIDTH, t], box[SLOPE, t] = there * width, reduced
+    box[X, t], box[REST, t], box[ZL, t], box[ZU, t] = x, (width if there > 0.0 else 1.0) - x, zl, zu
