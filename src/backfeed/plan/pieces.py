@@ -123,14 +123,14 @@ def node_pieces(
     members, kept = _members_of(folding, holder), np.flatnonzero(folding.kept)
     curves = _meter_curves(problem, curve, members, kept, (steps, slots))
     curves = _with_promises(problem, curve, holder, (steps, promise_column), curves)
-    fixed = _beside(_at(curve.fixed_below_kw, kept, steps), slots)
+    fixed = _beside(at_steps(curve.fixed_below_kw, kept, steps), slots)
     width, slope = np.empty((2, len(curves.kinks) + len(kept), fixed.shape[1]))
     at_rest = np.zeros_like(fixed)
     _cut(curves, span, fixed, width, slope, at_rest)
     ptr, used = _used(curves.ptr + np.arange(len(curves.ptr)), width)
     inside = np.flatnonzero(holder >= 0)
     inside = inside[np.argsort(holder[inside], kind="stable")]
-    own = np.add.reduceat(_at(curve.fixed_kw, inside, steps), np.flatnonzero(np.diff(holder[inside], prepend=-1)))
+    own = np.add.reduceat(at_steps(curve.fixed_kw, inside, steps), np.flatnonzero(np.diff(holder[inside], prepend=-1)))
     more = len(span) - len(kept)
     return NodePieces(
         low_kw=_and_none(curves.low, more),
@@ -140,7 +140,7 @@ def node_pieces(
         slope=slope[used],
         fixed_kw=_and_none(_beside(own, slots), more),
         fixed_below_kw=_and_none(fixed, more),
-        curtail_kw=_and_none(_beside(_at(curve.curtail_max_kw, kept, steps), slots), more),
+        curtail_kw=_and_none(_beside(at_steps(curve.curtail_max_kw, kept, steps), slots), more),
         peak_charge=np.append(problem.nodes.peak_charge_per_kw[kept], np.zeros(more)),
         slots=slots,
         promise_column=promise_column,
@@ -159,7 +159,7 @@ def promise_columns(problem: PlanProblem, curve: NodeCurve, steps: Ints) -> tupl
     return slots, np.where(apart, len(steps) + np.searchsorted(slots, step), step)
 
 
-def _at(values: Floats, nodes: Ints, steps: Ints) -> Floats:
+def at_steps(values: Floats, nodes: Ints, steps: Ints) -> Floats:
     """Return the values of some nodes at the steps that matter, contiguous."""
     return values[nodes] if len(steps) == values.shape[1] else values[nodes[:, None], steps]
 
@@ -188,20 +188,24 @@ def _meter_curves(
 ) -> _Curves:
     """Return the curves of meters and limits, moved by what is fixed; the vehicles' power by itself costs nothing."""
     nodes, (node, owner, begin), (steps, slots) = problem.nodes, members, columns
-    least, most = _at(curve.reach_low_kw, kept, steps), _at(curve.reach_high_kw, kept, steps)
+    least, most = at_steps(curve.reach_low_kw, kept, steps), at_steps(curve.reach_high_kw, kept, steps)
     low, high = least - DOMAIN_MARGIN_KW, most + DOMAIN_MARGIN_KW
-    fixed = _at(curve.fixed_below_kw, node, steps)
+    fixed = at_steps(curve.fixed_below_kw, node, steps)
     moved = fixed - fixed[begin[owner]]
-    here, buy, sell = low[owner] + moved, _at(curve.import_cost, node, steps), _at(curve.export_cost, node, steps)
-    over, beyond = _at(nodes.import_limit_kw, node, steps), -_at(nodes.export_limit_kw, node, steps)
-    over_rise, beyond_rise = _at(curve.over_rise, node, steps), _at(curve.beyond_rise, node, steps)
+    here, buy, sell = (
+        low[owner] + moved,
+        at_steps(curve.import_cost, node, steps),
+        at_steps(curve.export_cost, node, steps),
+    )
+    over, beyond = at_steps(nodes.import_limit_kw, node, steps), -at_steps(nodes.export_limit_kw, node, steps)
+    over_rise, beyond_rise = at_steps(curve.over_rise, node, steps), at_steps(curve.beyond_rise, node, steps)
     cost = np.where(here > 0, buy, sell) * here
     cost += over_rise * np.maximum(here - over, 0.0) + beyond_rise * np.maximum(beyond - here, 0.0)
     kinks, jumps = np.empty((2, len(node), IN_ORDER, len(steps)))
     for which, (kink, jump) in enumerate(((beyond, beyond_rise), (np.zeros_like(over), buy - sell), (over, over_rise))):
         kinks[:, which], jumps[:, which] = kink - moved, jump
     if len(slots):
-        curtail = _at(nodes.sum_up(curve.curtail_max_kw), kept, steps)
+        curtail = at_steps(nodes.sum_up(curve.curtail_max_kw), kept, steps)
         vehicles_low = (least - fixed[begin] - DOMAIN_MARGIN_KW)[:, slots]
         vehicles_high = (most - fixed[begin] - curtail + DOMAIN_MARGIN_KW)[:, slots]
         low, high = np.concatenate((low, vehicles_low), axis=1), np.concatenate((high, vehicles_high), axis=1)

@@ -15,6 +15,7 @@ from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, lead_of
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.node import PEAK, WIDTH, X
+from backfeed.plan.pieces import at_steps
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import (
     ARRIVE,
@@ -284,9 +285,9 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
     low, high = np.full(net.shape, -UNLIMITED_KW), np.full(net.shape, UNLIMITED_KW)
     kept = node_of >= 0
     limits = problem.nodes
-    at = np.ix_(node_of[kept], point.layout.steps)
-    high[kept] = np.minimum(limits.import_limit_kw[at], UNLIMITED_KW)
-    low[kept] = np.maximum(-limits.export_limit_kw[at], -UNLIMITED_KW)
+    at = node_of[kept], point.layout.steps
+    high[kept] = np.minimum(at_steps(limits.import_limit_kw, *at), UNLIMITED_KW)
+    low[kept] = np.maximum(-at_steps(limits.export_limit_kw, *at), -UNLIMITED_KW)
     slack = 1e-4
     joined = np.flatnonzero(point.layout.folding.base >= 0)
     if len(joined):
@@ -301,7 +302,7 @@ def _own_limits(point: InteriorPoint, net: Floats) -> tuple[Floats, Floats]:
 def _narrow_to_joined(point: InteriorPoint, joined: Ints, low: Floats, high: Floats) -> None:
     """Lower kept nodes' limits to those of the nodes that are joined to them."""
     layout, limits = point.layout, point.layout.problem.nodes
-    base, fixed = layout.folding.base[joined], layout.curve.fixed_below_kw[:, layout.steps]
-    at, moved = np.ix_(joined, layout.steps), fixed[joined] - fixed[base]
-    np.minimum.at(high, layout.holder[base], limits.import_limit_kw[at] - moved)
-    np.maximum.at(low, layout.holder[base], -limits.export_limit_kw[at] - moved)
+    base, fixed, at = layout.folding.base[joined], layout.curve.fixed_below_kw, (joined, layout.steps)
+    moved = at_steps(fixed, *at) - at_steps(fixed, base, layout.steps)
+    np.minimum.at(high, layout.holder[base], at_steps(limits.import_limit_kw, *at) - moved)
+    np.maximum.at(low, layout.holder[base], -at_steps(limits.export_limit_kw, *at) - moved)

@@ -65,6 +65,8 @@ class Duals:
     def vehicle_price_per_kwh(self, problem: PlanProblem) -> Floats:
         """Return what a kWh more taken by a vehicle at a node costs beyond its own price, `(node, step)`."""
         promised, nodes = problem.commitments, problem.nodes
+        if not len(promised):
+            return self.balance_per_kwh.copy()
         promise = np.zeros_like(self.balance_per_kwh)
         sign = np.where(promised.up, 1.0, -1.0)
         np.add.at(promise, (promised.node, promised.step), sign * self.commitment_per_kwh)

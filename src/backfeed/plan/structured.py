@@ -19,6 +19,7 @@ from backfeed.plan.pace import LOOK
 from backfeed.plan.problem import Bools, Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.schedule import Duals, Schedule, price_plan
+from backfeed.plan.tree import hand_down
 from backfeed.plan.turns import in_turns
 from backfeed.plan.unfolding import (
     NOTHING,
@@ -206,28 +207,33 @@ def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
 
 def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
     """Return the curtailed PV of kept nodes at the table's nodes."""
-    kept = layout.node_of >= 0
     total = np.zeros_like(layout.problem.nodes.pv_kw)
-    total[np.ix_(layout.node_of[kept], layout.steps)] = curtailed[kept]
+    if curtailed.any():
+        kept = layout.node_of >= 0
+        total[np.ix_(layout.node_of[kept], layout.steps)] = curtailed[kept]
     return total
 
 
 def _duals(point: InteriorPoint, value: Floats, worth: Floats) -> Duals:
     """Return the prices that prove the bound, at the table's nodes; `value` of energy, and what bounds are worth."""
     layout = point.layout
-    problem, step_h = layout.problem, layout.problem.axis.step_h
-    price = point.nodes.price
+    step_h, price = layout.problem.axis.step_h, point.nodes.price
     peak_share = np.zeros_like(price)
     peak_share[point.nodes.charged >= 0, : point.count] = point.nodes.heads[:, SHARE]
     promise = _promise_prices(layout, price, peak_share)
-    sign = np.where(problem.commitments.up, 1.0, -1.0)
-    own = np.zeros_like(price)
-    np.add.at(own, (layout.holder[problem.commitments.node], layout.pieces.promise_column), sign * promise)
-    for level in layout.forest.levels[1:]:
-        own[level] += own[layout.forest.parent[level]]
-    shares = peak_share[:, : point.count], own[:, : point.count]
+    shares = peak_share[:, : point.count], _of_promises(layout, promise)
     balance = balance_at_nodes(layout, price[:, : point.count], shares, worth)
     return Duals(value, balance / step_h, promise / step_h)
+
+
+def _of_promises(layout: Layout, promise: Floats) -> Floats:
+    """Return what of kept nodes' prices is due to the promises at them and above, `(kept node, step)`."""
+    promised, forest, columns = layout.problem.commitments, layout.forest, layout.pieces.promise_column
+    own = np.zeros_like(layout.pieces.low_kw)
+    np.add.at(own, (layout.holder[promised.node], columns), np.where(promised.up, 1.0, -1.0) * promise)
+    if len(promised):
+        hand_down(forest.upwards, forest.parent, forest.parent >= 0, own)
+    return own[:, : len(layout.steps)]
 
 
 def _promise_prices(layout: Layout, price: Floats, peak_share: Floats) -> Floats:

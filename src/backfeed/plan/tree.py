@@ -4,7 +4,7 @@
 """
 
 from backfeed.plan.compiled import compiled, compiled_for_any
-from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.problem import Bools, Floats, Ints
 
 
 @compiled
@@ -34,3 +34,13 @@ def widen(upwards: Ints, parent: Ints, span: Ints) -> None:
         if parent[k] >= 0:
             span[parent[k], 0] = min(span[parent[k], 0], span[k, 0])
             span[parent[k], 1] = max(span[parent[k], 1], span[k, 1])
+
+
+@compiled
+def hand_down(upwards: Ints, parent: Ints, some: Bools, values: Floats) -> None:
+    """Add to the values of some nodes, `(node, column)`, those of their parents, roots first."""
+    for i in range(len(upwards) - 1, -1, -1):
+        k = upwards[i]
+        if some[k] and parent[k] >= 0:
+            for t in range(values.shape[1]):
+                values[k, t] += values[parent[k], t]

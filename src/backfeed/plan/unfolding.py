@@ -8,8 +8,10 @@ of their kinks, as the sum itself does.
 import numpy as np
 
 from backfeed.plan.layout import Layout
+from backfeed.plan.pieces import at_steps
 from backfeed.plan.problem import Bools, Floats
 from backfeed.plan.schedule import Schedule
+from backfeed.plan.tree import hand_down
 
 LIMITS = ("import_limit", "export_limit")
 
@@ -76,9 +78,10 @@ def worth_of_curtailing(layout: Layout, price: Floats) -> Floats:
     nodes, node_of = layout.problem.nodes, layout.node_of
     kept, worth = np.flatnonzero(node_of >= 0), np.zeros(len(nodes))
     if nodes.metered.any():
-        at = np.ix_(node_of[kept], layout.steps)
-        never = np.where(nodes.metered[node_of[kept], None], nodes.pv_kw[at], 0.0) - layout.curve.curtail_max_kw[at]
-        worth[node_of[kept]] = (np.minimum(price[kept, : len(layout.steps)], 0.0) * never).sum(axis=1)
+        at = node_of[kept]
+        never = np.where(nodes.metered[at, None], at_steps(nodes.pv_kw, at, layout.steps), 0.0)
+        never -= at_steps(layout.curve.curtail_max_kw, at, layout.steps)
+        worth[at] = (np.minimum(price[kept, : len(layout.steps)], 0.0) * never).sum(axis=1)
     return worth
 
 
@@ -113,9 +116,7 @@ def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats
     _ask_alone(layout, worth, balance)
     kept = np.flatnonzero(folding.kept)
     balance[np.ix_(kept, layout.steps)] = (price - shares[1])[: len(kept)]
-    for level in nodes.levels[1:]:
-        below = level[~folding.kept[level]]
-        balance[below] += balance[nodes.parent[below]]
+    hand_down(nodes.upwards, nodes.parent, ~folding.kept, balance)
     return balance
 
 
@@ -133,23 +134,31 @@ def _ask_alone(layout: Layout, worth: Floats, own: Floats) -> None:
 
 
 def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> None:
-    """Write what joined nodes ask for, of what their sum does: from kink to kink, `asking` less the price above."""
-    problem, curve, base = layout.problem, layout.curve, layout.folding.base
-    nodes, steps = problem.nodes, layout.steps
-    for below in np.unique(base[base >= 0]):
-        k = layout.holder[below]
+    """Write what joined nodes ask for, of what their sum does: from kink to kink, `asking` less the price above.
+
+    Those that as many are joined to are gone through at once: `(node, member, step)`.
+    """
+    problem, curve, base, steps = layout.problem, layout.curve, layout.folding.base, layout.steps
+    nodes, below = problem.nodes, np.flatnonzero(base >= 0)
+    if not len(below):
+        return
+    below = below[np.argsort(base[below], kind="stable")]
+    joined, first, count = np.unique(base[below], return_index=True, return_counts=True)
+    for many in np.unique(count):
+        some = count == many
+        members = np.column_stack((joined[some], below[first[some, None] + np.arange(many)]))
+        k = layout.holder[joined[some]]
         above = layout.forest.parent[k]
-        left = asking[k] - (price[above] if above >= 0 else 0.0)
-        members = np.append(below, np.flatnonzero(base == below))
-        at = np.ix_(members, steps)
-        fixed = curve.fixed_below_kw[at]
-        kinks = np.stack((-nodes.export_limit_kw[at], 0.0 * fixed, nodes.import_limit_kw[at])) - (fixed - fixed[0])
-        jumps = np.stack((curve.beyond_rise[at], (curve.import_cost - curve.export_cost)[at], curve.over_rise[at]))
-        first = (curve.export_cost - curve.beyond_rise)[at]
-        shape = (kinks.shape[0] * kinks.shape[1], len(steps))
-        order = np.argsort(kinks.reshape(shape), axis=0, kind="stable")
-        jump = np.take_along_axis(jumps.reshape(shape), order, 0)
-        before = first.sum(axis=0) + np.cumsum(jump, axis=0) - jump
+        left = (asking[k] - np.where(above[:, None] >= 0, price[above], 0.0))[:, None]
+        at = members[:, :, None], steps
+        fixed, lowest = curve.fixed_below_kw[at], (curve.export_cost - curve.beyond_rise)[at]
+        kinks = np.stack((-nodes.export_limit_kw[at], 0.0 * fixed, nodes.import_limit_kw[at]), axis=1)
+        kinks -= (fixed - fixed[:, :1])[:, None]
+        jumps = np.stack((curve.beyond_rise[at], curve.import_cost[at] - curve.export_cost[at], curve.over_rise[at]), 1)
+        shape = (len(k), -1, len(steps))
+        order = np.argsort(kinks.reshape(shape), axis=1, kind="stable")
+        jump = np.take_along_axis(jumps.reshape(shape), order, 1)
+        before = lowest.sum(axis=1, keepdims=True) + np.cumsum(jump, axis=1) - jump
         taken = np.empty_like(jump)
-        np.put_along_axis(taken, order, np.clip(left - before, 0.0, jump), 0)
-        own[np.ix_(members[1:], steps)] = (first + taken.reshape(kinks.shape).sum(axis=0))[1:]
+        np.put_along_axis(taken, order, np.clip(left - before, 0.0, jump), 1)
+        own[members[:, 1:, None], steps] = (lowest + taken.reshape(kinks.shape).sum(axis=1))[:, 1:]
