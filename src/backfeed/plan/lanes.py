@@ -4,13 +4,15 @@ A tree may be where no peak joins its steps, no promise has a column of its own,
 is where that is quicker than factors of its nodes over all of their steps (`plan/narrow.py`).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from backfeed.plan.columns import whole_columns
 from backfeed.plan.layout import Forest, Layout
-from backfeed.plan.problem import Bools, Floats, Ints
+from backfeed.plan.problem import Bools, Floats, Ints, nearest_of
+from backfeed.plan.tree import add_up, hand_down
 from backfeed.plan.vectors import LANES
 
 IN_TIME, IN_TIME_BELOW = (150.0, 20.0, 3.2), (40.0, 3.5, 0.1)
@@ -82,18 +84,16 @@ def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     np.add.at(own, (node, begin), 1)
     np.add.at(own, (node, end), -1)
     own = np.cumsum(own, axis=1)[:, :columns]
-    many = own.copy()
+    many = own.astype(np.float64)
+    add_up(forest.upwards, forest.parent, many)
     able = (layout.pieces.peak_charge == 0) & (np.diff(layout.pieces.piece_ptr) > 0)
     able[node[~whole]] = False
     able &= not (len(layout.pieces.slots) or len(layout.chain.least))
-    for level in forest.levels[:0:-1]:
-        np.add.at(many, forest.parent[level], many[level])
-    top = _roots(forest)
+    top = nearest_of(forest.parent, forest.parent < 0)
     may_be = np.ones(len(able), np.bool_)
     np.logical_and.at(may_be, top, able)
     narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, layout.span))
-    upwards = np.concatenate(forest.levels[::-1])
-    member = upwards[narrow[upwards]]
+    member = forest.upwards[narrow[forest.upwards]]
     member = member[np.argsort(top[member], kind="stable")]
     return _lanes_of(layout, narrow, member, (node, begin, end), (top, own))
 
@@ -157,22 +157,26 @@ def _in_order_of_tree(layout: Layout, narrow: Bools) -> tuple[Ints, Ints]:
     """Return narrow trees' units, a node's own before its children's, and every node's `(node, 2)` first and last."""
     forest, ptr = layout.forest, layout.fleet.node_ptr
     own = np.where(narrow, np.diff(ptr), 0)
-    under = own.copy()
-    for level in forest.levels[:0:-1]:
-        np.add.at(under, forest.parent[level], under[level])
-    first = np.zeros_like(under)
-    first[forest.child] = np.cumsum(under[forest.child]) - under[forest.child]  # roots come first, then by parent
-    earlier = first.copy()
-    for level in forest.levels[1:]:
-        above = forest.parent[level]
-        eldest = forest.child[forest.child_ptr[above]]
-        first[level] = first[above] + own[above] + earlier[level] - earlier[eldest]
+    under = _passed(add_up, forest, own)
+    earlier = np.zeros_like(under)
+    earlier[forest.child] = np.cumsum(under[forest.child]) - under[forest.child]  # roots come first, then by parent
+    below, beyond = np.flatnonzero(forest.parent >= 0), earlier.copy()
+    above = forest.parent[below]
+    beyond[below] += own[above] - earlier[forest.child[forest.child_ptr[above]]]
+    first = _passed(hand_down, forest, beyond)
     units = np.flatnonzero(np.repeat(narrow, np.diff(ptr)))
     node = np.repeat(np.arange(len(own)), own)
     place = first[node] + units - ptr[node]
     car = np.empty(len(units), np.int64)
     car[place] = units
     return car, np.stack((first, first + under), axis=-1)
+
+
+def _passed(passes: Callable[[Ints, Ints, Floats], None], forest: Forest, values: Ints) -> Ints:
+    """Return whole numbers of nodes after a pass over their trees."""
+    passed = values.astype(np.float64)[:, None]
+    passes(forest.upwards, forest.parent, passed)
+    return passed[:, 0].astype(np.int64)
 
 
 def _parts(forest: Forest, member: Ints, top: Ints, car_ptr: Ints) -> Ints:
@@ -204,9 +208,8 @@ def _visits(parts: Ints, top: Ints, own: Ints, many: Ints, first: Ints) -> tuple
     left, right, above = begin[at], (begin + size)[last], first[node[at], step[at]]
     visits = np.stack((node[at], above, np.where(apart[at], left, right), left, right), axis=-1)
     some = np.where(apart[at], left > above, right > above + 1)
-    count = np.zeros_like(many)
-    np.add.at(count, (top[node[at[some]]], step[at[some]]), 1)
-    return visits[some], _begin(count)
+    at_root = top[node[at[some]]] * many.shape[1] + step[at[some]]
+    return visits[some], _begin(np.bincount(at_root, minlength=many.size).reshape(many.shape))
 
 
 def _begin(size: Ints) -> Ints:
@@ -227,20 +230,12 @@ def _columns_of_units(layout: Layout) -> tuple[Ints, Ints, Bools]:
     return begin, end, np.add.reduceat(depart - arrive, first) == end - begin
 
 
-def _roots(forest: Forest) -> Ints:
-    """Return the root of every node's tree."""
-    top = np.arange(len(forest.parent))
-    for level in forest.levels[1:]:
-        top[level] = top[forest.parent[level]]
-    return top
-
-
-def _are_quicker(forest: Forest, top: Ints, many: Ints, span: Ints) -> Bools:
+def _are_quicker(forest: Forest, top: Ints, many: Floats, span: Ints) -> Bools:
     """Return which nodes are of trees that are eliminated quicker in the order of time."""
-    cars, column = many.astype(np.float64), np.arange(many.shape[1])
+    column = np.arange(many.shape[1])
     inside, below = (column >= span[:, :1]) & (column < span[:, 1:]) & (many > 0), forest.parent >= 0
     fixed, linear, square = np.where(below, np.array(IN_TIME_BELOW)[:, None], np.array(IN_TIME)[:, None])[..., None]
-    by_node = ((fixed + linear * cars + square * cars**2) * inside).sum(axis=1)
+    by_node = ((fixed + linear * many + square * many**2) * inside).sum(axis=1)
     length = (span[:, 1] - span[:, 0]).astype(np.float64)
     square, cube = np.where(below, np.array(AT_ONCE_BELOW)[:, None], np.array(AT_ONCE)[:, None])
     in_time, at_once = np.zeros((2, len(length)))

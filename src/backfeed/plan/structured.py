@@ -232,7 +232,7 @@ def _of_promises(layout: Layout, promise: Floats) -> Floats:
     own = np.zeros_like(layout.pieces.low_kw)
     np.add.at(own, (layout.holder[promised.node], columns), np.where(promised.up, 1.0, -1.0) * promise)
     if len(promised):
-        hand_down(forest.upwards, forest.parent, forest.parent >= 0, own)
+        hand_down(forest.upwards, forest.parent, own)
     return own[:, : len(layout.steps)]
 
 

@@ -4,7 +4,7 @@
 """
 
 from backfeed.plan.compiled import compiled, compiled_for_any
-from backfeed.plan.problem import Bools, Floats, Ints
+from backfeed.plan.problem import Floats, Ints
 
 
 @compiled
@@ -37,10 +37,10 @@ def widen(upwards: Ints, parent: Ints, span: Ints) -> None:
 
 
 @compiled
-def hand_down(upwards: Ints, parent: Ints, some: Bools, values: Floats) -> None:
-    """Add to the values of some nodes, `(node, column)`, those of their parents, roots first."""
+def hand_down(upwards: Ints, parent: Ints, values: Floats) -> None:
+    """Add to every node's values, `(node, column)`, those of its parent, roots first."""
     for i in range(len(upwards) - 1, -1, -1):
         k = upwards[i]
-        if some[k] and parent[k] >= 0:
+        if parent[k] >= 0:
             for t in range(values.shape[1]):
                 values[k, t] += values[parent[k], t]

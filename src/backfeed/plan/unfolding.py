@@ -9,7 +9,7 @@ import numpy as np
 
 from backfeed.plan.layout import Layout
 from backfeed.plan.pieces import at_steps
-from backfeed.plan.problem import Bools, Floats
+from backfeed.plan.problem import NO_PARENT, Bools, Floats
 from backfeed.plan.schedule import Schedule
 from backfeed.plan.tree import hand_down
 
@@ -116,7 +116,7 @@ def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats
     _ask_alone(layout, worth, balance)
     kept = np.flatnonzero(folding.kept)
     balance[np.ix_(kept, layout.steps)] = (price - shares[1])[: len(kept)]
-    hand_down(nodes.upwards, nodes.parent, ~folding.kept, balance)
+    hand_down(nodes.upwards, np.where(folding.kept, NO_PARENT, nodes.parent), balance)
     return balance
 
 
