@@ -120,7 +120,9 @@ def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     vectors = np.zeros((nodes, len(COLUMN), size))
     vectors[:, HD] = 1.0
     # Of one piece: an allocator gives back what lies free beyond twice its greatest piece, to be fetched page by page.
-    kept, upward = np.zeros((2, nodes, packed_size(size)))
+    # So it is asked for even if all trees are narrow, which never look at it.
+    room = np.empty if lanes.narrow.all() else np.zeros
+    kept, upward = room((2, nodes, packed_size(size)))
     return Work(
         kept=kept,
         upward=upward,

@@ -39,18 +39,20 @@ class Border:
     """
 
     def __init__(self, forest: Forest, drives: Drives, size: int) -> None:
-        many = len(drives.value)
+        self.drives, many = drives, len(drives.value)
+        if not many:
+            return
         rank = np.empty(len(forest.parent), np.int64)  # leaves first
-        rank[np.concatenate(forest.levels[::-1])] = np.arange(len(rank))
+        rank[forest.upwards] = np.arange(len(rank))
         at, drive = drives.node, np.arange(2 * many) // 2
         keys = []
         while len(at):
             keys.append(rank[at] * many + drive)
             at, drive = forest.parent[at], drive[forest.parent[at] >= 0]
             at = at[at >= 0]
-        key = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
+        key = np.unique(np.concatenate(keys))
         by_rank = np.argsort(rank)
-        node, self.drive = by_rank[key // max(many, 1)], key % max(many, 1)
+        node, self.drive = by_rank[key // many], key % many
         above = forest.parent[node]
         self.up = np.where(above >= 0, np.searchsorted(key, rank[above] * many + self.drive), -1)
         self.node, first = np.unique(rank[node], return_index=True)
@@ -58,7 +60,7 @@ class Border:
         self.end_member = np.searchsorted(key, rank[drives.node] * many + np.arange(2 * many) // 2)
         self.vectors = np.zeros((len(key), size))
         self.rise = np.zeros((len(forest.parent), size))
-        self.drives, self.room = drives, (np.zeros(size), np.zeros(size))
+        self.room = np.zeros(size), np.zeros(size)
         whole = -(-many // LANES) * LANES
         self.matrix, self.root = np.zeros((whole, whole)), np.zeros(packed_size(whole))
 

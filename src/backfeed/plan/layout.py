@@ -24,7 +24,7 @@ import numpy as np
 from backfeed.plan.columns import whole_columns
 from backfeed.plan.folding import Folding, bounded, fold, uncurtailed
 from backfeed.plan.lowered import NodeCurve, node_curve
-from backfeed.plan.pieces import NodePieces, node_pieces, promise_columns
+from backfeed.plan.pieces import NodePieces, at_steps, node_pieces, promise_columns
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, levels_of, nearest_of
 from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, summed_powers
 from backfeed.plan.tree import widen
@@ -117,9 +117,10 @@ def _spans(layout: Layout, slots: Ints) -> Ints:
         everywhere = np.arange(len(span))
     low[everywhere], high[everywhere] = 0, size
     if layout.curve.curtail_max_kw.any():
-        some, column = np.nonzero(layout.curve.curtail_max_kw[np.ix_(kept, layout.steps)] > 0)
-        np.minimum.at(low, some, column)
-        np.maximum.at(high, some, column + 1)
+        there = at_steps(layout.curve.curtail_max_kw, kept, layout.steps) > 0
+        some = np.flatnonzero(np.any(there, axis=1))
+        low[some] = np.minimum(low[some], np.argmax(there[some], axis=1))
+        high[some] = np.maximum(high[some], len(layout.steps) - np.argmax(there[some, ::-1], axis=1))
     widen(forest.upwards, forest.parent, span)
     low = np.minimum(low, high)
     return np.stack((low // LANES * LANES, -(-high // LANES) * LANES), axis=-1)
