@@ -12,6 +12,8 @@ prices: with E = (I; P), P picking the slots' steps,
     price of the vehicles = E' p,   power = E power of the vehicles,   M = E M_vehicles E'
 """
 
+import numpy as np
+
 from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.vectors import LANES
@@ -28,6 +30,14 @@ and what its vehicles take.
 def whole_columns(columns: int) -> int:
     """Return columns rounded up to whole vectors, at least one of these."""
     return max(-(-columns // LANES), 1) * LANES
+
+
+def aligned(*shape: int) -> Floats:
+    """Return zeros that begin with a line of the processor's cache: no whole vector of them stands in two."""
+    size = int(np.prod(shape))
+    wide = np.zeros(size + LANES)
+    first = -wide.ctypes.data // wide.itemsize % LANES
+    return wide[first : first + size].reshape(shape)
 
 
 @nested

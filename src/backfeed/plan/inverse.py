@@ -16,10 +16,22 @@ The upper half stands in strips of eight columns, each from the first row to the
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.dense import PIVOT_MIN
 from backfeed.plan.problem import Floats
-from backfeed.plan.vectors import LANES, load, lowered, placed, scaled, spread, spread_from, store, turn
+from backfeed.plan.vectors import (
+    LANES,
+    eight_rows,
+    load,
+    lowered,
+    lowered_by,
+    placed,
+    scaled,
+    spread,
+    spread_from,
+    store,
+    turn,
+)
 
-PANEL = (ACROSS, PULLED, TURNED, DIAGONAL) = tuple(range(4))
-"""Room to invert in, eight numbers a row each: the rows taken in as columns, these times their own inverse, as rows."""
+PANEL = (PULLED, ROWS, DIAGONAL) = tuple(range(3))
+"""Room to invert in, eight numbers a row each: what is taken in times its own inverse, as columns and as rows."""
 
 TILE = LANES * LANES
 
@@ -45,31 +57,34 @@ def invert(a: Floats, n: int, panel: Floats) -> None:
 
     A pivot that rounding has made too small is raised, as `dense.factor` does.
     """
-    across, pulled, turned = panel[ACROSS], panel[PULLED], panel[TURNED]
     complete(a, n, panel[DIAGONAL])
+    sweep(a, n, panel)
+
+
+@nested
+def sweep(a: Floats, n: int, panel: Floats) -> None:
+    """Overwrite strips, complete, by those of -A^-1; the panel has A's diagonal.
+
+    The tile to be taken in next, whose rows wait for each other, is swept between the others.
+    """
+    _sweep_rows(a, 0, panel[DIAGONAL], 0, min(n, LANES))
     for k in range(0, n, LANES):
-        own = strip_of(k)
-        own_tile = own + LANES * k
-        for t in range(own, own_tile + TILE, LANES):
-            store(across, t - own, load(a, t))
-        for j in range(k + LANES, n, LANES):
-            turn(a, strip_of(j) + LANES * k, LANES, across, LANES * j, LANES)
-        _sweep_tile(a, own_tile, panel[DIAGONAL], k)
-        for t in range(0, LANES * n, LANES):
-            store(pulled, t, spread(0.0))
-        _lower_rows(pulled, 0, n, across, 0, a, own_tile)
+        after, own, swept = k + LANES, strip_of(k), 0
+        some = -(-LANES // max(n // LANES - 1, 1))
+        _pull(a, n, k, panel)
+        if after < n:
+            _lower_strip(a, k, after, panel[ROWS], (after, after))
         for j in range(0, n, LANES):
-            at = strip_of(j)
             if j != k:
-                turn(pulled, LANES * j, LANES, turned, 0, LANES)
-                _lower_rows(a, at, min(k, j + LANES), across, 0, turned, 0)
-                if j > k:
-                    after = LANES * (k + LANES)
-                    _lower_rows(a, at + after, j - k, across, after, turned, 0)
-                    for t in range(0, TILE, LANES):
-                        store(a, at + LANES * k + t, load(turned, t))
+                _lower_strip(a, k, j, panel[ROWS], (0, after + LANES if j == after else after))
+                if after < n:
+                    _sweep_rows(a, after, panel[DIAGONAL], swept, min(swept + some, LANES))
+                    swept += some
+        for j in range(after, n, LANES):
+            for t in range(0, TILE, LANES):
+                store(a, strip_of(j) + LANES * k + t, load(panel[ROWS], LANES * j + t))
         for t in range(0, LANES * k, LANES):
-            store(a, own + t, load(pulled, t))
+            store(a, own + t, load(panel[PULLED], t))
 
 
 @nested
@@ -84,9 +99,13 @@ def complete(a: Floats, n: int, diagonal: Floats) -> None:
 
 
 @nested
-def _sweep_tile(a: Floats, at: int, diagonal: Floats, k: int) -> None:
-    """Overwrite 8 by 8 numbers by their inverse, times -1; `diagonal` from k on is what theirs was at first."""
-    for q in range(LANES):
+def _sweep_rows(a: Floats, k: int, diagonal: Floats, low: int, high: int) -> None:
+    """Take in some rows of eight by themselves: -1 times an inverse when all are in.
+
+    `diagonal` from k on is what theirs was at first.
+    """
+    at = strip_of(k) + LANES * k
+    for q in range(low, high):
         row = at + LANES * q
         inverse = 1.0 / max(a[row + q], diagonal[k + q] * PIVOT_MIN + 1e-300)
         swept = placed(scaled(spread(inverse), load(a, row)), q, -inverse)
@@ -96,21 +115,31 @@ def _sweep_tile(a: Floats, at: int, diagonal: Floats, k: int) -> None:
 
 
 @nested
-def _lower_rows(a: Floats, at: int, many: int, across: Floats, begin: int, b: Floats, tile: int) -> None:
-    """Subtract from rows of eight numbers their own eight of `across` times the eight rows of a tile of `b`."""
-    b0, b1, b2, b3 = load(b, tile), load(b, tile + 8), load(b, tile + 16), load(b, tile + 24)
-    b4, b5, b6, b7 = load(b, tile + 32), load(b, tile + 40), load(b, tile + 48), load(b, tile + 56)
-    for t in range(0, LANES * many, LANES):
-        x, s = load(a, at + t), begin + t
-        x = lowered(spread_from(across, s), b0, x)
-        x = lowered(spread_from(across, s + 1), b1, x)
-        x = lowered(spread_from(across, s + 2), b2, x)
-        x = lowered(spread_from(across, s + 3), b3, x)
-        x = lowered(spread_from(across, s + 4), b4, x)
-        x = lowered(spread_from(across, s + 5), b5, x)
-        x = lowered(spread_from(across, s + 6), b6, x)
-        x = lowered(spread_from(across, s + 7), b7, x)
-        store(a, at + t, x)
+def _pull(a: Floats, n: int, k: int, panel: Floats) -> None:
+    """Write `A_KK^-1 A_KJ` of all others, as rows, and above the rows taken in as columns too; their own are swept."""
+    own, pulled, rows = strip_of(k), panel[PULLED], panel[ROWS]
+    tile, zero = own + LANES * k, spread(0.0)
+    swept = eight_rows(a, tile)
+    for j in range(0, LANES * k, TILE):
+        for t in range(j, j + TILE, LANES):
+            store(pulled, t, lowered_by(zero, a, own + t, 1, swept))
+        turn(pulled, j, LANES, rows, j, LANES)
+    for j in range(k + LANES, n, LANES):
+        across = eight_rows(a, strip_of(j) + LANES * k)
+        for t in range(0, TILE, LANES):
+            store(rows, LANES * j + t, lowered_by(zero, a, tile + t, 1, across))
+
+
+@nested
+def _lower_strip(a: Floats, k: int, j: int, rows: Floats, begin: tuple[int, int]) -> None:
+    """Subtract `A_JK A_KK^-1 A_KJ` from strip j's rows before k and after it, each from where they begin on."""
+    at, own, across = strip_of(j), strip_of(k), eight_rows(rows, LANES * j)
+    for t in range(LANES * begin[0], LANES * min(k, j + LANES), LANES):
+        store(a, at + t, lowered_by(load(a, at + t), a, own + t, 1, across))
+    for i in range(begin[1], j + LANES, LANES):
+        tile, here = strip_of(i) + LANES * k, at + LANES * i
+        for t in range(LANES):
+            store(a, here + LANES * t, lowered_by(load(a, here + LANES * t), a, tile + t, LANES, across))
 
 
 @nested

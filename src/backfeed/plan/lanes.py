@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.columns import whole_columns
+from backfeed.plan.columns import aligned, whole_columns
 from backfeed.plan.layout import Forest, Layout
 from backfeed.plan.problem import Bools, Floats, Ints, nearest_of
 from backfeed.plan.tree import add_up, hand_down
@@ -26,7 +26,7 @@ see and sees, its coupling to the next column, and what answers beside it; then,
 sees it, and its diagonal."""
 
 AT = (MANY, PLACE, BLOCK, VISIT) = tuple(range(4))
-LINK = (AFTER, FROM) = tuple(range(2))
+LINK = (AFTER, FROM, BEFORE) = tuple(range(3))
 UNIT = (BEGIN, END, CELLS) = tuple(range(3))
 VISITS = (NODE, TOP, BOTTOM, LEFT, RIGHT) = tuple(range(5))
 ROOM = (VALUE, PUSH, MORE, PLACE_IE) = tuple(range(4))
@@ -43,8 +43,10 @@ class Lanes(NamedTuple):
     A unit's cells follow each other in time, padded to whole vectors: `unit` `(unit, UNIT)` are its first column, the
     one after its last, and its first cell; `cell` `(CELL, cell)` holds their quantities. A root's places follow each
     other column by column, padded too: `at` `(node, AT, column)` says at a root how many cars are there, where their
-    places, P's packed `inverse` and the column's visits begin. `goal` is every cell's place, `link` `(place, LINK)`
-    where the same car is at the next column, counted from that column's first place, -1 for nowhere, and its cell.
+    places, P's packed `inverse` and the column's visits begin; `inverse` has a vector more at
+    both ends. `goal` is every cell's place, `link` `(place, LINK)`
+    where the same car is at the next column, counted from that column's first place, -1 for nowhere, its cell, and
+    where it was at the column before.
     `visit` `(visit, VISITS)` are pairs of cars that meet first in the same node at a column, rows from TOP to BOTTOM
     and columns from LEFT to RIGHT. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d,
     hd / d and what `plan/narrow.py` makes of these, padded by a vector.
@@ -134,22 +136,22 @@ def _lanes_of(
         goal[cell] = place[root, step] + there
         link[goal[cell], FROM] = cell
         on = np.flatnonzero(unit[1:] == unit[:-1])
-        link[goal[cell[on]], AFTER] = there[on + 1]
+        link[goal[cell[on]], AFTER], link[goal[cell[on + 1]], BEFORE] = there[on + 1], there[on]
     return Lanes(
         narrow=narrow.astype(np.int64),
         member=member,
         member_ptr=np.searchsorted(top[member], np.arange(len(narrow) + 1)),
         car=car,
         car_ptr=car_ptr,
-        at=np.stack((at_roots, place, _begin(padded * (padded + LANES) // 2), starts), axis=1),
+        at=np.stack((at_roots, place, LANES + _begin(padded * (padded + LANES) // 2), starts), axis=1),
         unit=np.stack((begin, end, cells), axis=-1),
-        cell=np.zeros((len(CELL), len(goal))),
+        cell=aligned(len(CELL), len(goal)),
         goal=goal,
         link=link,
         visit=visits,
-        room=np.zeros((len(ROOM), len(link))),
-        inverse=np.zeros(int((padded * (padded + LANES) // 2).sum())),
-        column=np.ones((len(many), len(COLUMNS), columns + LANES)),
+        room=aligned(len(ROOM), len(link)),
+        inverse=aligned(2 * LANES + int((padded * (padded + LANES) // 2).sum())),
+        column=aligned(len(many), len(COLUMNS), columns + LANES),
     )
 
 

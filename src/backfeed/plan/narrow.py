@@ -16,14 +16,17 @@ other, each with the cars that are there in the order of the tree, so that the c
 (`factor_cars`), and each pair is joined once.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from backfeed.plan.columns import FREE, PRICE_STEP
 from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import times_symmetric
-from backfeed.plan.inverse import ACROSS, PANEL, PULLED, TURNED, complete, invert, pack_inverse, strip_of
+from backfeed.plan.inverse import DIAGONAL, PANEL, ROWS, complete, pack_inverse, strip_of, sweep
 from backfeed.plan.lanes import (
     AFTER,
+    BEFORE,
     BEGIN,
     BLOCK,
     CELL_APART,
@@ -53,11 +56,25 @@ from backfeed.plan.meeting import begin_way, go_on, join_pairs, meet_cars, see_c
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, added, fused, load, scaled, store, total
+from backfeed.plan.vectors import LANES, added, fused, load, products, scaled, spread_from, store, totals
 from backfeed.plan.vectors import spread as eight_times
 
-CARS = (CAR_W, CAR_F) = tuple(range(2))
-"""Room for a column's cars: their answers as the root sees them, and F's diagonal."""
+CARS = (CAR_W, CAR_F, CAR_IE) = tuple(range(3))
+WHERE = (PLACE_BEFORE, ROW, SHIFT) = tuple(range(3))
+"""Of a column's cars: their answers as the root sees them, F's diagonal, their couplings to the column before; what
+place they had there, and where that row of the packed inverse would begin, were it whole; by how many places the cars
+of a run have moved."""
+
+
+class Room(NamedTuple):
+    """Room for one column: `f` and `p` are strips, the latter to be inverted, `runs` what a run's cars count by."""
+
+    f: Floats
+    p: Floats
+    panel: Floats
+    by_car: Floats
+    runs: Floats
+    where: Ints
 
 
 @nested
@@ -101,8 +118,13 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
         for t in range(span[k, 0], span[k, 1]):
             cars = max(cars, lanes.at[k, MANY, t])
     whole = max(padded(cars), LANES)
-    others, strips = np.zeros(columns.shape[2] + LANES), np.zeros((2, strip_of(whole)))
-    by_car, panel = np.zeros((len(CARS), whole)), np.zeros((len(PANEL), LANES * whole))
+    size, others = strip_of(whole), np.zeros(columns.shape[2] + LANES)
+    wide = np.zeros(2 * size + len(PANEL) * LANES * whole + LANES)
+    first = -(np.intp(wide.ctypes.data) // LANES) % LANES
+    panel = wide[first + 2 * size : first + 2 * size + len(PANEL) * LANES * whole].reshape(len(PANEL), LANES * whole)
+    by_car, runs = np.zeros((len(CARS), whole)), np.zeros((LANES, LANES))
+    where = np.zeros((len(WHERE), whole), np.int64)
+    room = Room(wide[first:], wide[first + size :], panel, by_car, runs, where)
     for k in some:
         for q in range(lanes.member_ptr[k], lanes.member_ptr[k + 1]):
             m = lanes.member[q]
@@ -113,7 +135,7 @@ def factor_trees(some: Ints, child_ptr: Ints, child: Ints, span: Ints, columns: 
             for p in range(child_ptr[m], child_ptr[m + 1]):
                 go_on(lanes.column[child[p]], lanes.column[m])
             see_cars(m, lanes, child[child_ptr[m] : child_ptr[m + 1]])
-        factor_cars(k, span[k], lanes, strips, by_car, panel)
+        factor_cars(k, span[k], lanes, room)
 
 
 @compiled
@@ -167,29 +189,33 @@ def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> 
 
 
 @nested
-def factor_cars(k: int, span: Ints, lanes: Lanes, strips: Floats, by_car: Floats, panel: Floats) -> None:
-    """Eliminate the values of energy of all cars under a narrow root; what follows `lanes` is to work in."""
+def factor_cars(k: int, span: Ints, lanes: Lanes, room: Room) -> None:
+    """Eliminate the values of energy of all cars under a narrow root."""
     many, begin, block = lanes.at[k, MANY], lanes.at[k, PLACE], lanes.at[k, BLOCK]
-    f, p = strips[0], strips[1]
-    _clear(f, many[span[0]])
-    for q in range(len(by_car[CAR_F])):
-        by_car[CAR_F, q] = 0.0
+    for q in range(0, strip_of(padded(many[span[0]])), LANES):
+        store(room.f, q, eight_times(0.0))
+    for q in range(many[span[0]]):
+        room.by_car[CAR_F, q] = 0.0
     for t in range(span[0], span[1]):
-        n, whole = many[t], padded(many[t])
-        _join_cars(begin[t], n, lanes, by_car)
+        n, whole, ie = many[t], padded(many[t]), lanes.room[PLACE_IE, begin[t] :]
+        _join_cars(begin[t], n, lanes, room.by_car)
         for visit in range(lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]):
-            join_pairs(lanes.visit[visit], lanes.column[lanes.visit[visit, NODE], JOINT, t], by_car[CAR_W], f)
-        complete(f, whole, panel[TURNED])
+            node = lanes.column[lanes.visit[visit, NODE]]
+            join_pairs(lanes.visit[visit], node[JOINT, t], room.by_car[CAR_W], room.f)
         for q in range(n):
-            f[_place_of(q, q)] = by_car[CAR_F, q]
+            room.f[_place_of(q, q)] = room.by_car[CAR_F, q]
+        complete(room.f, whole, room.panel[DIAGONAL])
         for q in range(0, strip_of(whole), LANES):
-            store(p, q, load(f, q))
+            store(room.p, q, load(room.f, q))
         for q in range(whole):
-            p[_place_of(q, q)] += lanes.room[PLACE_IE, begin[t] + q] if q < n else 1.0
-        invert(p, whole, panel)
-        pack_inverse(p, whole, lanes.inverse, block[t])
+            room.panel[DIAGONAL, q] += ie[q] if q < n else 1.0
+            room.p[_place_of(q, q)] = room.panel[DIAGONAL, q]
+        sweep(room.p, whole, room.panel)
+        pack_inverse(room.p, whole, lanes.inverse, block[t])
         if t + 1 < span[1]:
-            _carry(lanes, (begin[t], n), many[t + 1], f, p, by_car, panel)
+            _multiply_diagonal(room.f, room.p, whole, room.panel)
+            _find_rows(lanes, (begin[t], block[t], whole), (begin[t + 1], many[t + 1]), room)
+            _carry(lanes.inverse, many[t + 1], room)
 
 
 @nested
@@ -197,13 +223,6 @@ def _place_of(t: int, q: int) -> int:
     """Return where row t of column q stands among strips."""
     j = q // LANES * LANES
     return strip_of(j) + LANES * t + q - j
-
-
-@nested
-def _clear(strips: Floats, n: int) -> None:
-    """Write 0 to the strips of n rows, padded to whole vectors."""
-    for q in range(0, strip_of(padded(n)), LANES):
-        store(strips, q, eight_times(0.0))
 
 
 @nested
@@ -217,48 +236,62 @@ def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
 
 
 @nested
-def _carry(
-    lanes: Lanes, here: tuple[int, int], onward: int, f: Floats, p: Floats, by_car: Floats, panel: Floats
-) -> None:
-    """Write `IE P^-1 F` for the cars that are there at the next column, as they stand there; F's diagonal apart.
+def _find_rows(lanes: Lanes, here: tuple[int, int, int], onward: tuple[int, int], room: Room) -> None:
+    """Write F's diagonal at the next column, `IE P^-1 F`, and where that column's cars stand in this one.
 
-    Beside the diagonal that is `-IE P^-1 IE`, on it the product keeps its digits; `p` is -P^-1. `here` is where the
-    column's places begin and how many cars are there, `onward` how many are at the next one.
+    `here` is where the column's places and its packed inverse begin and how long that is, `onward` where the next
+    one's places begin, and how many cars are there.
     """
-    (begin, n), many = here, onward
-    ie, link, diagonal = lanes.room[PLACE_IE, begin : begin + n], lanes.link[begin : begin + n], by_car[CAR_F]
-    _multiply_diagonal(f, p, padded(n), panel)
-    _clear(f, many)
-    for q in range(many):
-        diagonal[q] = 0.0
-    for q in range(n):
-        b, own = link[q, AFTER], ie[q]
+    (begin, block, n), (next_begin, many), where = here, onward, room.where
+    for q in range(padded(many)):
+        b = lanes.link[next_begin + q, BEFORE]
+        where[PLACE_BEFORE, q], where[ROW, q], room.by_car[CAR_IE, q], room.by_car[CAR_F, q] = b, block, 0.0, 0.0
         if b >= 0:
-            diagonal[b] = own * max(panel[TURNED, q], 0.0)
-            column, to = p[_place_of(0, q) :], f[_place_of(0, b) :]
-            for row in range(q):
-                a = link[row, AFTER]
-                if a >= 0:
-                    to[LANES * a] = own * ie[row] * column[LANES * row]
+            i, own = b // LANES * LANES, lanes.room[PLACE_IE, begin + b]
+            where[ROW, q] = block + i * n - i * (i - LANES) // 2 + (b - i) * (n - i) - i
+            room.by_car[CAR_IE, q], room.by_car[CAR_F, q] = own, own * max(room.panel[DIAGONAL, b], 0.0)
+
+
+@nested
+def _carry(inverse: Floats, many: int, room: Room) -> None:
+    """Write `IE P^-1 F` beside the diagonal for the cars that are there at the next column: that is `-IE P^-1 IE`.
+
+    Cars that stand side by side at both columns are a run: as many numbers as they are, moved at a time.
+    """
+    f, runs, where, ie = room.f, room.runs, room.where, room.by_car[CAR_IE]
+    for j in range(0, many, LANES):
+        last, at = -1, strip_of(j)
+        for q in range(j, j + LANES):
+            b = where[PLACE_BEFORE, q]
+            if b >= 0:
+                if last < 0 or b - q != where[SHIFT, last]:
+                    last += 1
+                    store(runs[last], 0, eight_times(0.0))
+                    where[SHIFT, last] = b - q
+                runs[last, q - j] = -ie[q]
+        for row in range(j + LANES):
+            moved = eight_times(0.0)
+            for run in range(last + 1):
+                moved = fused(load(runs[run], 0), load(inverse, where[ROW, row] + j + where[SHIFT, run]), moved)
+            store(f, at + LANES * row, scaled(spread_from(ie, row), moved))
 
 
 @nested
 def _multiply_diagonal(f: Floats, p: Floats, n: int, panel: Floats) -> None:
     """Write the diagonal of `P^-1 F` to the panel, `p` being -P^-1; both are symmetric."""
-    rows, columns, diagonal = panel[ACROSS], panel[PULLED], panel[TURNED]
-    for q in range(0, LANES * n, LANES):
-        store(rows, q, eight_times(0.0))
-    for j in range(0, n, LANES):
-        at, sums = strip_of(j), eight_times(0.0)
-        for q in range(0, LANES * j, LANES):
-            product = scaled(load(p, at + q), load(f, at + q))
-            sums = added(sums, product)
-            store(rows, q, added(load(rows, q), product))
-        for q in range(LANES * j, LANES * (j + LANES), LANES):
-            store(rows, q, fused(load(p, at + q), load(f, at + q), load(rows, q)))
-        store(columns, j, sums)
-    for q in range(n):
-        diagonal[q] = -(total(load(rows, LANES * q)) + columns[q])
+    above, diagonal = panel[ROWS], panel[DIAGONAL]
+    for i in range(0, n, LANES):
+        store(above, i, eight_times(0.0))
+    for i in range(0, n, LANES):
+        x0, x1, x2, x3, x4, x5, x6, x7 = products(p, f, strip_of(i) + LANES * i)
+        for j in range(i + LANES, n, LANES):
+            y0, y1, y2, y3, y4, y5, y6, y7 = products(p, f, strip_of(j) + LANES * i)
+            x0, x1, x2, x3 = added(x0, y0), added(x1, y1), added(x2, y2), added(x3, y3)
+            x4, x5, x6, x7 = added(x4, y4), added(x5, y5), added(x6, y6), added(x7, y7)
+            column = added(added(added(y0, y1), added(y2, y3)), added(added(y4, y5), added(y6, y7)))
+            store(above, j, added(load(above, j), column))
+        rows = totals(x0, x1, x2, x3, x4, x5, x6, x7)
+        store(diagonal, i, scaled(eight_times(-1.0), added(rows, load(above, i))))
 
 
 @nested

@@ -17,6 +17,10 @@ processor without vectors of this width takes several steps for one, with the sa
     greater(x, y)               the greater one of every pair
     placed(x, lane, a)          x with a in one of its places
     total(x), greatest(x)       the sum, by halves, and the greatest of the eight
+    totals(x0, ..., x7)         the totals of eight vectors, as a vector
+    eight_rows(column, at)      eight vectors that follow each other
+    products(x, y, at)          eight vectors of both that follow each other, multiplied
+    lowered_by(x, column, at, apart, rows)      x less row q times column[at + apart q], for each of eight
     turn(x, at, width, y, to, wide)     y[to + wide p + q] = x[at + width q + p]: 8 by 8 numbers, turned over
 """
 
@@ -39,6 +43,7 @@ class _VectorType(types.Type):
 
 
 _VECTOR: Any = cast("Any", _VectorType)("EightDoubles")
+_ROWS: Any = types.UniTuple(_VECTOR, LANES)
 
 
 @register_model(_VectorType)
@@ -236,6 +241,89 @@ def greatest(_context: Any, _x: Any) -> tuple[Any, Any]:  # noqa: ANN401
 
 
 @_intrinsic
+def totals(
+    _context: Any,  # noqa: ANN401
+    _0: Any,  # noqa: ANN401
+    _1: Any,  # noqa: ANN401
+    _2: Any,  # noqa: ANN401
+    _3: Any,  # noqa: ANN401
+    _4: Any,  # noqa: ANN401
+    _5: Any,  # noqa: ANN401
+    _6: Any,  # noqa: ANN401
+    _7: Any,  # noqa: ANN401
+) -> tuple[Any, Any]:
+    """Return the sums of eight vectors' numbers, each taken by halves, those of two vectors side by side."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:  # noqa: ANN401
+        parts = list(values)
+        for half in (4, 2, 1):
+            # Every number of a part is one of a sum's; a sum's stand side by side.
+            wide, joined = 2 * half, []
+            for one, other in zip(parts[::2], parts[1::2], strict=True):
+                lanes = [lane for begin in range(0, 2 * LANES, wide) for lane in range(begin, begin + half)]
+                low, high = (_picked(builder, one, other, [lane + more for lane in lanes]) for more in (0, half))
+                joined.append(builder.fadd(low, high))
+            parts = joined
+        return parts[0]
+
+    return _VECTOR(*[_VECTOR] * LANES), generate
+
+
+def _picked(builder: Any, one: Any, other: Any, lanes: list[int]) -> Any:  # noqa: ANN401
+    """Return the code that picks eight of two vectors' numbers."""
+    mask = llvmlite.ir.Constant(llvmlite.ir.VectorType(llvmlite.ir.IntType(32), LANES), lanes)
+    return builder.shuffle_vector(one, other, mask)
+
+
+@_intrinsic
+def eight_rows(_context: Any, column: Any, _at: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return the eight vectors of `column[at : at + 64]`; the column is contiguous."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        column, at = values
+        vectors = []
+        for q in range(LANES):
+            place = _place(context, builder, signature.args[0], column, builder.add(at, at.type(LANES * q)), _DOUBLES)
+            vectors.append(builder.load(place, align=8))
+        return context.make_tuple(builder, _ROWS, vectors)
+
+    return _ROWS(column, types.intp), generate
+
+
+@_intrinsic
+def products(_context: Any, one: Any, other: Any, _at: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return eight vectors that follow each other in both columns, multiplied."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        one, other, at = values
+        vectors = []
+        for q in range(LANES):
+            where = builder.add(at, at.type(LANES * q))
+            x = builder.load(_place(context, builder, signature.args[0], one, where, _DOUBLES), align=8)
+            y = builder.load(_place(context, builder, signature.args[1], other, where, _DOUBLES), align=8)
+            vectors.append(builder.fmul(x, y))
+        return context.make_tuple(builder, _ROWS, vectors)
+
+    return _ROWS(one, other, types.intp), generate
+
+
+@_intrinsic
+def lowered_by(_context: Any, _x: Any, column: Any, _at: Any, _apart: Any, _rows: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return `x` less the sum of eight rows, row q times `column[at + apart q]`, each rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        less, column, at, apart, vectors = values
+        data = context.make_array(signature.args[1])(context, builder, column).data
+        for q in range(LANES):
+            factor = builder.load(builder.gep(data, [builder.add(at, builder.mul(apart, apart.type(q)))]))
+            row = builder.extract_value(vectors, q)
+            less = _multiply_and_add(builder, builder.fneg(_spread(builder, factor)), row, less)
+        return less
+
+    return _VECTOR(_VECTOR, column, types.intp, types.intp, _ROWS), generate
+
+
+@_intrinsic
 def turn(
     _context: Any,  # noqa: ANN401
     _column: Any,  # noqa: ANN401
@@ -251,7 +339,7 @@ def turn(
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
-        (column, at, width, target, to, wide), index = values, llvmlite.ir.IntType(32)
+        column, at, width, target, to, wide = values
 
         def place(kind: Any, array: Any, begin: Any, apart: Any, row: int) -> Any:  # noqa: ANN401
             where = builder.add(begin, builder.mul(apart, apart.type(row)))
@@ -264,8 +352,7 @@ def turn(
                 for row, first in ((q, 0), (q + far, far)):
                     from_one = [lane & ~far | first for lane in range(LANES)]
                     picked = [at + LANES if lane & far else at for lane, at in enumerate(from_one)]
-                    mask = llvmlite.ir.Constant(llvmlite.ir.VectorType(index, LANES), picked)
-                    rows[row] = builder.shuffle_vector(one, other, mask)
+                    rows[row] = _picked(builder, one, other, picked)
         for q in range(LANES):
             builder.store(rows[q], place(signature.args[3], target, to, wide, q), align=8)
         return context.get_dummy_value()
