@@ -12,7 +12,20 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats
-from backfeed.plan.vectors import LANES, fused, load, lowered, scaled, spread, spread_from, store, total, turn
+from backfeed.plan.vectors import (
+    LANES,
+    added,
+    fused,
+    load,
+    lowered,
+    scaled,
+    spread,
+    spread_from,
+    store,
+    total,
+    totals,
+    turn,
+)
 
 PIVOT_MIN = 1e-13
 """A pivot that elimination has reduced by more than this is rounding and is held there."""
@@ -228,15 +241,7 @@ def times_symmetric(packed: Floats, v: Floats, y: Floats) -> None:
             s = load(packed, p + 7 * width)
             y7, below = fused(s, here, y7), fused(s, v7, below)
             store(y, i + j, below)
-        store(y, i, before)  # the block's own columns are its rows
-        y[i] += total(y0)
-        y[i + 1] += total(y1)
-        y[i + 2] += total(y2)
-        y[i + 3] += total(y3)
-        y[i + 4] += total(y4)
-        y[i + 5] += total(y5)
-        y[i + 6] += total(y6)
-        y[i + 7] += total(y7)
+        store(y, i, added(before, totals(y0, y1, y2, y3, y4, y5, y6, y7)))  # the block's own columns are its rows
         at += LANES * width
 
 

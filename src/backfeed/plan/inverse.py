@@ -126,8 +126,8 @@ def _pull(a: Floats, n: int, k: int, panel: Floats) -> None:
         turn(pulled, j, LANES, rows, j, LANES)
     for j in range(k + LANES, n, LANES):
         across = eight_rows(a, strip_of(j) + LANES * k)
-        for t in range(0, TILE, LANES):
-            store(rows, LANES * j + t, lowered_by(zero, a, tile + t, 1, across))
+        for t in range(LANES):
+            store(rows, LANES * (j + t), lowered_by(zero, a, tile + t, LANES, across))
 
 
 @nested

@@ -183,9 +183,11 @@ def _pass_up(columns: Floats, of: Floats, c: int, k: int, which: int) -> None:
 def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> None:
     """Write `step = (free + use step + hd above) / d`."""
     share, inverse, free, step = of[SHARE], of[INVERSE], columns[k, FREE], columns[k, PRICE_STEP]
-    above, seen = columns[max(parent, 0), PRICE_STEP], 1.0 if parent >= 0 else 0.0
-    for t in range(len(free)):
-        step[t] = (free[t] + use * step[t]) * inverse[t] + seen * share[t] * above[t]
+    above, seen = columns[max(parent, 0), PRICE_STEP], eight_times(1.0 if parent >= 0 else 0.0)
+    for t in range(0, len(free), LANES):
+        pulled = fused(eight_times(use), load(step, t), load(free, t))
+        handed = scaled(scaled(seen, load(share, t)), load(above, t))
+        store(step, t, fused(pulled, load(inverse, t), handed))
 
 
 @nested
