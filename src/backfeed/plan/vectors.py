@@ -43,7 +43,7 @@ class _VectorType(types.Type):
 
 
 _VECTOR: Any = cast("Any", _VectorType)("EightDoubles")
-_ROWS: Any = types.UniTuple(_VECTOR, LANES)
+_ROWS: Any = cast("Any", types).UniTuple(_VECTOR, LANES)
 
 
 @register_model(_VectorType)
