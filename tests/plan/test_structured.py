@@ -75,7 +75,7 @@ def half_of(root, right):
     solve_half(root, right, 0, len(root), len(root))
 
 
-@pytest.mark.parametrize("size", [8, 24, 96])
+@pytest.mark.parametrize("size", [8, 16, 24, 40, 96])
 def test_dense_systems_are_solved(size):
     rng = Streams(size).generator("dense")
     root = rng.standard_normal((size, size))
