@@ -29,9 +29,11 @@ from backfeed.plan.unit import (
     expand,
     load,
     load_corrected,
+    load_pivots,
     load_predicted,
     store,
     store_corrected,
+    store_pivots,
     store_predicted,
 )
 from backfeed.plan.vehicle import (
@@ -40,6 +42,8 @@ from backfeed.plan.vehicle import (
     add_response,
     advance_unit,
     eliminate,
+    factor,
+    link_values,
     measure_unit,
     solve_values,
     step_unit,
@@ -87,6 +91,8 @@ def ascend(
             one = measure_unit(unit, n, work.columns[k, POWER])
             products, cost, worst = products + one[0], cost + one[1], max(worst, one[2])
             eliminate(unit, n, aim.tau, aim.second)
+            factor(unit, n)
+            store_pivots(unit, n, state, o)
             solve_values(unit, n, room.g, 0.0)
             if shared:
                 add_response(unit, n, room.g)
@@ -131,6 +137,8 @@ def ascend_again(
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
+            load_pivots(unit, n, state, o)
+            link_values(unit, n)
             solve_values(unit, n, room.g, 0.0)
             add_response(unit, n, room.g)
             if is_joined(came[i], goes[i]):
@@ -165,6 +173,8 @@ def descend(
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
+            load_pivots(unit, n, state, o)
+            link_values(unit, n)
             if is_joined(came[i], goes[i]):
                 push_values(unit, n, came[i], goes[i], drives)
             solve_values(unit, n, room.price_step, 1.0)

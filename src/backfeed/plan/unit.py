@@ -71,12 +71,16 @@ VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
 
 
 class State(NamedTuple):
-    """Iterates of all units: values (with the value of energy), duals, steps of the predictor and of the corrector."""
+    """Iterates of all units: values (with the value of energy), duals, steps of the predictor and of the corrector.
+
+    With them go the inverse pivots of their systems, which are the same for every step from one place.
+    """
 
     values: Floats
     duals: Any
     predicted: Any
     corrected: Any
+    pivots: Floats
 
 
 class Unit(NamedTuple):
@@ -97,6 +101,7 @@ def new_state(entries: int) -> State:
         np.zeros(DUALS * entries, np.float32),
         np.zeros(PREDICTED * entries, np.float32),
         np.zeros(CORRECTED * entries, np.float32),
+        np.zeros(entries),
     )
 
 
@@ -243,6 +248,12 @@ def load_corrected(unit: Unit, n: int, s: State, o: int) -> None:
 
 
 @nested
+def load_pivots(unit: Unit, n: int, s: State, o: int) -> None:
+    """Copy the inverse pivots into the buffer."""
+    _take(unit.u, INVERSE, 1, padded(n), s.pivots, o)
+
+
+@nested
 def store(unit: Unit, n: int, s: State, o: int) -> None:
     """Copy values and duals back into the iterates."""
     _give(unit.u, A, VALUES, padded(n), s.values, o)
@@ -259,6 +270,12 @@ def store_predicted(unit: Unit, n: int, s: State, o: int) -> None:
 def store_corrected(unit: Unit, n: int, s: State, o: int) -> None:
     """Keep a step as the corrector's."""
     _give(unit.u, DA, CORRECTED, padded(n), s.corrected, o)
+
+
+@nested
+def store_pivots(unit: Unit, n: int, s: State, o: int) -> None:
+    """Keep the inverse pivots."""
+    _give(unit.u, INVERSE, 1, padded(n), s.pivots, o)
 
 
 @nested

@@ -131,7 +131,7 @@ from backfeed.plan.vectors import (
 
 @nested
 def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
-    """Reduce an expanded and loaded unit's Newton system to `K dy = h + w dp`.
+    """Reduce an expanded and loaded unit's Newton system to `K dy = h + w dp`; K is not factored.
 
     Parameters
     ----------
@@ -150,7 +150,6 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
         u[H + t] += u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[E_PULL + t] + u[E_PULL + t - 1]
     if u[POWERED] == 0:  # an arrival
         u[G], u[H] = HELD, 0.0
-    _factor(u, n)
 
 
 @nested
@@ -210,12 +209,12 @@ def _eliminate_pieces(u: Floats, n: int, tau: float, second: float) -> None:
 
 
 @nested
-def _factor(u: Floats, n: int) -> None:
+def factor(unit: Unit, n: int) -> None:
     """Factor K: `f[t] = g[t] + m[t] f[t-1]`, `m[t+1] = ie[t] / (ie[t] + f[t])`.
 
     The recursion runs on f = p / q, which needs no division in its chain; both are scaled back every few steps.
     """
-    p, q = 0.0, 1.0
+    u, p, q = unit.u, 0.0, 1.0
     for t in range(n):
         above = u[G + t] * q + p
         u[F + t] = above / q
@@ -226,12 +225,19 @@ def _factor(u: Floats, n: int) -> None:
             p, q = p * scale, 1.0
     for t in range(n, padded(n)):
         u[F + t] = 0.0
-    u[M] = 0.0
     for t in range(padded(n)):
         pivot = u[IE + t] + u[F + t]
-        inverse = 1.0 / pivot if pivot > 1e-200 else 0.0  # noqa: PLR2004 an entry that nothing can move
-        u[INVERSE + t] = inverse
-        u[M + t + 1] = u[IE + t] * inverse
+        u[INVERSE + t] = 1.0 / pivot if pivot > 1e-200 else 0.0  # noqa: PLR2004 an entry that nothing can move
+    link_values(unit, n)
+
+
+@nested
+def link_values(unit: Unit, n: int) -> None:
+    """Write the `m[t+1] = ie[t] / d[t]` that link one value to the next, the inverses of the pivots d known."""
+    u = unit.u
+    u[M] = 0.0
+    for t in range(padded(n)):
+        u[M + t + 1] = u[IE + t] * u[INVERSE + t]
 
 
 @nested
