@@ -1,5 +1,8 @@
 """The structured solver: its algebra against dense algebra, its answers against HiGHS and the judge."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,6 +25,8 @@ from backfeed.plan.rows import ZONE
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
 from backfeed.plan.turns import in_turns
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "plan_scale.py"
 
 GAP = 1e-6
 
@@ -93,6 +98,14 @@ def test_dense_systems_are_solved(size):
     assert np.tril(half) == pytest.approx(np.tril(np.linalg.solve(whole, many)), rel=1e-7, abs=1e-7)
     assert one == pytest.approx(np.linalg.solve(whole, right), rel=1e-7, abs=1e-7)
     assert answer == pytest.approx(one, rel=1e-7, abs=1e-7)
+
+
+def test_a_tree_of_sites_converges_far_beyond_what_is_asked_for():
+    spec = importlib.util.spec_from_file_location("plan_scale", BENCHMARK)
+    plan_scale = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plan_scale)
+    schedule = solve_structured(plan_scale.fleet(1_000, 0), 1e-8, iteration_limit=60)
+    assert schedule.gap <= 1e-8, "inverses that lose digits where limits bind leave 1e-3 after any number of iterations"
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -43,6 +43,7 @@ from backfeed.plan.columns import (
 from backfeed.plan.compiled import nested
 from backfeed.plan.dense import (
     factor,
+    invert,
     pack_symmetric,
     pack_upper,
     packed_size,
@@ -50,7 +51,6 @@ from backfeed.plan.dense import (
     solve_vector,
     times_symmetric,
 )
-from backfeed.plan.inverse import PANEL, begin_strips, invert, pack_inverse, strip_of
 from backfeed.plan.lanes import Lanes
 from backfeed.plan.node import (
     INVERSE,
@@ -105,8 +105,6 @@ class Room(NamedTuple):
     matrix: Floats
     whole: Floats
     root: Floats
-    strips: Floats
-    panel: Floats
     g: Floats
     x: Floats
     y: Floats
@@ -147,8 +145,6 @@ def new_room(count: int, columns: int) -> Room:
         np.zeros((size + LANES, size + 2 * LANES)),
         np.empty((size, size)),
         np.empty((size, size)),
-        np.empty(strip_of(size)),
-        np.empty((len(PANEL), LANES * size)),
         np.empty(size),
         np.zeros(size),
         np.zeros(size),
@@ -263,27 +259,25 @@ def factor_node(nodes: Nodes, work: Work, k: int, room: Room) -> None:
     if work.lanes.narrow[k] > 0:
         return
     matrix, column = room.matrix, work.columns[k]
-    low, high, hd = work.span[k, 0], work.span[k, 1], column[HD]
+    low, high = work.span[k, 0], work.span[k, 1]
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         _add_child(work, nodes.child[q], matrix)
     for t in range(low, high):
         matrix[t, t] += column[SPREAD, t]
+    _factor_whole(work, k, room)
     if keeps_factor(nodes, work, k):
-        _keep_factor(work, k, room)
+        pack_upper(room.root, work.kept[k], low, high)
         if nodes.parent[k] >= 0:
             _write_upward_of_peak(nodes, work, k, room)
     else:
-        begin_strips(matrix, room.strips, low, high)
-        for t in range(high - low):
-            room.strips[strip_of(t // LANES * LANES) + LANES * t + t % LANES] += hd[low + t]
-        invert(room.strips, high - low, room.panel)
-        pack_inverse(room.strips, high - low, work.kept[k], 0)
+        invert(room.root, room.whole, low, high)
+        pack_symmetric(room.whole, work.kept[k], low, high)
         _write_upward(work, k, matrix, room.x)
 
 
 @nested
-def _keep_factor(work: Work, k: int, room: Room) -> None:
-    """Factor `A = M + H^-1`, whose upper half is left in `room.root`, and keep that."""
+def _factor_whole(work: Work, k: int, room: Room) -> None:
+    """Leave the upper factor of `A = M + H^-1` in `room.root`."""
     root, low, high, hd, th = room.root, work.span[k, 0], work.span[k, 1], work.columns[k, HD], work.columns[k, TH]
     for t in range(low, high):
         scale = spread(work.coef[k] * th[t])
@@ -291,7 +285,6 @@ def _keep_factor(work: Work, k: int, room: Room) -> None:
             store(root[t], p, fused(scale, load(th, p), load(room.matrix[t], p)))
         root[t, t] += hd[t]
     factor(root, low, high)
-    pack_upper(root, work.kept[k], low, high)
 
 
 @nested

@@ -201,6 +201,16 @@ def solve_half(r: Floats, x: Floats, low: int, high: int, whole: int) -> None:
 
 
 @nested
+def invert(r: Floats, x: Floats, low: int, high: int) -> None:
+    """Overwrite the lower half of `x` from row `low` to row `high` with that of `(R' R)^-1`, blocks of 8 by 8 whole."""
+    for i in range(low, high):
+        for j in range(low, i // LANES * LANES + LANES, LANES):
+            store(x[i], j, spread(0.0))
+        x[i, i] = 1.0
+    solve_half(r, x, low, high, low)
+
+
+@nested
 def pack_symmetric(x: Floats, packed: Floats, low: int, high: int) -> None:
     """Write the lower half of `x` from row `low` to row `high` as upper one: each row from its block's column on."""
     at, width = 0, x.shape[1]
