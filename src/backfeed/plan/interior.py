@@ -68,6 +68,7 @@ class InteriorPoint:
         self.nodes = start_nodes(layout, power, product)
         self._barriers = _count_barriers(layout, self.nodes) + 2 * len(self.drives.value)
         self._low_cost = float(layout.within.low_cost.sum())
+        self._length = 1.0
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
 
     def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:
@@ -84,10 +85,12 @@ class InteriorPoint:
         stop
             Asked before every iteration whether to leave it there.
         """
-        while (verdict := verdict_on(self.progress, gap, looked)) == GO_ON:
+        while (verdict := verdict_on(self.progress, self._length, gap, looked)) == GO_ON:
             if self.iteration >= iterations_max or (stop is not None and stop()):
                 return DONE
-            self.progress = self._advance(self._find_step())
+            move = self._find_step()
+            self._length = max(move.primal, move.dual)
+            self.progress = self._advance(move)
             self.iteration += 1
         return verdict
 

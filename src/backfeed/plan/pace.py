@@ -34,6 +34,9 @@ running one way."""
 STRAYED = 10.0
 """Complementarity that has risen by this factor since a certificate was tried is rounding's."""
 
+STALLED = 1e-3
+"""Where what is fixed is kept and neither step goes on by more than this, rounding is all that moves."""
+
 BROKEN_MAX_KWH = 1e-3
 BROKEN_MAX_KW = 1e-1
 
@@ -101,11 +104,25 @@ def lengths_of(vehicles: Floats, nodes: Floats, average: float) -> tuple[float, 
     return min(1.0, share * primal), min(1.0, share * dual)
 
 
-def verdict_on(progress: Progress, gap: float, looked: float) -> int:
-    """Return what to do next; `looked` is the complementarity at which a certificate was tried last."""
+def verdict_on(progress: Progress, length: float, gap: float, looked: float) -> int:
+    """Return what to do next.
+
+    Parameters
+    ----------
+    progress
+        What the iterates have come to.
+    length
+        How far the last step went, of primal and dual the longer one.
+    gap
+        Relative gap that is to be proven.
+    looked
+        Complementarity at which a certificate was tried last.
+    """
     products, size = progress.products, max(abs(progress.cost), 1.0)
     if looked < max(ENOUGH * gap, CONVERGED) * size or not CONVERGED * size < products <= STRAYED * looked:
         return DONE
     if progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:
         return GO_ON
+    if length < STALLED:
+        return DONE
     return LOOK if products < FIRST_LOOK * gap * size and products < 0.5 * looked else GO_ON
