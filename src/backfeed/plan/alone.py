@@ -7,6 +7,7 @@ the best one, and the values of energy at these prices prove it. Else this is fo
 break its limit, and the problem is left to a solver that knows limits.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from backfeed.plan.lowered import REACH_TOLERANCE_KW, node_curve
 from backfeed.plan.problem import Floats, Ints, PlanProblem, inner
 from backfeed.plan.rows import ARRIVE, ENTRY, LENGTH, ROW_GAIN, ROW_LOSS, Fleet, gather, summed_powers
 from backfeed.plan.schedule import Duals, Schedule, price_plan
-from backfeed.plan.tree import add_up
+from backfeed.plan.tree import summed_up
 
 
 class Tree(NamedTuple):
@@ -68,15 +69,13 @@ def plan_alone(problem: PlanProblem) -> Schedule | None:
     places, whole = np.stack((w.offsets[:-1][order], length), axis=-1), np.arange(problem.axis.count)
     fleet = gather(problem, order, places, unit_ptr, np.zeros(1, np.int64), whole)
     fixed = nodes.base_load_kw - nodes.pv_kw + curtailed
-    net = fixed.copy()
-    add_up(nodes.upwards, nodes.parent, net)
     tree = Tree(
         node=w.node[order],
         parent=nodes.parent,
         price=price,
         least=np.maximum(-nodes.export_limit_kw, -FAR),
         most=np.minimum(nodes.import_limit_kw, FAR),
-        net=net,
+        net=summed_up(nodes, fixed),
         waiting=np.zeros(len(nodes), np.int64),
     )
     found = Found(np.empty(entries), np.empty(entries), np.zeros(1))
@@ -96,7 +95,7 @@ def _prices_of_meters(problem: PlanProblem) -> tuple[Floats, Floats] | None:
         return price, price
     buy, sell = prices.buy_per_kwh[nodes.zone], prices.sell_per_kwh[nodes.zone]
     powers = summed_powers(problem)
-    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw)
+    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw, partial(summed_up, nodes))
     imports, exports = curve.reach_low_kw >= 0, curve.reach_high_kw <= 0
     if np.any(nodes.metered[:, None] & (buy != sell) & ~imports & ~exports):
         return None

@@ -28,7 +28,7 @@ import numpy as np
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, nearest_of
 from backfeed.plan.rows import BOUND, ROW_PRICED, ZONE, Fleet, Powers
-from backfeed.plan.tree import add_up, reach_within
+from backfeed.plan.tree import reach_within, summed_up
 
 
 class Bounds(NamedTuple):
@@ -94,7 +94,7 @@ def fold(problem: PlanProblem, curve: NodeCurve, powers: Powers, held: Bools) ->
     costly[promised.node] = True
     costly |= nodes.metered & ~_has_one_tariff(problem, curve)
     matter = np.any(matters, axis=1)
-    alone = _alone(problem, curve, powers.rows.copy(), matter, costly | held)
+    alone = _alone(problem, curve, summed_up(nodes, powers.rows), matter, costly | held)
     base = _joined(problem, curve, matter & ~alone)
     steps = np.flatnonzero(np.any(matters[~alone], axis=0))
     meters = _meters(curve, alone & nodes.metered)
@@ -147,16 +147,14 @@ def _meters(curve: NodeCurve, own: Bools) -> Meters:
 def _alone(problem: PlanProblem, curve: NodeCurve, rows: Floats, matter: Bools, costly: Bools) -> Bools:
     """Return the nodes that matter, are not costly, and have one row at a time with room for it, and so has all below.
 
-    `rows` are those at every node itself at every step; they are added up.
+    `rows` is how many stand under every node at every step.
     """
     nodes = problem.nodes
-    add_up(nodes.upwards, nodes.parent, rows)
     able: Bools = matter & ~costly & np.all(rows <= 1, axis=1)
     fixed = curve.fixed_below_kw[able]
     room = (fixed <= nodes.import_limit_kw[able]) & (-fixed <= nodes.export_limit_kw[able])
     able[able] = np.all(room, axis=1)
-    staying = (matter & ~able).astype(np.float64)[:, None]
-    add_up(nodes.upwards, nodes.parent, staying)
+    staying = summed_up(nodes, (matter & ~able).astype(np.float64)[:, None])
     able &= staying[:, 0] == 0
     return able
 

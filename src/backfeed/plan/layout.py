@@ -17,7 +17,7 @@ the other and make one unit while they stand at one node; a drive to another nod
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from backfeed.plan.lowered import NodeCurve, node_curve
 from backfeed.plan.pieces import NodePieces, at_steps, node_pieces, promise_columns
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, levels_of, nearest_of
 from backfeed.plan.rows import ENTRIES_MAX, ENTRY, Chain, Fleet, chained, gather, places, summed_powers
-from backfeed.plan.tree import widen
+from backfeed.plan.tree import summed_up, widen
 from backfeed.plan.vectors import LANES
 
 FREE_UNITS_PER_NODE = 64
@@ -142,7 +142,7 @@ def lay_out(problem: PlanProblem, held: Bools | None = None) -> Layout:
         If there are too many drives between nodes, or a row is too long.
     """
     powers = summed_powers(problem)
-    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw)
+    curve = node_curve(problem, powers.charge_kw, powers.discharge_kw, partial(summed_up, problem.nodes))
     held = np.zeros(len(problem.nodes), np.bool_) if held is None else held
     folding, curve = fold(problem, curve, powers, held), uncurtailed(problem, curve, held)
     kept, steps = folding.kept, _steps(problem, folding)

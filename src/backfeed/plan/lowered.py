@@ -17,6 +17,7 @@ what the hull adds. The hull goes from one limit to the other, beyond which the 
 a limit costs more than selling above buying earns. Where it does not, it goes as far as the node can reach.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,7 +125,9 @@ def lower(problem: PlanProblem) -> Lowered:
         discharge_loss=step_h / w.discharge_efficiency,
         energy_start=np.where(w.previous < 0, np.minimum(w.energy_arrival_kwh, w.energy_max_kwh), -w.drain_kwh),
         energy=_energy_curve(problem, row, hours),
-        nodes=node_curve(problem, sum_cells(cell, charge_max, shape), sum_cells(cell, discharge_max, shape)),
+        nodes=node_curve(
+            problem, sum_cells(cell, charge_max, shape), sum_cells(cell, discharge_max, shape), problem.nodes.sum_up
+        ),
     )
 
 
@@ -166,7 +169,9 @@ def _energy_curve(problem: PlanProblem, row: Ints, hours: Floats) -> EnergyCurve
     )
 
 
-def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) -> NodeCurve:
+def node_curve(
+    problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats, sum_up: Callable[[Floats], Floats]
+) -> NodeCurve:
     """Return the nodes' curves and what their subtrees can reach.
 
     Parameters
@@ -175,13 +180,15 @@ def node_curve(problem: PlanProblem, charge_kw: Floats, discharge_kw: Floats) ->
         The problem.
     charge_kw, discharge_kw
         What the rows at every node itself can charge and discharge at most, `(node, step)`.
+    sum_up
+        Adds every node's values to all of its ancestors': the nodes' own, or `tree.summed_up` where there is compiled
+        code.
     """
     nodes, step_h = problem.nodes, problem.axis.step_h
     fixed = nodes.base_load_kw - nodes.pv_kw
     curtail = np.where(nodes.metered[:, None], nodes.pv_kw, 0.0)
-    sums = nodes.sum_up(np.concatenate((fixed, charge_kw + curtail, discharge_kw), axis=1))
-    below, more, less = (np.ascontiguousarray(one) for one in np.split(sums, 3, axis=1))
-    high, low = below + more, below - less
+    below = sum_up(fixed)
+    high, low = below + sum_up(charge_kw + curtail), below - sum_up(discharge_kw)
     buy, sell = _meter_prices(problem)
     inverted = sell > buy
     limit_cost = step_h * problem.penalties.limit_per_kwh

@@ -4,7 +4,14 @@
 """
 
 from backfeed.plan.compiled import compiled, compiled_for_any
-from backfeed.plan.problem import Floats, Ints
+from backfeed.plan.problem import Floats, Ints, Nodes
+
+
+def summed_up(nodes: Nodes, own: Floats) -> Floats:
+    """Return what `nodes.sum_up` does."""
+    total = own.copy()
+    add_up(nodes.upwards, nodes.parent, total)
+    return total
 
 
 @compiled
