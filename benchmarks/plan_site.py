@@ -44,6 +44,8 @@ class Shape:
     metered: bool = False
     second_metered: bool = False
     homes: bool = False
+    pv: bool = True
+    roomy: bool = False
 
 
 SHAPES = {
@@ -68,6 +70,8 @@ SHAPES = {
     "every second circuit metered": Shape(second_metered=True),
     "every second chain metered": Shape("chains", second_metered=True),
     "homes with PV on five circuits": Shape("chargers", homes=True),
+    "homes without PV": Shape("chargers", homes=True, pv=False),
+    "homes with PV and room for it": Shape("chargers", homes=True, roomy=True),
     "no V2G": Shape(v2g=0.0),
     "all V2G": Shape(v2g=1.0),
 }
@@ -152,13 +156,14 @@ def site(shape: Shape, cars: int, seed: int) -> PlanProblem:
         home, sun = np.unique(node_of), np.maximum(np.sin((hour - 6) / 12 * np.pi), 0.0)
         nodes.metered[home] = True
         nodes.base_load_kw[home] = rng.gamma(2.0, 0.4, (len(home), count))
-        nodes.pv_kw[home] = rng.choice([0.0, 3.0, 6.0], (len(home), 1)) * sun
+        nodes.pv_kw[home] = shape.pv * rng.choice([0.0, 3.0, 6.0], (len(home), 1)) * sun
     if shape.second_metered:
         nodes.metered[np.flatnonzero(nodes.parent == 0)[::2]] = True
     nodes.base_load_kw[0] = 0.5 * cars * (0.6 + 0.4 * np.exp(-(((hour - 19) / 2.5) ** 2)))
     most = nodes.sum_up(even).max(axis=1, keepdims=True)
     nodes.import_limit_kw[:] = nodes.sum_up(nodes.base_load_kw) + most * rng.uniform(1.1, 1.6, (len(above), count))
     nodes.export_limit_kw[:] = most * rng.uniform(0.2, 0.6, (len(above), 1))
+    nodes.export_limit_kw[:] += nodes.sum_up(nodes.pv_kw) if shape.roomy else 0.0
     nodes.peak_charge_per_kw[:] = 0.3 if shape.peak else 0.0
     return PlanProblem(
         axis=TimeAxis(0, shape.minutes * MS_PER_MIN, count),

@@ -7,13 +7,16 @@ import pytest
 
 from backfeed.core.axis import TimeAxis
 from backfeed.core.instant import MS_PER_MIN
+from backfeed.plan.certificate import lower_bound, values_of_energy
 from backfeed.plan.check import check, proposal_of
+from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import lay_out
+from backfeed.plan.pace import LOOK
 from backfeed.plan.problem import Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.schedule import price_plan
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
-from backfeed.plan.unfolding import limits_missed
+from backfeed.plan.unfolding import limits_missed, worth_of_bounds
 
 STEPS = 16
 
@@ -150,23 +153,109 @@ def test_a_home_s_load_is_paid_whatever_its_car_does():
     agree(problem)
 
 
-def test_a_home_whose_car_may_feed_in_keeps_its_meter():
+def test_a_home_s_meter_turns_at_a_power_of_its_car():
     problem = meters()
-    problem.nodes.base_load_kw[1] = 0.4
-    assert lay_out(problem).folding.alone.tolist() == [False, False, True, True]
+    problem.nodes.base_load_kw[1], problem.nodes.pv_kw[2, 3:9] = 0.4, 3.0
+    layout = lay_out(problem)
+    assert layout.folding.alone.tolist() == [False, True, True, True]
+    kink, rise = layout.fleet.kink[:, 0], layout.fleet.kink[:, 1]
+    assert kink[0] == pytest.approx(-0.4)
+    assert np.flatnonzero(kink[1]).tolist() == list(range(3, 9))
+    assert kink[1, 3:9] == pytest.approx(3.0)
+    assert (rise > 0).tolist() == (kink != 0).tolist()
+    assert rise[0] == pytest.approx(0.25 * 0.1 * problem.prices.buy_per_kwh[0])
     agree(problem)
 
 
-def test_a_home_with_pv_keeps_its_meter():
+def test_a_car_without_v2g_meets_the_kink_of_pv_only():
     problem = meters(discharge=0.0)
-    problem.nodes.pv_kw[2, 3:9] = 3.0
-    assert lay_out(problem).folding.alone.tolist() == [False, True, False, True]
+    problem.nodes.base_load_kw[1], problem.nodes.pv_kw[2, 3:9] = 0.4, 3.0
+    layout = lay_out(problem)
+    (kink,) = layout.fleet.kink[:, 0]
+    assert layout.folding.alone.tolist() == [False, True, True, True]
+    assert kink == pytest.approx([0.0] * 3 + [3.0] * 6 + [0.0] * 7)
     agree(problem)
 
 
-def homes(**wanted):
+def test_a_kink_that_limits_keep_a_car_from_is_none():
+    """The first home may not export, the second's car charges at a node with less room than its PV gives."""
+    problem = meters()
+    problem.nodes.base_load_kw[1], problem.nodes.pv_kw[2] = 0.4, 3.0
+    problem.nodes.export_limit_kw[1], problem.nodes.import_limit_kw[3, 4:] = 0.0, 2.0
+    layout = lay_out(problem)
+    assert layout.folding.alone.tolist() == [False, True, True, True]
+    assert layout.fleet.kink[:, 0] == pytest.approx(np.array([[3.0] * 4 + [0.0] * 12]))
+    buy, sell = (layout.fleet.buy[-2:], layout.fleet.sell[-2:])
+    assert buy[1, 4:] == pytest.approx(0.9 * buy[0, 4:])
+    assert sell == pytest.approx(buy)
+    agree(problem)
+
+
+def test_a_home_that_may_curtail_or_pays_for_exporting_keeps_its_meter():
+    crowded, unpaid = meters(), meters()
+    crowded.nodes.pv_kw[2, 3:9], unpaid.nodes.base_load_kw[2] = 5.0, 0.4  # it may export 4
+    unpaid.prices.sell_per_kwh[0, 5] = -0.1
+    for problem in (crowded, unpaid):
+        assert lay_out(problem).folding.alone.tolist() == [False, True, False, True]
+        agree(problem)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0 - 1e-12, 1.0])
+def test_homes_agree_whatever_exporting_earns(share):
+    """A car may drive its home's meter to the kink from both sides, or past it where both prices are one."""
+    problem = meters()
+    problem.prices.sell_per_kwh[:] = share * problem.prices.buy_per_kwh
+    problem.nodes.base_load_kw[1:3], problem.nodes.pv_kw[1, ::3] = [[0.4], [0.7]], 3.0
+    level = share > 1.0 - 1e-9
+    assert (lay_out(problem).fleet.kink[:, 1] > 0).any() != level
+    agree(problem)
+
+
+def shared_home(**wanted):
+    """Return two homes at which cars follow each other, one of them driving between both, for shares of steps."""
+    problem = site([-1, 0, 0], [1, 2, 1, 2], **wanted)
+    nodes = problem.nodes
+    nodes.metered[1:], nodes.base_load_kw[1:], nodes.pv_kw[1, 2:9] = True, [[0.8], [1.5]], 4.0
+    nodes.import_limit_kw[:], nodes.export_limit_kw[:] = [[9.0], [8.0], [7.0]], 6.0
+    windows = dataclasses.replace(
+        problem.windows,
+        vehicle=("one", "other", "other", "one"),
+        arrive_step=np.array([0, 0, 8, 10]),
+        depart_step=np.array([7, 7, 16, 15]),
+        drain_kwh=np.array([np.nan, np.nan, 2.0, np.nan]),
+        first_step_h=np.array([0.1, 0.25, 0.2, 0.05]),
+        last_step_h=np.array([0.15, 0.25, 0.25, 0.2]),
+    )
+    return dataclasses.replace(problem, windows=windows)
+
+
+@pytest.mark.parametrize("limit", [9.0, 200.0])
+def test_rows_that_drives_link_keep_their_homes_kinks(limit):
+    problem = shared_home(target=22.0)
+    problem.nodes.import_limit_kw[0] = limit
+    layout = lay_out(problem)
+    assert layout.folding.alone.tolist() == [False, True, True]
+    assert (layout.fleet.kink[:, 1] > 0).any(axis=1).sum() == 4
+    agree(problem)
+
+
+@pytest.mark.parametrize("narrow_only", [False, True])
+@pytest.mark.parametrize("v2g", [0.0, 11.0])
+def test_homes_are_eliminated_at_once_and_in_the_order_of_time(narrow_only, v2g):
+    problem = meters(discharge=v2g)
+    problem.nodes.base_load_kw[1:3], problem.nodes.pv_kw[1, ::3] = [[0.4], [0.7]], 3.0
+    point = InteriorPoint(lay_out(problem), narrow_only=narrow_only)
+    looked = np.inf
+    while point.pursue(1e-8, looked, 120, None) == LOOK:
+        looked = point.progress.products
+    worth, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
+    exact = solve(problem, method="highs")
+    assert lower_bound(point, worth, less) == pytest.approx(exact.lower_bound, abs=1e-6 * max(1.0, exact.objective))
+
+
+def homes(at=(1, 2), **wanted):
     """Return two homes with meters, PV and limits that PV alone keeps, over a feeder that binds."""
-    problem = site([-1, 0, 0], [1, 2], **wanted)
+    problem = site([-1, 0, 0], list(at), **wanted)
     nodes = problem.nodes
     nodes.metered[1:] = True
     nodes.pv_kw[1:], nodes.base_load_kw[1:] = 4.0, 1.0
@@ -199,8 +288,8 @@ def test_pv_is_curtailed_after_all_where_cars_would_rather_give_more():
 
 
 def test_a_node_is_at_rest_where_no_car_stands_below():
-    problem = homes()
-    problem.windows.arrive_step[0] = 8
+    problem = homes(at=[1, 1, 2])
+    problem.windows.arrive_step[:2] = 8
     layout = lay_out(problem)
     rests = (layout.pieces.width_kw == 0).all(axis=1)
     home = layout.pieces.owner == layout.holder[1]

@@ -60,8 +60,8 @@ def test_bounds_of_few_cars_over_many_steps_agree_with_highs(random_problem, see
     while point.pursue(1e-7, looked, 120, None) == LOOK:
         looked = point.progress.products
     size = max(1.0, abs(reference.objective))
-    _, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
-    assert lower_bound(point, less) == pytest.approx(reference.lower_bound, abs=2e-5 * size)
+    worth, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
+    assert lower_bound(point, worth, less) == pytest.approx(reference.lower_bound, abs=2e-5 * size)
 
 
 def test_a_tree_of_many_cars_over_few_steps_is_not_narrow(random_problem):

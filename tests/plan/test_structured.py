@@ -146,6 +146,8 @@ FAMILIES = {
     "own meters": {"tree": "chains", "rows": 5, "base": False, "meters": True, "pv": 0.0, "peak": 0.0},
     "own meters that only import": {"tree": "chains", "rows": 5, "base": True, "meters": True, "pv": 0.0, "v2g": 0.0},
     "chains with base load and PV": {"tree": "chains", "rows": 8, "base": True, "meters": True, "tight": 0.5},
+    "homes": {"tree": "chains", "rows": 6, "base": True, "meters": True, "pv": 0.0, "peak": 0.0},
+    "homes with PV": {"tree": "chains", "rows": 6, "base": True, "meters": True, "pv": 0.5, "peak": 0.0, "promises": 0},
 }
 
 

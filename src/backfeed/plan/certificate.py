@@ -13,6 +13,7 @@ from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, is_joined, join, lead_of
 from backfeed.plan.interior import InteriorPoint
 from backfeed.plan.layout import Layout, to_table
+from backfeed.plan.meter import least_with_meter, load_meters
 from backfeed.plan.node import CHARGE as PEAK_CHARGE
 from backfeed.plan.node import SHARE, Nodes
 from backfeed.plan.pieces import NodePieces
@@ -23,6 +24,7 @@ from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
+    COUNTED,
     DISCHARGE,
     DOWN_COST,
     DOWN_THERE,
@@ -51,6 +53,8 @@ def unit_bound(u: Floats, n: int) -> float:
         ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * y
         rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * y
         total += min(0.0, ra, rb) + slope * u[REFERENCE + t]
+        if u[COUNTED] > 0:
+            total += least_with_meter(u, t, ra, rb) - min(0.0, ra, rb)
         total += u[UP_THERE + t] * u[UP_WIDTH + t] * min(0.0, u[UP_COST + t] + slope)
         total += u[DOWN_THERE + t] * u[DOWN_WIDTH + t] * min(0.0, u[DOWN_COST + t] - slope)
     for t in range(1, n):
@@ -73,6 +77,7 @@ def bound_nodes(
             first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
             n = expand(fleet, price, first, stop, lead, unit)
             load(unit, n, state, fleet.places[first, ENTRY] - lead)
+            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             total += unit_bound(u, n)
@@ -93,15 +98,15 @@ def write_entries(some: Ints, fleet: Fleet, state: State, drives: Drives, place:
                 out[o + t] = unit.u[place + t]
 
 
-def lower_bound(point: InteriorPoint, less: Floats) -> float:
+def lower_bound(point: InteriorPoint, worth: Floats, less: Floats) -> float:
     """Return the Lagrangian at the iterates' prices, constants of the problem included.
 
-    `less` is what the bounds add (`unfolding.worth_of_bounds`).
+    `worth` is what the bounds are worth and `less` what they add (`unfolding.worth_of_bounds`).
     """
     layout, nodes = point.layout, point.nodes
     bound = np.zeros(point.nodes_count)
     point.share(bound_nodes, *point.vehicles, nodes, bound)
-    return float(bound.sum()) + _nodes_bound(layout, point) + float(less.sum()) + constant(layout)
+    return float(bound.sum()) + _nodes_bound(layout, point, worth) + float(less.sum()) + constant(layout)
 
 
 def values_of_energy(point: InteriorPoint) -> Floats:
@@ -111,11 +116,11 @@ def values_of_energy(point: InteriorPoint) -> Floats:
     return to_table(point.layout, value)
 
 
-def _nodes_bound(layout: Layout, point: InteriorPoint) -> float:
+def _nodes_bound(layout: Layout, point: InteriorPoint, worth: Floats) -> float:
     """Return the nodes' part of the Lagrangian."""
     price = point.nodes.price
     total = float(_own_bounds(layout.pieces, _push(point)).sum()) + float((price * layout.pieces.fixed_kw).sum())
-    total += float(worth_of_curtailing(layout, price).sum())
+    total += float(worth_of_curtailing(layout, price, worth).sum())
     return total + float((np.minimum(price, 0.0) * layout.pieces.curtail_kw).sum())
 
 

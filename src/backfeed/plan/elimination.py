@@ -20,6 +20,7 @@ from backfeed.plan.balance import (
 from backfeed.plan.columns import POWER, POWER_STEP, PRICE_STEP, RESIDUAL, gather_price, spread_matrix, spread_power
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, is_joined, join, keep_values, lead_of, push_values, tell_pull, tell_reach
+from backfeed.plan.meter import CORRECTED, MOVED, PREDICTED, load_meters, store_meters
 from backfeed.plan.narrow import tell_lane
 from backfeed.plan.node import NET, Aim, Nodes, is_free, step_node
 from backfeed.plan.problem import Ints
@@ -64,8 +65,7 @@ def ascend(
 ) -> None:
     """Take the last step, measure, and eliminate some nodes for the predictor; children must be done."""
     unit, aim, measured = room.unit, Aim(0.0, 0.0), work.measured
-    came, goes = drives.came, drives.goes
-    moving = move.primal > 0 or move.dual > 0
+    came, goes, moving = drives.came, drives.goes, move.primal > 0 or move.dual > 0
     for k in some:
         shared = not is_free(nodes, k)
         room.g[:] = 0.0
@@ -78,6 +78,7 @@ def ascend(
             o = fleet.places[first, ENTRY] - lead
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
+            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             if moving:
@@ -85,6 +86,7 @@ def ascend(
                 load_corrected(unit, n, state, o)
                 advance_unit(unit, n, (move.aim.tau, move.aim.second), move.primal, move.dual)
                 store(unit, n, state, o)
+                store_meters(unit, fleet, (first, stop), lead, state.meters, MOVED)
                 load(unit, n, state, o)
                 if is_joined(came[i], goes[i]):
                     join(unit, n, came[i], goes[i], drives)
@@ -134,6 +136,7 @@ def ascend_again(
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
             load_predicted(unit, n, state, o)
+            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
@@ -168,6 +171,7 @@ def descend(
             o = fleet.places[first, ENTRY] - lead
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
+            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
             if aim.second > 0:
                 load_predicted(unit, n, state, o)
             if is_joined(came[i], goes[i]):
@@ -185,6 +189,7 @@ def descend(
                 store_corrected(unit, n, state, o)
             else:
                 store_predicted(unit, n, state, o)
+            store_meters(unit, fleet, (first, stop), lead, state.meters, CORRECTED if aim.second > 0 else PREDICTED)
             add_power_step(unit, n, work.columns[k, POWER_STEP])
             found[k, 0], found[k, 1] = max(found[k, 0], one[0]), max(found[k, 1], one[1])
             for s in range(2, 5):

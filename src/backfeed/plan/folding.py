@@ -1,11 +1,11 @@
 """Nodes that need no system of their own: what their limits say is told elsewhere.
 
 **Alone.** Where never two rows stand under a node at one step, its limits are bounds on that row's power, step by step,
-less what is fixed. A meter's prices are the row's, if it has one price for each way: its net power can have one sign
-only, or nothing is fixed, or both prices are one. As bounds they are hard: a row that would rather pay the
-limit's penalty shows it by a bound that is worth more than that. The lower bound counts with power beyond it at the
-penalty, so it is one whatever comes of this; where it stays short of the plan, these nodes are held, and the problem
-is solved again.
+less what is fixed. A meter's prices are the row's: one for each way, if its net power can have one sign only, or
+nothing is fixed; else what is fixed moves its kink to another power of the row than 0 (`plan/meter.py`). As bounds
+limits are hard: a row that would rather pay the limit's penalty shows it by a bound that is worth more than that. The
+lower bound counts with power beyond it at the penalty, so it is one whatever comes of this; where it stays short of the
+plan, these nodes are held, and the problem is solved again.
 
 **Joined.** A node with one kept child and no rows of its own has that child's net power, moved by what is fixed: its
 curve is added to the child's.
@@ -17,6 +17,9 @@ a plan breaks them all the same, the node is held, too.
 and exporting earns something, a car gives less before PV is curtailed. A price below 0 proves it wrong; then its
 node is held.
 
+So a meter is the row's own unless it may curtail, sells above buying, or a row's power decides at a step at which
+exporting costs: a row might burn there what the kink hides from `plan/turns.py`.
+
 How the prices of these nodes are found again, `plan/unfolding.py` says.
 """
 
@@ -26,9 +29,12 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, nearest_of
-from backfeed.plan.rows import BOUND, ROW_PRICED, ZONE, Fleet, Powers
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of
+from backfeed.plan.rows import BOUND, KINK, ROW_PRICED, ZONE, Fleet, Powers
 from backfeed.plan.tree import reach_within, summed_up
+
+LEVEL = 1e-9
+"""Prices that differ by no more than this share are one: a meter's bound is below it then by no more."""
 
 
 class Bounds(NamedTuple):
@@ -36,7 +42,8 @@ class Bounds(NamedTuple):
 
     `own_kw` and `left_kw` `(way, entry)` are what a row could charge and discharge by itself and what is left of it,
     averages over the step; `tightest` is the node that leaves no more, -1 where none takes anything. `tariff`
-    `(way, entry)` is what its meter charges and pays per kW and step.
+    `(way, entry)` is what its meter charges and pays per kW and step; `kink_kw` and `rise` `(entry,)` are the power at
+    which it turns from one to the other and by how much, both 0 if it does at none or at 0.
     """
 
     entry: Ints
@@ -46,17 +53,25 @@ class Bounds(NamedTuple):
     left_kw: Floats
     tightest: Ints
     tariff: Floats
+    kink_kw: Floats
+    rise: Floats
 
 
 class Meters(NamedTuple):
     """The meters that rows have for themselves: their nodes, and what they charge and pay, `(way, meter, step)`.
 
-    `constant` is what they cost without rows.
+    `bent` `(meter, step)` tells where a row's own power decides which of both, `fixed_kw` what is fixed behind them.
     """
 
     node: Ints
     tariff: Floats
-    constant: float
+    bent: Bools
+    fixed_kw: Floats
+
+    @property
+    def constant(self) -> float:
+        """What they cost without rows."""
+        return float((self.tariff[0] * self.fixed_kw).sum())
 
 
 class Folding(NamedTuple):
@@ -74,13 +89,13 @@ class Folding(NamedTuple):
     bounds: Bounds
 
 
-def fold(problem: PlanProblem, curve: NodeCurve, powers: Powers, held: Bools) -> Folding:
+def fold(problem: PlanProblem, curve: NodeCurve, plain: NodeCurve, powers: Powers, held: Bools) -> Folding:
     """Decide what becomes of the nodes.
 
     Parameters
     ----------
-    problem, curve
-        The problem, and its nodes' curves.
+    problem, curve, plain
+        The problem, and its nodes' curves, the last ones without curtailment that would gain nothing (`uncurtailed`).
     powers
         What the rows at every node itself can charge and discharge.
     held
@@ -92,12 +107,12 @@ def fold(problem: PlanProblem, curve: NodeCurve, powers: Powers, held: Bools) ->
     matters |= (costly | nodes.metered)[:, None]
     matters[promised.node, promised.step] = True
     costly[promised.node] = True
-    costly |= nodes.metered & ~_has_one_tariff(problem, curve)
+    costly |= nodes.metered & ~_may_be_told(nodes, plain)
     matter = np.any(matters, axis=1)
     alone = _alone(problem, curve, summed_up(nodes, powers.rows), matter, costly | held)
     base = _joined(problem, curve, matter & ~alone)
     steps = np.flatnonzero(np.any(matters[~alone], axis=0))
-    meters = _meters(curve, alone & nodes.metered)
+    meters = _meters(nodes, plain, alone & nodes.metered)
     return Folding(matter & ~alone & (base < 0), alone, base, steps, meters, _bounds(problem, curve, alone, meters))
 
 
@@ -124,24 +139,48 @@ def _beyond_limits(problem: PlanProblem, curve: NodeCurve, powers: Powers, held:
     return beyond
 
 
-def _has_one_tariff(problem: PlanProblem, curve: NodeCurve) -> Bools:
-    """Return which nodes charge one price, and pay one, at every step, whatever the rows below do."""
-    if not problem.nodes.metered.any():
-        return problem.nodes.metered
-    one = (curve.reach_low_kw >= 0) | (curve.reach_high_kw <= 0) | (curve.fixed_below_kw == 0)
-    one |= curve.import_cost == curve.export_cost
-    one &= ~curve.inverted & (curve.curtail_max_kw == 0)
-    every: Bools = np.all(one, axis=1)
+def _may_be_told(nodes: Nodes, curve: NodeCurve) -> Bools:
+    """Return which meters a row below may have for itself: none that curtails PV, or that pays for what is burnt.
+
+    That is one whose kink is at other than the row's power 0, at a step at which exporting costs.
+    """
+    if not nodes.metered.any():
+        return nodes.metered
+    may = ~curve.inverted & (curve.curtail_max_kw == 0)
+    may &= (curve.export_cost >= 0) | ~_is_bent(nodes, curve, np.arange(len(nodes)))
+    every: Bools = np.all(may, axis=1)
     return every
 
 
-def _meters(curve: NodeCurve, own: Bools) -> Meters:
+def _signs(nodes: Nodes, curve: NodeCurve, node: Ints) -> tuple[Bools, Bools]:
+    """Return where meters can but import, and where they can but export, PV being what it is, `(meter, step)`."""
+    return curve.reach_low_kw[node] >= 0, curve.reach_high_kw[node] - nodes.pv_kw[node] <= 0
+
+
+def _is_bent(nodes: Nodes, curve: NodeCurve, node: Ints) -> Bools:
+    """Return where a row's power decides whether meters import or export, at other than its own 0, `(meter, step)`."""
+    imports, exports = _signs(nodes, curve, node)
+    buy, sell = curve.import_cost[node], curve.export_cost[node]
+    bent: Bools = ~imports & ~exports & (curve.fixed_below_kw[node] != 0) & (buy - sell > LEVEL * np.abs(buy))
+    return bent
+
+
+def _meters(nodes: Nodes, curve: NodeCurve, own: Bools) -> Meters:
     """Return what the meters that rows have for themselves charge and pay."""
     node = np.flatnonzero(own)
     buy, sell = curve.import_cost[node], curve.export_cost[node]
-    imports, exports = curve.reach_low_kw[node] >= 0, curve.reach_high_kw[node] <= 0
-    tariff = np.stack((np.where(exports & ~imports, sell, buy), np.where(imports, buy, sell)))
-    return Meters(node, tariff, float((tariff[0] * curve.fixed_below_kw[node]).sum()))
+    imports, exports = _signs(nodes, curve, node)
+    bent, level = _is_bent(nodes, curve, node), buy - sell <= LEVEL * np.abs(buy)
+    tariff = np.stack((np.where(exports & ~imports, sell, buy), np.where(imports | (level & ~exports), buy, sell)))
+    return Meters(node, tariff, bent, curve.fixed_below_kw[node])
+
+
+def _straighten(meters: Meters, at: tuple[Ints, Ints], left: Floats) -> None:
+    """Give meters one price at the meters and steps `at` where what limits leave a row keeps it from their kink."""
+    (bought, sold), bent, kink = meters.tariff[:, *at], meters.bent[at], -meters.fixed_kw[at]
+    buys, sells = bent & (kink <= -left[1]), bent & (kink >= left[0])
+    meters.tariff[:, *at] = np.where(sells, sold, bought), np.where(buys, bought, sold)
+    meters.bent[at] = bent & ~buys & ~sells
 
 
 def _alone(problem: PlanProblem, curve: NodeCurve, rows: Floats, matter: Bools, costly: Bools) -> Bools:
@@ -178,7 +217,10 @@ def _joined(problem: PlanProblem, curve: NodeCurve, staying: Bools) -> Ints:
 
 
 def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters) -> Bounds:
-    """Return where rows have meters for themselves, or nodes that leave them less than their own powers."""
+    """Return where rows have meters for themselves, or nodes that leave them less than their own powers.
+
+    Meters that rows can not take past their kinks then have one price there.
+    """
     nodes, w = problem.nodes, problem.windows
     under, above = np.append(nearest_of(nodes.parent, alone) >= 0, False), np.append(nodes.parent, NO_PARENT)
     alone = np.append(alone, False)
@@ -193,10 +235,15 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters
         left, tightest = np.where(tighter, rooms, left), np.where(tighter, at, tightest)
         at = above[at]
     meter = _number(meters, len(nodes))[problem.row_price_node[row]]
-    tariff = np.zeros_like(own)
-    tariff[:, meter >= 0] = meters.tariff[:, meter[meter >= 0], step[meter >= 0]]
-    told = np.any(tightest >= 0, axis=0) | (meter >= 0)
-    return Bounds(entry[told], row[told], step[told], own[:, told], left[:, told], tightest[:, told], tariff[:, told])
+    tariff, (kink, rise), metered = np.zeros_like(own), np.zeros((2, len(row))), meter >= 0
+    mine = meter[metered], step[metered]
+    _straighten(meters, mine, left[:, metered])
+    bent, tariff[:, metered] = meters.bent[mine], meters.tariff[:, *mine]
+    kink[metered] = np.where(bent, -meters.fixed_kw[mine], 0.0)
+    rise[metered] = np.where(bent, (tariff[0] - tariff[1])[metered], 0.0)
+    told = np.any(tightest >= 0, axis=0) | metered
+    flat = entry[told], row[told], step[told]
+    return Bounds(*flat, own[:, told], left[:, told], tightest[:, told], tariff[:, told], kink[told], rise[told])
 
 
 def _number(meters: Meters, nodes: int) -> Ints:
@@ -224,5 +271,12 @@ def bounded(problem: PlanProblem, fleet: Fleet, order: Ints, folding: Folding) -
     meter = _number(meters, len(folding.kept))[problem.row_price_node[order]]
     places[meter >= 0, ZONE] = len(fleet.buy) + meter[meter >= 0]
     figures[meter >= 0, ROW_PRICED] = 1.0
-    buy, sell = np.concatenate((fleet.buy, meters.tariff[0])), np.concatenate((fleet.sell, meters.tariff[1]))
-    return fleet._replace(places=places, figures=figures, buy=buy, sell=sell, bound=share)
+    bought, sold = meters.tariff
+    buy, sell = np.concatenate((fleet.buy, bought)), np.concatenate((fleet.sell, np.where(meters.bent, bought, sold)))
+    bent = bounds.rise > 0
+    some, place = np.unique(bounds.row[bent], return_inverse=True)
+    kink, place_of = np.zeros((len(some), 2, fleet.kink.shape[2])), np.full(len(order), -1)
+    kink[place, :, bounds.step[bent]] = np.stack((bounds.kink_kw[bent], bounds.rise[bent]), axis=-1)
+    place_of[some] = np.arange(len(some))
+    places[:, KINK] = place_of[order]
+    return fleet._replace(places=places, figures=figures, buy=buy, sell=sell, bound=share, kink=kink)

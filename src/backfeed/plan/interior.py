@@ -60,7 +60,7 @@ class InteriorPoint:
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
         self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), layout.span, lanes)
         self.drives = new_drives(layout.chain, fleet, self.work.columns.shape[2], price / 0.95)
-        self.state = new_state(layout.entries)
+        self.state = new_state(layout.entries, fleet.kink)
         self.vehicles = (fleet, self.state, self.drives)
         self.border = Border(layout.forest, self.drives, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
@@ -172,4 +172,5 @@ def _count_barriers(layout: Layout, nodes: Nodes) -> int:
     vehicles = int((fleet.places[:, LENGTH] * (3 + 2 * wide)).sum() + 2 * ends.sum())
     boxes = 2 * int((nodes.boxes[:, WIDTH] > 0).sum())
     peaks: int = nodes.heads.shape[0] * (1 + nodes.heads.shape[2])
-    return vehicles + boxes + peaks
+    meters = 2 * int((fleet.kink[:, 1] > 0).sum())
+    return vehicles + meters + boxes + peaks

@@ -11,7 +11,7 @@ from backfeed.plan.vectors import LANES
 ENTRIES_MAX = 1024
 """The most entries of a unit: twice the longest horizon, for as many departures as steps."""
 
-ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE, BOUND) = tuple(range(5))
+ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE, BOUND, KINK) = tuple(range(6))
 ROW_FIGURE = (
     ROW_CHARGE,
     ROW_DISCHARGE,
@@ -41,6 +41,8 @@ class Fleet(NamedTuple):
     kept node; `place_of_step` is the place of every step among those at which some node matters, -1 for the others;
     `buy` and `sell` are prices per kW and step `(zone, step)`. `BOUND` is a row's place in `bound` `(row, way, step)`,
     the shares of what it can charge and discharge that limits leave it at every step; -1 where they leave it all.
+    `KINK` is its place in `kink` `(row, 2, step)`: at which power of its own its meter begins to sell, and what it
+    loses by that per kW and step, 0 where the meter has no kink; -1 for none anywhere.
     """
 
     places: Ints
@@ -51,6 +53,7 @@ class Fleet(NamedTuple):
     buy: Floats
     sell: Floats
     bound: Floats
+    kink: Floats
     step_h: float
     reserve_per_kwh_h: float
 
@@ -102,7 +105,7 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
     place_of_step[steps] = np.arange(len(steps))
     unbound = np.full(len(w), -1)
     return Fleet(
-        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order], unbound)),
+        places=np.column_stack((at, w.arrive_step[order], problem.nodes.zone[w.node][order], unbound, unbound)),
         figures=figures,
         unit_ptr=unit_ptr,
         node_ptr=node_ptr,
@@ -110,6 +113,7 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         buy=np.ascontiguousarray(step_h * problem.prices.buy_per_kwh),
         sell=np.ascontiguousarray(step_h * problem.prices.sell_per_kwh),
         bound=np.ones((0, 2, problem.axis.count)),
+        kink=np.zeros((0, 2, problem.axis.count)),
         step_h=step_h,
         reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )

@@ -12,6 +12,7 @@ from backfeed.plan.columns import add
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
+from backfeed.plan.meter import MOVED, load_meters, start_meter, store_meters
 from backfeed.plan.node import BOX, REST, SLACK, SLOPE, SUMMIT, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X, columns_of
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import ENTRY, LENGTH, Fleet
@@ -19,6 +20,7 @@ from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
+    COUNTED,
     DISCHARGE,
     DOWN,
     DOWN_COST,
@@ -28,6 +30,7 @@ from backfeed.plan.unit import (
     JUMP,
     LOSS,
     POWERED,
+    PRICE,
     REFERENCE,
     UP,
     UP_COST,
@@ -98,6 +101,10 @@ def start(
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, energy)
                 at += length
+            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            if u[COUNTED] > 0:
+                start_meter(u, n, sizes[1], PRICE)
+                store_meters(unit, fleet, (first, stop), lead, state.meters, MOVED)
             _start_duals(unit, n, value, sizes, value if drives.goes[i] >= 0 else 0.0)
             store(unit, n, state, fleet.places[first, ENTRY] - lead)
             for t in range(n):
@@ -151,8 +158,8 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], o
     for t in range(n):
         u[Y + t] = value
         if u[POWERED + t] > 0:
-            ra = u[COST_A + t] - u[GAIN + t] * value
-            rb = u[COST_B + t] + u[LOSS + t] * value
+            ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * value
+            rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * value
             least = min(ra, rb, 0.0)
             size = delta * (u[CHARGE + t] + u[DISCHARGE + t]) + 1e-3 * delta
             u[ZJ + t], u[ZA + t], u[ZB + t] = size - least, ra - least + size, rb - least + size

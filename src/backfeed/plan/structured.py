@@ -42,11 +42,12 @@ KINK_KW = 1e-6
 class _Best:
     """The best plan and the best bound so far, the prices that prove it, and what the last look found.
 
-    `less` is what the bounds of rows added to the last bound (`unfolding.worth_of_bounds`).
+    `worth` is what the bounds of rows were worth last, `less` what they added (`unfolding.worth_of_bounds`).
     """
 
     schedule: Schedule | None = None
     last: Schedule | None = None
+    worth: Floats = field(default_factory=lambda: np.zeros(0))
     less: Floats = field(default_factory=lambda: np.zeros(0))
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
@@ -114,10 +115,10 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
 
     def prove(now: InteriorPoint) -> None:
         value = values_of_energy(now)
-        worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
-        bound = lower_bound(now, best.less)
+        best.worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
+        bound = lower_bound(now, best.worth, best.less)
         if bound > best.bound or best.schedule is None:
-            best.bound, best.duals = bound, _duals(now, value, worth)
+            best.bound, best.duals = bound, _duals(now, value, best.worth)
         _keep(now, best, iterations + now.iteration)
 
     while True:
@@ -142,7 +143,8 @@ def _to_hold(point: InteriorPoint, best: _Best, gap: float) -> Bools:
     missed = limits_missed(layout, best.last)
     if best.gap <= gap:
         return missed
-    missed |= dearer_nodes(layout, best.less) | (worth_of_curtailing(layout, point.nodes.price) < -NOTHING)
+    missed |= dearer_nodes(layout, best.less)
+    missed |= worth_of_curtailing(layout, point.nodes.price, best.worth) < -NOTHING
     missed[layout.node_of[(worth_of_limits(point) < -NOTHING) & (layout.node_of >= 0)]] = True
     return missed
 

@@ -7,6 +7,7 @@ of their kinks, as the sum itself does.
 
 import numpy as np
 
+from backfeed.plan.folding import Bounds
 from backfeed.plan.layout import Layout
 from backfeed.plan.pieces import at_steps
 from backfeed.plan.problem import NO_PARENT, Bools, Floats
@@ -55,11 +56,29 @@ def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Float
     (most, least), (left, left_out), limit = bounds.own_kw, bounds.left_kw, step_h * problem.penalties.limit_per_kwh
     bought, sold = bounds.tariff
     both = (least * b - most * a) / np.maximum(most + least, 1e-300)
-    worth = np.where(a + b >= 0, np.clip(np.clip(-a, sold, bought), -a, np.maximum(b, -a)), both)
+    middle = np.clip(np.where(bounds.kink_kw < 0, b, -a), sold, bought)
+    worth = np.where(a + b >= 0, np.clip(middle, -a, np.maximum(b, -a)), both)
     worth = np.clip(worth, sold - np.where(left_out < least, limit, 0.0), bought + np.where(left < most, limit, 0.0))
     soft = np.minimum(0.0, np.minimum(most * (a + worth), least * (b - worth)))
     soft -= left * np.maximum(worth - bought, 0.0) + left_out * np.maximum(sold - worth, 0.0)
-    return worth, soft - np.minimum(0.0, np.minimum(left * (a + bought), left_out * (b - sold)))
+    soft += (bought - np.clip(worth, sold, bought)) * bounds.kink_kw
+    return worth, soft - _least_at_bounds(bounds, a + bought, b - np.where(bounds.rise > 0, bought, sold))
+
+
+def _least_at_bounds(bounds: Bounds, charging: Floats, giving: Floats) -> Floats:
+    """Return the least that rows cost within their bounds, at reduced costs per kW, `(entry,)`: at a corner or a kink.
+
+    `charging` and `giving` are at the price that a row with a kink buys at; below it, it also loses the rise.
+    """
+    (left, left_out), kink, rise = bounds.left_kw, bounds.kink_kw, bounds.rise
+    ends = left * charging, left_out * giving
+    least = np.minimum(rise * np.maximum(kink, 0.0), ends[0] + rise * np.maximum(kink - left, 0.0))
+    least = np.minimum(least, ends[1] + rise * np.maximum(kink + left_out, 0.0))
+    share = (kink + left_out) / np.maximum(left + left_out, 1e-300)
+    inside = (rise > 0) & (share >= 0) & (share <= 1)
+    at_kink = np.minimum(np.where(kink > 0, kink * charging, -kink * giving), share * ends[0] + (1.0 - share) * ends[1])
+    bound: Floats = np.where(inside, np.minimum(least, at_kink), least)
+    return bound
 
 
 def dearer_nodes(layout: Layout, less: Floats) -> Bools:
@@ -73,16 +92,26 @@ def dearer_nodes(layout: Layout, less: Floats) -> Bools:
     return found
 
 
-def worth_of_curtailing(layout: Layout, price: Floats) -> Floats:
-    """Return what PV that is never curtailed (`folding.uncurtailed`) takes from the Lagrangian, `(node,)`."""
+def worth_of_curtailing(layout: Layout, price: Floats, worth: Floats) -> Floats:
+    """Return what PV that is never curtailed (`folding.uncurtailed`) takes from the Lagrangian, `(node,)`.
+
+    `price` and `worth` are those of kept nodes and of bounds, as everywhere here. At a meter that rows have for
+    themselves the price is that of its node.
+    """
     nodes, node_of = layout.problem.nodes, layout.node_of
-    kept, worth = np.flatnonzero(node_of >= 0), np.zeros(len(nodes))
+    kept, missed, count = np.flatnonzero(node_of >= 0), np.zeros(len(nodes)), len(layout.steps)
     if nodes.metered.any():
         at = node_of[kept]
         never = np.where(nodes.metered[at, None], at_steps(nodes.pv_kw, at, layout.steps), 0.0)
         never -= at_steps(layout.curve.curtail_max_kw, at, layout.steps)
-        worth[at] = (np.minimum(price[kept, : len(layout.steps)], 0.0) * never).sum(axis=1)
-    return worth
+        missed[at] = (np.minimum(price[kept, :count], 0.0) * never).sum(axis=1)
+    own = layout.folding.meters.node
+    own = own[np.any(nodes.pv_kw[own] > 0, axis=1)]
+    if len(own):
+        none = np.zeros((len(price), count))
+        asked = balance_at_nodes(layout, price[:, :count], (none, none), worth)[own]
+        missed[own] = (np.minimum(asked, 0.0) * nodes.pv_kw[own]).sum(axis=1)
+    return missed
 
 
 def limits_missed(layout: Layout, schedule: Schedule) -> Bools:

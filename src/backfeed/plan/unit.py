@@ -64,7 +64,10 @@ STRIDE = ENTRIES_MAX + LANES
 # The tridiagonal system, the node's view of it, and room to work in.
 (V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(63, 78))
 (S1, S2, S3) = (k * STRIDE for k in range(78, 81))
-PLACES = 81
+# A row's own meter (`plan/meter.py`): its kink and rise, iterates, what elimination leaves, and how many rows have one.
+METER = (AT_KINK, RISE, SOLD, REST, ZX, ZR, PX, PR, DX, DR) = tuple(k * STRIDE for k in range(81, 91))
+(INV_X, INV_R, CX, CR, MISSING, OWN_SHARE, OWN_PUSH, OWN_DY, COUNTED) = (k * STRIDE for k in range(91, 100))
+PLACES = 100
 
 VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
 """Quantities in each of the arrays of `State`."""
@@ -73,7 +76,8 @@ VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
 class State(NamedTuple):
     """Iterates of all units: values (with the value of energy), duals, steps of the predictor and of the corrector.
 
-    With them go the inverse pivots of their systems, which are the same for every step from one place.
+    With them go the inverse pivots of their systems, which are the same for every step from one place, and `meters`
+    `(place, METER, step)`, what is known of meters that rows have for themselves.
     """
 
     values: Floats
@@ -81,6 +85,7 @@ class State(NamedTuple):
     predicted: Any
     corrected: Any
     pivots: Floats
+    meters: Floats
 
 
 class Unit(NamedTuple):
@@ -94,14 +99,17 @@ class Unit(NamedTuple):
     u: Floats
 
 
-def new_state(entries: int) -> State:
-    """Return room for all iterates."""
+def new_state(entries: int, kink: Floats) -> State:
+    """Return room for all iterates; `kink` is the fleet's."""
+    meters = np.ones((len(kink), len(METER), kink.shape[2]))
+    meters[:, :2], meters[:, 6:] = kink, 0.0
     return State(
         np.zeros(VALUES * entries),
         np.zeros(DUALS * entries, np.float32),
         np.zeros(PREDICTED * entries, np.float32),
         np.zeros(CORRECTED * entries, np.float32),
         np.zeros(entries),
+        meters,
     )
 
 
@@ -292,3 +300,10 @@ def _give(u: Floats, place: int, many: int, n: int, values: Floats, o: int) -> N
     for q in range(many):
         for t in range(0, n, LANES):
             store_eight(values, many * o + q * n + t, load_eight(u, place + q * STRIDE + t))
+
+
+@nested
+def dual_step(inverse: float, z: float, aim: tuple[float, float], p: float, d: float) -> float:
+    """Return the step of the dual z of a slack (given as its reciprocal) that steps by d; p is the predictor's step."""
+    tau, second = aim
+    return (tau + second * p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)

@@ -26,6 +26,7 @@ above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recu
 """
 
 from backfeed.plan.compiled import nested
+from backfeed.plan.meter import add_own_price, advance_meter, eliminate_meter, measure_meter, step_meter
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import (
     CA,
@@ -36,6 +37,7 @@ from backfeed.plan.unit import (
     CJ,
     COST_A,
     COST_B,
+    COUNTED,
     CUL,
     CUU,
     DA,
@@ -111,6 +113,7 @@ from backfeed.plan.unit import (
     V,
     W,
     Y,
+    dual_step,
     padded,
 )
 from backfeed.plan.vectors import (
@@ -144,6 +147,8 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     """
     u = unit.u
     _eliminate_powers(u, padded(n), tau, second)
+    if u[COUNTED] > 0:
+        eliminate_meter(u, padded(n), tau, second)
     _eliminate_pieces(u, padded(n), tau, second)
     u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
     for t in range(1, n):
@@ -352,8 +357,12 @@ def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     """
     u = unit.u
     n = padded(n)
+    if u[COUNTED] > 0:
+        add_own_price(u, n)
     _step_powers(u, n)
     _step_pieces(u, n)
+    if u[COUNTED] > 0:
+        step_meter(u, n)
     return greatest_of(u, MOST, n), greatest_of(u, LEAST, n), sum_of(u, S1, n), sum_of(u, S2, n), sum_of(u, S3, n)
 
 
@@ -441,32 +450,27 @@ def advance_unit(unit: Unit, n: int, aim: tuple[float, float], primal: float, du
         c = 1.0 - a - b
         r = 1.0 / (a * b * c)
         move = dual * u[POWERED + t]
-        u[ZA + t] += move * _dual_step(b * c * r, u[ZA + t], aim, pa, da)
-        u[ZB + t] += move * _dual_step(a * c * r, u[ZB + t], aim, pb, db)
-        u[ZJ + t] += move * _dual_step(a * b * r, u[ZJ + t], aim, -(pa + pb), -(da + db))
+        u[ZA + t] += move * dual_step(b * c * r, u[ZA + t], aim, pa, da)
+        u[ZB + t] += move * dual_step(a * c * r, u[ZB + t], aim, pb, db)
+        u[ZJ + t] += move * dual_step(a * b * r, u[ZJ + t], aim, -(pa + pb), -(da + db))
         u[A + t], u[B + t] = a + primal * da, b + primal * db
         u[Y + t] += dual * u[DY + t]
     for t in range(n):
         x, p, d, move = u[UP + t], u[PU + t], u[DU + t], dual * u[UP_THERE + t]
         q = u[UP_WIDTH + t] - x
         r = 1.0 / (x * q)
-        u[ZUL + t] += move * _dual_step(q * r, u[ZUL + t], aim, p, d)
-        u[ZUU + t] += move * _dual_step(x * r, u[ZUU + t], aim, -p, -d)
+        u[ZUL + t] += move * dual_step(q * r, u[ZUL + t], aim, p, d)
+        u[ZUU + t] += move * dual_step(x * r, u[ZUU + t], aim, -p, -d)
         u[UP + t] = x + primal * d
     for t in range(n):
         x, p, d, move = u[DOWN + t], u[PD + t], u[DD + t], dual * u[DOWN_THERE + t]
         q = u[DOWN_WIDTH + t] - x
         r = 1.0 / (x * q)
-        u[ZDL + t] += move * _dual_step(q * r, u[ZDL + t], aim, p, d)
-        u[ZDU + t] += move * _dual_step(x * r, u[ZDU + t], aim, -p, -d)
+        u[ZDL + t] += move * dual_step(q * r, u[ZDL + t], aim, p, d)
+        u[ZDU + t] += move * dual_step(x * r, u[ZDU + t], aim, -p, -d)
         u[DOWN + t] = x + primal * d
-
-
-@nested
-def _dual_step(inverse: float, z: float, aim: tuple[float, float], p: float, d: float) -> float:
-    """Return the step of the dual z of a slack (given as its reciprocal) that steps by d; p is the predictor's step."""
-    tau, second = aim
-    return (tau + second * p * z * (1.0 + inverse * p)) * inverse - z * (1.0 + inverse * d)
+    if u[COUNTED] > 0:
+        advance_meter(u, n, aim, primal, dual)
 
 
 @nested
@@ -490,6 +494,8 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
     for t in range(1, whole):
         broken = abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t])
         u[MOST + t] = broken if t < n else 0.0
+    if u[COUNTED] > 0:
+        measure_meter(u, whole)
     for t in range(n):
         if step[t] >= 0:
             power[step[t]] += u[PULL + t]
