@@ -197,9 +197,7 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
     found
         Receives `(primal, dual, s1, s2, s3)` of the node, as of `step_unit`.
     """
-    net, total, pulled, inverse, push = (scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[INVERSE], scratch[PUSH])
-    count, price_step = len(net), columns[k, PRICE_STEP]
-    above_step = columns[max(nodes.parent[k], 0), PRICE_STEP]
+    net, inverse, push, price_step = scratch[NET], scratch[INVERSE], scratch[PUSH], columns[k, PRICE_STEP]
     tally[:] = 0.0
     low, high = columns_of(nodes, k)
     if reduce_curtailed(nodes, k, aim, scratch):
@@ -210,19 +208,30 @@ def step_node(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, 
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         add(nodes.net_step[nodes.child[q]], net)
     copy(net, nodes.net_step[k])
-    reduce_pieces(nodes, k, aim, scratch)
-    if nodes.charged[k] >= 0:
-        has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
-        for t in range(count):
-            push[t] = price_step[t] - has_parent * above_step[t] - (net[t] + pulled[t]) / total[t]
-        _step_peak(nodes, k, aim, push, total, tally)
-    _step_pieces(nodes, k, aim, (low, high), scratch, tally)
+    if nodes.charged[k] < 0 and nodes.piece_ptr[k + 1] - nodes.piece_ptr[k] == 1:  # it moves as the net power does
+        _step_box(nodes.boxes[nodes.piece_ptr[k]], (low, high), net, aim, tally)
+    else:
+        _share_step(nodes, k, aim, columns, scratch, tally)
     found[0], found[1] = (
         greatest_of(tally[PRIMAL], 0, len(tally[PRIMAL])),
         greatest_of(tally[DUAL], 0, len(tally[DUAL])),
     )
     for s in (S1, S2, S3):
         found[s] = sum_of(tally[s], 0, len(tally[s]))
+
+
+@nested
+def _share_step(nodes: Nodes, k: int, aim: Aim, columns: Floats, scratch: Floats, tally: Floats) -> None:
+    """Find the steps of a node's peak, and of pieces that share the step of its net power (NET)."""
+    net, total, pulled, push = scratch[NET], scratch[TOTAL], scratch[PULLED], scratch[PUSH]
+    reduce_pieces(nodes, k, aim, scratch)
+    if nodes.charged[k] >= 0:
+        price_step, above_step = columns[k, PRICE_STEP], columns[max(nodes.parent[k], 0), PRICE_STEP]
+        has_parent = 1.0 if nodes.parent[k] >= 0 else 0.0
+        for t in range(len(net)):
+            push[t] = price_step[t] - has_parent * above_step[t] - (net[t] + pulled[t]) / total[t]
+        _step_peak(nodes, k, aim, push, total, tally)
+    _step_pieces(nodes, k, aim, columns_of(nodes, k), scratch, tally)
 
 
 @nested
