@@ -22,6 +22,7 @@ from backfeed.plan.vectors import (
     load,
     lowered,
     lowered_by,
+    mirror,
     placed,
     scaled,
     spread,
@@ -94,8 +95,7 @@ def complete(a: Floats, n: int, diagonal: Floats) -> None:
         at = strip_of(j) + LANES * j
         for t in range(LANES):
             diagonal[j + t] = a[at + LANES * t + t]
-            for q in range(t):
-                a[at + LANES * t + q] = a[at + LANES * q + t]
+        mirror(a, at, a, at, diagonal, j)
 
 
 @nested

@@ -26,10 +26,10 @@ see and sees, its coupling to the next column, and what answers beside it; then,
 sees it, and its diagonal."""
 
 AT = (MANY, PLACE, BLOCK, VISIT) = tuple(range(4))
-LINK = (AFTER, FROM, BEFORE) = tuple(range(3))
+LINK = (AFTER, BEFORE) = tuple(range(2))
 UNIT = (BEGIN, END, CELLS) = tuple(range(3))
 VISITS = (NODE, TOP, BOTTOM, LEFT, RIGHT) = tuple(range(5))
-ROOM = (VALUE, PUSH, MORE, PLACE_IE) = tuple(range(4))
+ROOM = (VALUE, PUSH, MORE, PLACE_IE, PLACE_G, PLACE_W) = tuple(range(6))
 COLUMNS = (INVERSE, SHARE, BESIDE, REACH, SEEN, WAY, JOINT) = tuple(range(7))
 """What is told of a root and column, a place, a unit and a visit; quantities of a place, and of a node and column."""
 
@@ -45,8 +45,8 @@ class Lanes(NamedTuple):
     other column by column, padded too: `at` `(node, AT, column)` says at a root how many cars are there, where their
     places, P's packed `inverse` and the column's visits begin; `inverse` has a vector more at
     both ends. `goal` is every cell's place, `link` `(place, LINK)`
-    where the same car is at the next column, counted from that column's first place, -1 for nowhere, its cell, and
-    where it was at the column before.
+    where the same car is at the next column, counted from that column's first place, -1 for nowhere, and where it was
+    at the column before.
     `visit` `(visit, VISITS)` are pairs of cars that meet first in the same node at a column, rows from TOP to BOTTOM
     and columns from LEFT to RIGHT. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d,
     hd / d and what `plan/narrow.py` makes of these, padded by a vector.
@@ -134,9 +134,10 @@ def _lanes_of(
         there = before[np.repeat(np.arange(len(car)), held[car]), step] - before[car_ptr[root, 0], step]
         cell = cells[unit] + step - begin[unit]
         goal[cell] = place[root, step] + there
-        link[goal[cell], FROM] = cell
         on = np.flatnonzero(unit[1:] == unit[:-1])
         link[goal[cell[on]], AFTER], link[goal[cell[on + 1]], BEFORE] = there[on + 1], there[on]
+    room = aligned(len(ROOM), len(link))
+    room[PLACE_IE] = 1.0  # padding has a diagonal of its own
     return Lanes(
         narrow=narrow.astype(np.int64),
         member=member,
@@ -149,7 +150,7 @@ def _lanes_of(
         goal=goal,
         link=link,
         visit=visits,
-        room=aligned(len(ROOM), len(link)),
+        room=room,
         inverse=aligned(2 * LANES + int((padded * (padded + LANES) // 2).sum())),
         column=aligned(len(many), len(COLUMNS), columns + LANES),
     )

@@ -25,6 +25,7 @@ from backfeed.plan.lanes import (
     CELL_CLOSE,
     CELL_FAR,
     CELL_G,
+    CELL_IE,
     CELL_OTHERS,
     CELL_V,
     CELL_W,
@@ -33,6 +34,10 @@ from backfeed.plan.lanes import (
     INVERSE,
     JOINT,
     LEFT,
+    NODE,
+    PLACE_G,
+    PLACE_IE,
+    PLACE_W,
     REACH,
     RIGHT,
     SEEN,
@@ -134,14 +139,23 @@ def see_cars(k: int, lanes: Lanes, child: Ints) -> None:
             seen = fused(load(cell[CELL_OTHERS], s), load(column[REACH], t), load(column[SEEN], t))
             store(cell[CELL_G], s, fused(load(cell[CELL_CLOSE], s), seen, load(cell[CELL_APART], s)))
             store(cell[CELL_FAR], s, scaled(load(cell[CELL_W], s), load(column[WAY], t)))
+        for s in range(unit[CELLS], unit[CELLS] + unit[END] - unit[BEGIN]):
+            place = lanes.goal[s]
+            lanes.room[PLACE_G, place], lanes.room[PLACE_W, place] = cell[CELL_G, s], cell[CELL_FAR, s]
+            lanes.room[PLACE_IE, place] = cell[CELL_IE, s]
 
 
 @nested
-def join_pairs(visit: Ints, joint: float, w: Floats, f: Floats) -> None:
-    """Join the pairs of cars of a visit: `w` is as the root sees it, `joint` the node's, `f` in strips."""
-    top, bottom, left, right = visit[TOP], visit[BOTTOM], visit[LEFT], visit[RIGHT]
-    for j in range(left // LANES * LANES, right, LANES):
-        inside = scaled(load(INSIDE, LANES - max(left - j, 0)), load(INSIDE, max(j + 2 * LANES - right, LANES)))
-        weights, at = scaled(scaled(eight_times(joint), load(w, j)), inside), strip_of(j)
-        for q in range(top, min(bottom, j + LANES)):
-            store(f, at + LANES * q, lowered(spread_from(w, q), weights, load(f, at + LANES * q)))
+def join_pairs(lanes: Lanes, visits: tuple[int, int], here: tuple[int, int], f: Floats) -> None:
+    """Join the pairs of cars of some visits in strips; `here` is the column, and where its places begin."""
+    (t, begin), w = here, lanes.room[PLACE_W]
+    for visit in range(visits[0], visits[1]):
+        node, top, bottom = lanes.visit[visit, NODE], lanes.visit[visit, TOP], lanes.visit[visit, BOTTOM]
+        left, right = lanes.visit[visit, LEFT], lanes.visit[visit, RIGHT]
+        joint = eight_times(lanes.column[node, JOINT, t])
+        for j in range(left // LANES * LANES, right, LANES):
+            inside = scaled(load(INSIDE, LANES - max(left - j, 0)), load(INSIDE, max(j + 2 * LANES - right, LANES)))
+            weights, at = scaled(scaled(joint, load(w, begin + j)), inside), strip_of(j)
+            for q in range(top, min(bottom, j + LANES)):
+                less = lowered(spread_from(w, begin + q), weights, load(f, at + LANES * q))
+                store(f, at + LANES * q, less)

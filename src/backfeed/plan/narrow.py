@@ -23,7 +23,7 @@ import numpy as np
 from backfeed.plan.columns import FREE, PRICE_STEP
 from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import times_symmetric
-from backfeed.plan.inverse import DIAGONAL, PANEL, ROWS, complete, pack_inverse, strip_of, sweep
+from backfeed.plan.inverse import DIAGONAL, PANEL, ROWS, pack_inverse, strip_of, sweep
 from backfeed.plan.lanes import (
     AFTER,
     BEFORE,
@@ -31,20 +31,16 @@ from backfeed.plan.lanes import (
     BLOCK,
     CELL_APART,
     CELL_CLOSE,
-    CELL_FAR,
-    CELL_G,
     CELL_IE,
     CELL_V,
     CELL_W,
     CELLS,
     END,
-    FROM,
     INVERSE,
-    JOINT,
     MANY,
     MORE,
-    NODE,
     PLACE,
+    PLACE_G,
     PLACE_IE,
     PUSH,
     SHARE,
@@ -56,12 +52,12 @@ from backfeed.plan.meeting import begin_way, go_on, join_pairs, meet_cars, see_c
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, COUNTED, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, OWN_SHARE, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, added, fused, load, products, scaled, spread_from, store, totals
+from backfeed.plan.vectors import LANES, added, fused, load, mirror, products, scaled, spread_from, store, totals
 from backfeed.plan.vectors import spread as eight_times
 
-CARS = (CAR_W, CAR_F, CAR_IE) = tuple(range(3))
+CARS = (CAR_F, CAR_IE) = tuple(range(2))
 WHERE = (PLACE_BEFORE, ROW, SHIFT) = tuple(range(3))
-"""Of a column's cars: their answers as the root sees them, F's diagonal, their couplings to the column before; what
+"""Of a column's cars: F's diagonal, their couplings to the column before; what
 place they had there, and where that row of the packed inverse would begin, were it whole; by how many places the cars
 of a run have moved."""
 
@@ -196,22 +192,12 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, room: Room) -> None:
     many, begin, block = lanes.at[k, MANY], lanes.at[k, PLACE], lanes.at[k, BLOCK]
     for q in range(0, strip_of(padded(many[span[0]])), LANES):
         store(room.f, q, eight_times(0.0))
-    for q in range(many[span[0]]):
+    for q in range(padded(many[span[0]])):
         room.by_car[CAR_F, q] = 0.0
     for t in range(span[0], span[1]):
-        n, whole, ie = many[t], padded(many[t]), lanes.room[PLACE_IE, begin[t] :]
-        _join_cars(begin[t], n, lanes, room.by_car)
-        for visit in range(lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]):
-            node = lanes.column[lanes.visit[visit, NODE]]
-            join_pairs(lanes.visit[visit], node[JOINT, t], room.by_car[CAR_W], room.f)
-        for q in range(n):
-            room.f[_place_of(q, q)] = room.by_car[CAR_F, q]
-        complete(room.f, whole, room.panel[DIAGONAL])
-        for q in range(0, strip_of(whole), LANES):
-            store(room.p, q, load(room.f, q))
-        for q in range(whole):
-            room.panel[DIAGONAL, q] += ie[q] if q < n else 1.0
-            room.p[_place_of(q, q)] = room.panel[DIAGONAL, q]
+        whole = padded(many[t])
+        join_pairs(lanes, (lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]), (t, begin[t]), room.f)
+        _begin(lanes, begin[t], whole, room)
         sweep(room.p, whole, room.panel)
         pack_inverse(room.p, whole, lanes.inverse, block[t])
         if t + 1 < span[1]:
@@ -221,20 +207,18 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, room: Room) -> None:
 
 
 @nested
-def _place_of(t: int, q: int) -> int:
-    """Return where row t of column q stands among strips."""
-    j = q // LANES * LANES
-    return strip_of(j) + LANES * t + q - j
-
-
-@nested
-def _join_cars(begin: int, n: int, lanes: Lanes, by_car: Floats) -> None:
-    """Write what a column's cars answer at their own nodes; add theirs to F's diagonal; keep their couplings."""
-    cell, link, onward = lanes.cell, lanes.link, lanes.room[PLACE_IE]
-    for q in range(n):
-        s = link[begin + q, FROM]
-        by_car[CAR_W, q], onward[begin + q] = cell[CELL_FAR, s], cell[CELL_IE, s]
-        by_car[CAR_F, q] += cell[CELL_G, s]
+def _begin(lanes: Lanes, begin: int, n: int, room: Room) -> None:
+    """Complete F, and write P: F with the couplings to the next column on its diagonal."""
+    f, p, below, diagonal = room.f, room.p, room.by_car[CAR_F], room.panel[DIAGONAL]
+    for j in range(0, n, LANES):
+        at, own = strip_of(j), strip_of(j) + LANES * j
+        for q in range(at, own, LANES):
+            store(p, q, load(f, q))
+        own_g = added(load(below, j), load(lanes.room[PLACE_G], begin + j))
+        store(below, j, own_g)
+        store(diagonal, j, added(own_g, load(lanes.room[PLACE_IE], begin + j)))
+        mirror(f, own, p, own, diagonal, j)
+        mirror(f, own, f, own, below, j)
 
 
 @nested

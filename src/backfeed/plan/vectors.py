@@ -22,6 +22,7 @@ processor without vectors of this width takes several steps for one, with the sa
     products(x, y, at)          eight vectors of both that follow each other, multiplied
     lowered_by(x, column, at, apart, rows)      x less row q times column[at + apart q], for each of eight
     turn(x, at, width, y, to, wide)     y[to + wide p + q] = x[at + width q + p]: 8 by 8 numbers, turned over
+    mirror(x, at, y, to, d, from)       y gets x's 8 by 8 numbers, the lower half as the upper one, and d's diagonal
 """
 
 from collections.abc import Callable
@@ -346,15 +347,53 @@ def turn(
             return _place(context, builder, kind, array, where, _DOUBLES)
 
         rows = [builder.load(place(signature.args[0], column, at, width, q), align=8) for q in range(LANES)]
-        for far in (4, 2, 1):
-            for q in [row for row in range(LANES) if not row & far]:
-                one, other = rows[q], rows[q + far]
-                for row, first in ((q, 0), (q + far, far)):
-                    from_one = [lane & ~far | first for lane in range(LANES)]
-                    picked = [at + LANES if lane & far else at for lane, at in enumerate(from_one)]
-                    rows[row] = _picked(builder, one, other, picked)
+        rows = _transposed(builder, rows)
         for q in range(LANES):
             builder.store(rows[q], place(signature.args[3], target, to, wide, q), align=8)
         return context.get_dummy_value()
 
     return types.void(_column, types.intp, types.intp, _target, types.intp, types.intp), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:  # noqa: ANN401
+    """Return the code of eight vectors' first numbers, their second ones, and so on."""
+    rows = list(rows)
+    for far in (4, 2, 1):
+        for q in [row for row in range(LANES) if not row & far]:
+            one, other = rows[q], rows[q + far]
+            for row, first in ((q, 0), (q + far, far)):
+                from_one = [lane & ~far | first for lane in range(LANES)]
+                rows[row] = _picked(
+                    builder, one, other, [at + LANES if lane & far else at for lane, at in enumerate(from_one)]
+                )
+    return rows
+
+
+@_intrinsic
+def mirror(
+    _context: Any,  # noqa: ANN401
+    _column: Any,  # noqa: ANN401
+    _at: Any,  # noqa: ANN401
+    _target: Any,  # noqa: ANN401
+    _to: Any,  # noqa: ANN401
+    _diagonal: Any,  # noqa: ANN401
+    _from: Any,  # noqa: ANN401
+) -> tuple[Any, Any]:
+    """Write eight rows of eight whose lower half is the upper one of others turned over, and their diagonal another."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        column, at, target, to, diagonal, first = values
+
+        def place(kind: Any, array: Any, begin: Any, row: int) -> Any:  # noqa: ANN401
+            return _place(context, builder, kind, array, builder.add(begin, begin.type(LANES * row)), _DOUBLES)
+
+        upper = [builder.load(place(signature.args[0], column, at, q), align=8) for q in range(LANES)]
+        lower = _transposed(builder, upper)
+        own = builder.load(place(signature.args[4], diagonal, first, 0), align=8)
+        for q in range(LANES):
+            row = _picked(builder, upper[q], lower[q], [lane + LANES if lane < q else lane for lane in range(LANES)])
+            row = _picked(builder, row, own, [lane + LANES if lane == q else lane for lane in range(LANES)])
+            builder.store(row, place(signature.args[2], target, to, q), align=8)
+        return context.get_dummy_value()
+
+    return types.void(_column, types.intp, _target, types.intp, _diagonal, types.intp), generate
