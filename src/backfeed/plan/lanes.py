@@ -25,13 +25,12 @@ CELL = (CELL_W, CELL_V, CELL_APART, CELL_CLOSE, CELL_IE, CELL_OTHERS, CELL_FAR, 
 see and sees, its coupling to the next column, and what answers beside it; then, all prices eliminated, w as the root
 sees it, and its diagonal."""
 
-AT = (MANY, PLACE, BLOCK, VISIT) = tuple(range(4))
-LINK = (AFTER, BEFORE) = tuple(range(2))
+AT = (MANY, PLACE, BLOCK) = tuple(range(3))
+LINK = (AFTER, BEFORE, MEETS) = tuple(range(3))
 UNIT = (BEGIN, END, CELLS) = tuple(range(3))
-VISITS = (NODE, TOP, BOTTOM, LEFT, RIGHT) = tuple(range(5))
 ROOM = (VALUE, PUSH, MORE, PLACE_IE, PLACE_G, PLACE_W) = tuple(range(6))
 COLUMNS = (INVERSE, SHARE, BESIDE, REACH, SEEN, WAY, JOINT) = tuple(range(7))
-"""What is told of a root and column, a place, a unit and a visit; quantities of a place, and of a node and column."""
+"""What is told of a root and column, a place and a unit; quantities of a place, and of a node and column."""
 
 
 class Lanes(NamedTuple):
@@ -43,13 +42,11 @@ class Lanes(NamedTuple):
     A unit's cells follow each other in time, padded to whole vectors: `unit` `(unit, UNIT)` are its first column, the
     one after its last, and its first cell; `cell` `(CELL, cell)` holds their quantities. A root's places follow each
     other column by column, padded too: `at` `(node, AT, column)` says at a root how many cars are there, where their
-    places, P's packed `inverse` and the column's visits begin; `inverse` has a vector more at
-    both ends. `goal` is every cell's place, `link` `(place, LINK)`
-    where the same car is at the next column, counted from that column's first place, -1 for nowhere, and where it was
-    at the column before.
-    `visit` `(visit, VISITS)` are pairs of cars that meet first in the same node at a column, rows from TOP to BOTTOM
-    and columns from LEFT to RIGHT. `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d,
-    hd / d and what `plan/narrow.py` makes of these, padded by a vector.
+    places and P's packed `inverse` begin, which has a vector more at both ends. `goal` is every cell's place; `link`
+    `(place, LINK)` are where the same car is at the next column, counted from that column's first place, -1 for
+    nowhere, where it was at the column before, and the first node above both it and the car of the place after it.
+    `room` `(ROOM, place)` is to solve in; `column` `(node, COLUMNS, column)` are 1 / d, hd / d and what
+    `plan/meeting.py` makes of these, padded by a vector.
     """
 
     narrow: Ints
@@ -62,7 +59,6 @@ class Lanes(NamedTuple):
     cell: Floats
     goal: Ints
     link: Ints
-    visit: Ints
     room: Floats
     inverse: Floats
     column: Floats
@@ -85,8 +81,7 @@ def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     node = np.repeat(np.arange(len(own)), np.diff(fleet.node_ptr))
     np.add.at(own, (node, begin), 1)
     np.add.at(own, (node, end), -1)
-    own = np.cumsum(own, axis=1)[:, :columns]
-    many = own.astype(np.float64)
+    many = np.cumsum(own, axis=1)[:, :columns].astype(np.float64)
     add_up(forest.upwards, forest.parent, many)
     able = (layout.pieces.peak_charge == 0) & (np.diff(layout.pieces.piece_ptr) > 0)
     able[node[~whole]] = False
@@ -97,18 +92,12 @@ def lay_lanes(layout: Layout, *, narrow_only: bool = False) -> Lanes:
     narrow = may_be[top] & (narrow_only | _are_quicker(forest, top, many, layout.span))
     member = forest.upwards[narrow[forest.upwards]]
     member = member[np.argsort(top[member], kind="stable")]
-    return _lanes_of(layout, narrow, member, (node, begin, end), (top, own))
+    return _lanes_of(layout, narrow, member, (node, begin, end), top)
 
 
-def _lanes_of(
-    layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, Ints, Ints], nodes: tuple[Ints, Ints]
-) -> Lanes:
-    """Return the lanes of narrow trees.
-
-    `units` are the units' nodes, first columns and the ones after their last; `nodes` all nodes' roots, and how many
-    cars of their own are there at every column.
-    """
-    forest, (node, begin, end), (top, own) = layout.forest, units, nodes
+def _lanes_of(layout: Layout, narrow: Bools, member: Ints, units: tuple[Ints, Ints, Ints], top: Ints) -> Lanes:
+    """Return the lanes of narrow trees; `units` are the units' nodes, first columns and the ones after their last."""
+    forest, (node, begin, end) = layout.forest, units
     columns = whole_columns(layout.pieces.low_kw.shape[1])
     car, car_ptr = _in_order_of_tree(layout, narrow)
     kept = slice(None if len(member) else 0)  # a great fleet whose trees are wide needs no room for this
@@ -121,7 +110,6 @@ def _lanes_of(
     at_roots = np.where((forest.parent < 0) & narrow, 1, 0)[kept, None] * many
     padded = -(-at_roots // LANES) * LANES
     first -= before[car_ptr[top[kept], 0]]
-    visits, starts = _visits(_parts(forest, member, top, car_ptr), top, own, many, first)
     place = _begin(padded)
     held = np.where(narrow[node], end - begin, 0)
     whole = -(-held // LANES) * LANES
@@ -136,6 +124,11 @@ def _lanes_of(
         goal[cell] = place[root, step] + there
         on = np.flatnonzero(unit[1:] == unit[:-1])
         link[goal[cell[on]], AFTER], link[goal[cell[on + 1]], BEFORE] = there[on + 1], there[on]
+        link[goal[cell], MEETS] = node[unit]
+        child = member[forest.parent[member] >= 0]
+        above = forest.parent[child]
+        which, step = np.nonzero((many[child] > 0) & (first[child] > first[above]))
+        link[place[top[child[which]], step] + first[child[which], step] - 1, MEETS] = above[which]
     room = aligned(len(ROOM), len(link))
     room[PLACE_IE] = 1.0  # padding has a diagonal of its own
     return Lanes(
@@ -144,12 +137,11 @@ def _lanes_of(
         member_ptr=np.searchsorted(top[member], np.arange(len(narrow) + 1)),
         car=car,
         car_ptr=car_ptr,
-        at=np.stack((at_roots, place, LANES + _begin(padded * (padded + LANES) // 2), starts), axis=1),
+        at=np.stack((at_roots, place, LANES + _begin(padded * (padded + LANES) // 2)), axis=1),
         unit=np.stack((begin, end, cells), axis=-1),
         cell=aligned(len(CELL), len(goal)),
         goal=goal,
         link=link,
-        visit=visits,
         room=room,
         inverse=aligned(2 * LANES + int((padded * (padded + LANES) // 2).sum())),
         column=aligned(len(many), len(COLUMNS), columns + LANES),
@@ -180,39 +172,6 @@ def _passed(passes: Callable[[Ints, Ints, Floats], None], forest: Forest, values
     passed = values.astype(np.float64)[:, None]
     passes(forest.upwards, forest.parent, passed)
     return passed[:, 0].astype(np.int64)
-
-
-def _parts(forest: Forest, member: Ints, top: Ints, car_ptr: Ints) -> Ints:
-    """Return `(2, part)`: nodes that may have several cars, and the parts of these in order, a node's own as itself."""
-    several = member[car_ptr[member, 1] > car_ptr[member, 0] + 1]
-    below = member[forest.parent[member] >= 0]
-    node, part = np.concatenate((several, forest.parent[below])), np.concatenate((several, below))
-    order = np.lexsort((car_ptr[part, 0], node != part, node, top[node]))
-    return np.stack((node, part))[:, order]
-
-
-def _visits(parts: Ints, top: Ints, own: Ints, many: Ints, first: Ints) -> tuple[Ints, Ints]:
-    """Return the visits, tree by tree and column by column, and where those of every root and column begin.
-
-    A node's cars are parts that follow each other, its own and each child's. The cars of a child meet those that stand
-    before them, as they have met each other below. So do the node's own, and children that are one car each, which all
-    meet each other besides.
-    """
-    size = np.where((parts[0] == parts[1])[:, None], own[parts[1]], many[parts[1], : own.shape[1]])
-    step, which = np.nonzero(size.T)
-    order = np.argsort(top[parts[0, which]], kind="stable")
-    step, which = step[order], which[order]
-    (node, part), size = parts[:, which], size[which, step]
-    begin, apart = first[part, step], (size > 1) & (node != part)
-    new = np.ones(len(node), np.bool_)
-    new[1:] = (node[1:] != node[:-1]) | (step[1:] != step[:-1]) | apart[1:] | apart[:-1]
-    at = np.flatnonzero(new)
-    last = np.append(at[1:], len(node))[: len(at)] - 1
-    left, right, above = begin[at], (begin + size)[last], first[node[at], step[at]]
-    visits = np.stack((node[at], above, np.where(apart[at], left, right), left, right), axis=-1)
-    some = np.where(apart[at], left > above, right > above + 1)
-    at_root = top[node[at[some]]] * many.shape[1] + step[at[some]]
-    return visits[some], _begin(np.bincount(at_root, minlength=many.size).reshape(many.shape))
 
 
 def _begin(size: Ints) -> Ints:

@@ -12,15 +12,12 @@ for the root's, and `g = apart + close`, `close = w w / v`:
 `beside` is what answers at a car's own node beside it, or at the parent's beside a node. Nothing is subtracted.
 """
 
-import numpy as np
-
 from backfeed.plan.columns import HD, SPREAD
 from backfeed.plan.compiled import nested
 from backfeed.plan.inverse import strip_of
 from backfeed.plan.lanes import (
     BEGIN,
     BESIDE,
-    BOTTOM,
     CELL_APART,
     CELL_CLOSE,
     CELL_FAR,
@@ -33,28 +30,23 @@ from backfeed.plan.lanes import (
     END,
     INVERSE,
     JOINT,
-    LEFT,
-    NODE,
+    MEETS,
     PLACE_G,
     PLACE_IE,
     PLACE_W,
     REACH,
-    RIGHT,
     SEEN,
     SHARE,
-    TOP,
     WAY,
     Lanes,
 )
 from backfeed.plan.problem import Floats, Ints
-from backfeed.plan.vectors import LANES, added, divided, fused, greater, load, lowered, scaled, spread_from, store
+from backfeed.plan.unit import padded
+from backfeed.plan.vectors import LANES, added, divided, fused, greater, load, placed, scaled, spread_from, store
 from backfeed.plan.vectors import spread as eight_times
 
 WAY_MIN = 1e-140
 """The least product of shares, whose square still has an inverse: less of a car is not seen from so far above."""
-
-INSIDE = np.repeat((0.0, 1.0, 0.0), LANES)
-"""Which of eight numbers stand before or after some place: read from up to eight places before the ones' begin."""
 
 
 @nested
@@ -146,16 +138,23 @@ def see_cars(k: int, lanes: Lanes, child: Ints) -> None:
 
 
 @nested
-def join_pairs(lanes: Lanes, visits: tuple[int, int], here: tuple[int, int], f: Floats) -> None:
-    """Join the pairs of cars of some visits in strips; `here` is the column, and where its places begin."""
-    (t, begin), w = here, lanes.room[PLACE_W]
-    for visit in range(visits[0], visits[1]):
-        node, top, bottom = lanes.visit[visit, NODE], lanes.visit[visit, TOP], lanes.visit[visit, BOTTOM]
-        left, right = lanes.visit[visit, LEFT], lanes.visit[visit, RIGHT]
-        joint = eight_times(lanes.column[node, JOINT, t])
-        for j in range(left // LANES * LANES, right, LANES):
-            inside = scaled(load(INSIDE, LANES - max(left - j, 0)), load(INSIDE, max(j + 2 * LANES - right, LANES)))
-            weights, at = scaled(scaled(joint, load(w, begin + j)), inside), strip_of(j)
-            for q in range(top, min(bottom, j + LANES)):
-                less = lowered(spread_from(w, begin + q), weights, load(f, at + LANES * q))
-                store(f, at + LANES * q, less)
+def join_cars(lanes: Lanes, here: tuple[int, int, int], joint: Floats, f: Floats) -> None:
+    """Join all pairs of cars at a column, in strips; `here` is the column, where its places begin, and how many cars.
+
+    The higher a node, the less its `joint`: the first node above two cars has the least of those where each meets the
+    next one, from one car to the other. So from row to row of a strip the least so far is all that is needed.
+    """
+    (t, begin, n), w = here, lanes.room[PLACE_W]
+    for q in range(n):
+        joint[q] = -lanes.column[lanes.link[begin + q, MEETS], JOINT, t]
+    for q in range(n, padded(n)):
+        joint[q] = 0.0
+    for j in range(0, n, LANES):
+        most, weights, at = eight_times(0.0), load(w, begin + j), strip_of(j)
+        for q in range(j + LANES - 2, j - 1, -1):
+            most = placed(greater(most, spread_from(joint, q)), q + 1 - j, joint[q])
+            store(f, at + LANES * q, fused(spread_from(w, begin + q), scaled(weights, most), load(f, at + LANES * q)))
+        most = placed(most, 0, joint[max(j - 1, 0)])
+        for q in range(j - 1, -1, -1):
+            most = greater(most, spread_from(joint, q))
+            store(f, at + LANES * q, fused(spread_from(w, begin + q), scaled(weights, most), load(f, at + LANES * q)))

@@ -45,19 +45,18 @@ from backfeed.plan.lanes import (
     PUSH,
     SHARE,
     VALUE,
-    VISIT,
     Lanes,
 )
-from backfeed.plan.meeting import begin_way, go_on, join_pairs, meet_cars, see_cars
+from backfeed.plan.meeting import begin_way, go_on, join_cars, meet_cars, see_cars
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.unit import CHARGE, COUNTED, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, OWN_SHARE, G, Unit, V, W, padded
 from backfeed.plan.vectors import LANES, added, fused, load, mirror, products, scaled, spread_from, store, totals
 from backfeed.plan.vectors import spread as eight_times
 
-CARS = (CAR_F, CAR_IE) = tuple(range(2))
+CARS = (CAR_JOINT, CAR_F, CAR_IE) = tuple(range(3))
 WHERE = (PLACE_BEFORE, ROW, SHIFT) = tuple(range(3))
-"""Of a column's cars: F's diagonal, their couplings to the column before; what
+"""Of a column's cars: how they meet the next one, F's diagonal, their couplings to the column before; what
 place they had there, and where that row of the packed inverse would begin, were it whole; by how many places the cars
 of a run have moved."""
 
@@ -196,7 +195,7 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, room: Room) -> None:
         room.by_car[CAR_F, q] = 0.0
     for t in range(span[0], span[1]):
         whole = padded(many[t])
-        join_pairs(lanes, (lanes.at[k, VISIT, t], lanes.at[k, VISIT, t + 1]), (t, begin[t]), room.f)
+        join_cars(lanes, (t, begin[t], many[t]), room.by_car[CAR_JOINT], room.f)
         _begin(lanes, begin[t], whole, room)
         sweep(room.p, whole, room.panel)
         pack_inverse(room.p, whole, lanes.inverse, block[t])
