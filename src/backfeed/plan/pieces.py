@@ -130,7 +130,7 @@ def node_pieces(
     ptr, used = _used(curves.ptr + np.arange(len(curves.ptr)), width)
     inside = np.flatnonzero(holder >= 0)
     inside = inside[np.argsort(holder[inside], kind="stable")]
-    own = np.add.reduceat(at_steps(curve.fixed_kw, inside, steps), np.flatnonzero(np.diff(holder[inside], prepend=-1)))
+    own = _summed(at_steps(curve.fixed_kw, inside, steps), np.flatnonzero(np.diff(holder[inside], prepend=-1)))
     more = len(span) - len(kept)
     return NodePieces(
         low_kw=_and_none(curves.low, more),
@@ -162,6 +162,11 @@ def promise_columns(problem: PlanProblem, curve: NodeCurve, steps: Ints) -> tupl
 def at_steps(values: Floats, nodes: Ints, steps: Ints) -> Floats:
     """Return the values of some nodes at the steps that matter, contiguous."""
     return values[nodes] if len(steps) == values.shape[1] else values[nodes[:, None], steps]
+
+
+def _summed(values: Floats, begin: Ints) -> Floats:
+    """Return the sums of rows that stand together, each sum's first row given."""
+    return values if len(begin) == len(values) else np.add.reduceat(values, begin)
 
 
 def _beside(net: Floats, slots: Ints) -> Floats:
@@ -212,8 +217,8 @@ def _meter_curves(
     return _Curves(
         low=low,
         high=high,
-        low_cost=_beside(np.add.reduceat(cost, begin), slots),
-        first_slope=_beside(np.add.reduceat(sell - beyond_rise, begin), slots),
+        low_cost=_beside(_summed(cost, begin), slots),
+        first_slope=_beside(_summed(sell - beyond_rise, begin), slots),
         ptr=IN_ORDER * np.append(begin, len(node)),
         kinks=_beside(kinks.reshape(-1, len(steps)), slots),
         jumps=_beside(jumps.reshape(-1, len(steps)), slots),
