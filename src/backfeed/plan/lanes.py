@@ -15,7 +15,7 @@ from backfeed.plan.problem import Bools, Floats, Ints, nearest_of
 from backfeed.plan.tree import add_up, hand_down
 from backfeed.plan.vectors import LANES
 
-IN_TIME, IN_TIME_BELOW = (150.0, 20.0, 3.2), (40.0, 3.5, 0.1)
+IN_TIME, IN_TIME_BELOW = (100.0, 12.0, 1.7), (10.0, 0.5, 0.0)
 AT_ONCE, AT_ONCE_BELOW = (1.6, 0.0055), (1.6, 0.0125)
 """What eliminating takes [ns] at a root and at a node below it: a column with cars in the order of time, by them and
 their square; else the square and cube of the columns."""
