@@ -19,7 +19,7 @@ from backfeed.plan.dense import (
     times_symmetric,
 )
 from backfeed.plan.interior import InteriorPoint
-from backfeed.plan.inverse import PANEL, begin_strips, invert, pack_inverse, strip_of
+from backfeed.plan.inverse import DIAGONAL, PANEL, invert, pack_inverse
 from backfeed.plan.layout import NotStructuredError, lay_out
 from backfeed.plan.rows import ZONE
 from backfeed.plan.solve import solve
@@ -66,11 +66,10 @@ def compare(problem):
 
 
 @compiled
-def inverse_times(whole, strips, panel, packed, right, answer):
+def inverse_times(strips, panel, packed, right, answer):
     """Invert a matrix, pack what is found, and multiply a vector by it."""
-    begin_strips(whole, strips, 0, len(whole))
-    invert(strips, len(whole), panel)
-    pack_inverse(strips, len(whole), packed, 0)
+    invert(strips, len(right), panel)
+    pack_inverse(strips, len(right), packed, 0)
     times_symmetric(packed, right, answer)
 
 
@@ -89,7 +88,9 @@ def test_dense_systems_are_solved(size):
     upper, packed, symmetric = whole.copy(), np.empty(packed_size(size)), np.empty(packed_size(size))
     factor(upper, 0, size)
     pack_upper(upper, packed, 0, size)
-    inverse_times(np.triu(whole), np.empty(strip_of(size)), np.empty((len(PANEL), 8 * size)), symmetric, right, answer)
+    strips, panel = [whole[: j + 8, j : j + 8].ravel() for j in range(0, size, 8)], np.empty((len(PANEL), 8 * size))
+    panel[DIAGONAL, :size] = np.diag(whole)
+    inverse_times(np.concatenate(strips), panel, symmetric, right, answer)
     many = whole @ rng.standard_normal((size, size))
     half = many.copy()
     half_of(upper, half)

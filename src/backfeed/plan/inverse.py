@@ -13,7 +13,7 @@ The upper half stands in strips of eight columns, each from the first row to the
 `a[strip_of(j) + 8 t + q]` is row t of column j + q.
 """
 
-from backfeed.plan.compiled import compiled, nested
+from backfeed.plan.compiled import nested
 from backfeed.plan.dense import PIVOT_MIN
 from backfeed.plan.problem import Floats
 from backfeed.plan.vectors import (
@@ -22,7 +22,6 @@ from backfeed.plan.vectors import (
     load,
     lowered,
     lowered_by,
-    mirror,
     placed,
     scaled,
     spread,
@@ -32,41 +31,24 @@ from backfeed.plan.vectors import (
 )
 
 PANEL = (PULLED, ROWS, DIAGONAL) = tuple(range(3))
-"""Room to invert in, eight numbers a row each: what is taken in times its own inverse, as columns and as rows."""
+"""Room to invert in, eight numbers a row each: what is taken in times its own inverse, as columns and as rows; A's
+diagonal."""
 
 TILE = LANES * LANES
 
 
-@compiled
+@nested
 def strip_of(j: int) -> int:
     """Return where the strip of columns j to j + 7 begins: so many numbers do the strips before take."""
     return j * (j + LANES) // 2
 
 
 @nested
-def begin_strips(matrix: Floats, a: Floats, low: int, high: int) -> None:
-    """Write the upper half of a matrix, from row `low` to row `high`, as strips."""
-    for j in range(0, high - low, LANES):
-        at = strip_of(j)
-        for t in range(j + LANES):
-            store(a, at + LANES * t, load(matrix[low + t], low + j))
-
-
-@nested
 def invert(a: Floats, n: int, panel: Floats) -> None:
-    """Overwrite strips of n rows, of a matrix A whose upper half counts, by those of -A^-1.
+    """Overwrite strips of n rows, their tiles on the diagonal whole, by those of -A^-1; the panel has A's diagonal.
 
-    A pivot that rounding has made too small is raised, as `dense.factor` does.
-    """
-    complete(a, n, panel[DIAGONAL])
-    sweep(a, n, panel)
-
-
-@nested
-def sweep(a: Floats, n: int, panel: Floats) -> None:
-    """Overwrite strips, complete, by those of -A^-1; the panel has A's diagonal.
-
-    The tile to be taken in next, whose rows wait for each other, is swept between the others.
+    The tile to be taken in next, whose rows wait for each other, is swept between the others. A pivot that rounding has
+    made too small is raised, as `dense.factor` does.
     """
     _sweep_rows(a, 0, panel[DIAGONAL], 0, min(n, LANES))
     for k in range(0, n, LANES):
@@ -86,16 +68,6 @@ def sweep(a: Floats, n: int, panel: Floats) -> None:
                 store(a, strip_of(j) + LANES * k + t, load(panel[ROWS], LANES * j + t))
         for t in range(0, LANES * k, LANES):
             store(a, own + t, load(panel[PULLED], t))
-
-
-@nested
-def complete(a: Floats, n: int, diagonal: Floats) -> None:
-    """Write the lower halves of the tiles on the diagonal; keep the diagonal."""
-    for j in range(0, n, LANES):
-        at = strip_of(j) + LANES * j
-        for t in range(LANES):
-            diagonal[j + t] = a[at + LANES * t + t]
-        mirror(a, at, a, at, diagonal, j)
 
 
 @nested

@@ -23,7 +23,7 @@ import numpy as np
 from backfeed.plan.columns import FREE, PRICE_STEP
 from backfeed.plan.compiled import allocating, compiled, nested
 from backfeed.plan.dense import times_symmetric
-from backfeed.plan.inverse import DIAGONAL, PANEL, ROWS, pack_inverse, strip_of, sweep
+from backfeed.plan.inverse import DIAGONAL, PANEL, ROWS, invert, pack_inverse, strip_of
 from backfeed.plan.lanes import (
     AFTER,
     BEFORE,
@@ -197,7 +197,7 @@ def factor_cars(k: int, span: Ints, lanes: Lanes, room: Room) -> None:
         whole = padded(many[t])
         join_cars(lanes, (t, begin[t], many[t]), room.by_car[CAR_JOINT], room.f)
         _begin(lanes, begin[t], whole, room)
-        sweep(room.p, whole, room.panel)
+        invert(room.p, whole, room.panel)
         pack_inverse(room.p, whole, lanes.inverse, block[t])
         if t + 1 < span[1]:
             _multiply_diagonal(room.f, room.p, whole, room.panel)
