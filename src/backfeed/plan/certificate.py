@@ -24,7 +24,6 @@ from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
-    COUNTED,
     DISCHARGE,
     DOWN_COST,
     DOWN_THERE,
@@ -32,6 +31,7 @@ from backfeed.plan.unit import (
     GAIN,
     JUMP,
     LOSS,
+    METERED,
     PRICE,
     REFERENCE,
     UP_COST,
@@ -53,7 +53,7 @@ def unit_bound(u: Floats, n: int) -> float:
         ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * y
         rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * y
         total += min(0.0, ra, rb) + slope * u[REFERENCE + t]
-        if u[COUNTED] > 0:
+        if u[METERED] > 0:
             total += least_with_meter(u, t, ra, rb) - min(0.0, ra, rb)
         total += u[UP_THERE + t] * u[UP_WIDTH + t] * min(0.0, u[UP_COST + t] + slope)
         total += u[DOWN_THERE + t] * u[DOWN_WIDTH + t] * min(0.0, u[DOWN_COST + t] - slope)

@@ -273,10 +273,19 @@ def bounded(problem: PlanProblem, fleet: Fleet, order: Ints, folding: Folding) -
     figures[meter >= 0, ROW_PRICED] = 1.0
     bought, sold = meters.tariff
     buy, sell = np.concatenate((fleet.buy, bought)), np.concatenate((fleet.sell, np.where(meters.bent, bought, sold)))
-    bent = bounds.rise > 0
-    some, place = np.unique(bounds.row[bent], return_inverse=True)
-    kink, place_of = np.zeros((len(some), 2, fleet.kink.shape[2])), np.full(len(order), -1)
-    kink[place, :, bounds.step[bent]] = np.stack((bounds.kink_kw[bent], bounds.rise[bent]), axis=-1)
-    place_of[some] = np.arange(len(some))
-    places[:, KINK] = place_of[order]
-    return fleet._replace(places=places, figures=figures, buy=buy, sell=sell, bound=share, kink=kink)
+    fleet = fleet._replace(places=places, figures=figures, buy=buy, sell=sell, bound=share)
+    return fleet._replace(kink=_kinks(fleet, order, bounds)) if meters.bent.any() else fleet
+
+
+def _kinks(fleet: Fleet, order: Ints, bounds: Bounds) -> Floats:
+    """Return the kinks of meters that rows have for themselves, and write where; a unit's rows all have a place."""
+    bent, row_at = bounds.rise > 0, np.empty_like(order)
+    row_at[order] = np.arange(len(order))
+    row, units = row_at[bounds.row[bent]], fleet.unit_ptr
+    some = np.bincount(row, minlength=len(order)) > 0
+    some = np.repeat(np.logical_or.reduceat(some, units[:-1]), np.diff(units))
+    fleet.places[some, KINK] = np.arange(some.sum())
+    kink = np.zeros((int(some.sum()), 2, fleet.kink.shape[2]))
+    place, step = fleet.places[row, KINK], bounds.step[bent]
+    kink[place, 0, step], kink[place, 1, step] = bounds.kink_kw[bent], bounds.rise[bent]
+    return kink

@@ -29,7 +29,6 @@ from backfeed.plan.rows import ARRIVE, KINK, LENGTH, Fleet
 from backfeed.plan.unit import (
     AT_KINK,
     CHARGE,
-    COUNTED,
     CR,
     CX,
     DA,
@@ -50,6 +49,7 @@ from backfeed.plan.unit import (
     INV_X,
     LEAST,
     LOSS,
+    METERED,
     MISSING,
     MOST,
     OWN_DY,
@@ -88,10 +88,8 @@ MOVED, PREDICTED, CORRECTED = (2, 6, 2), (8, 10, 6), (8, 10, 8)
 def load_meters(unit: Unit, n: int, fleet: Fleet, rows: tuple[int, int], lead: int, meters: Floats) -> None:
     """Copy what is known of the meters of a unit's rows into its buffer, if they have any."""
     u = unit.u
-    u[COUNTED] = 0.0
-    for r in range(rows[0], rows[1]):
-        u[COUNTED] += 1.0 if fleet.places[r, KINK] >= 0 else 0.0
-    if u[COUNTED] == 0:
+    u[METERED] = 1.0 if fleet.places[rows[0], KINK] >= 0 else 0.0
+    if u[METERED] == 0:
         return
     for q in range(meters.shape[1]):
         usual = 1.0 if MOVED[0] <= q < MOVED[1] else 0.0
@@ -100,7 +98,7 @@ def load_meters(unit: Unit, n: int, fleet: Fleet, rows: tuple[int, int], lead: i
     p = lead
     for r in range(rows[0], rows[1]):
         length, arrive, place = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, KINK]
-        for q in range(meters.shape[1] if place >= 0 else 0):
+        for q in range(meters.shape[1]):
             for k in range(length):
                 u[AT_KINK + q * STRIDE + p + k] = meters[place, q, arrive + k]
         p += length + 1
@@ -111,12 +109,12 @@ def store_meters(
     unit: Unit, fleet: Fleet, rows: tuple[int, int], lead: int, meters: Floats, some: tuple[int, int, int]
 ) -> None:
     """Keep quantities of a unit's meters: `some` are the first, the one after the last, and where the first goes."""
-    if unit.u[COUNTED] == 0:
+    if unit.u[METERED] == 0:
         return
     p = lead
     for r in range(rows[0], rows[1]):
         length, arrive, place = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, KINK]
-        for q in range(some[0], some[1] if place >= 0 else some[0]):
+        for q in range(some[0], some[1]):
             for k in range(length):
                 meters[place, q - some[0] + some[2], arrive + k] = unit.u[AT_KINK + q * STRIDE + p + k]
         p += length + 1

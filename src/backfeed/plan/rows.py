@@ -42,7 +42,7 @@ class Fleet(NamedTuple):
     `buy` and `sell` are prices per kW and step `(zone, step)`. `BOUND` is a row's place in `bound` `(row, way, step)`,
     the shares of what it can charge and discharge that limits leave it at every step; -1 where they leave it all.
     `KINK` is its place in `kink` `(row, 2, step)`: at which power of its own its meter begins to sell, and what it
-    loses by that per kW and step, 0 where the meter has no kink; -1 for none anywhere.
+    loses by that per kW and step, 0 where the meter has no kink; -1 for a unit without any.
     """
 
     places: Ints

@@ -20,7 +20,6 @@ from backfeed.plan.unit import (
     CHARGE,
     COST_A,
     COST_B,
-    COUNTED,
     DISCHARGE,
     DOWN,
     DOWN_COST,
@@ -29,6 +28,7 @@ from backfeed.plan.unit import (
     GAIN,
     JUMP,
     LOSS,
+    METERED,
     POWERED,
     PRICE,
     REFERENCE,
@@ -102,7 +102,7 @@ def start(
                 energy = _start_row(u, at, length, energy)
                 at += length
             load_meters(unit, n, fleet, (first, stop), lead, state.meters)
-            if u[COUNTED] > 0:
+            if u[METERED] > 0:
                 start_meter(u, n, sizes[1], PRICE)
                 store_meters(unit, fleet, (first, stop), lead, state.meters, MOVED)
             _start_duals(unit, n, value, sizes, value if drives.goes[i] >= 0 else 0.0)

@@ -64,9 +64,9 @@ STRIDE = ENTRIES_MAX + LANES
 # The tridiagonal system, the node's view of it, and room to work in.
 (V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(63, 78))
 (S1, S2, S3) = (k * STRIDE for k in range(78, 81))
-# A row's own meter (`plan/meter.py`): its kink and rise, iterates, what elimination leaves, and how many rows have one.
+# A row's own meter (`plan/meter.py`): its kink and rise, iterates, what elimination leaves, and whether there is one.
 METER = (AT_KINK, RISE, SOLD, REST, ZX, ZR, PX, PR, DX, DR) = tuple(k * STRIDE for k in range(81, 91))
-(INV_X, INV_R, CX, CR, MISSING, OWN_SHARE, OWN_PUSH, OWN_DY, COUNTED) = (k * STRIDE for k in range(91, 100))
+(INV_X, INV_R, CX, CR, MISSING, OWN_SHARE, OWN_PUSH, OWN_DY, METERED) = (k * STRIDE for k in range(91, 100))
 PLACES = 100
 
 VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5

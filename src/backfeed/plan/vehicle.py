@@ -37,7 +37,6 @@ from backfeed.plan.unit import (
     CJ,
     COST_A,
     COST_B,
-    COUNTED,
     CUL,
     CUU,
     DA,
@@ -77,6 +76,7 @@ from backfeed.plan.unit import (
     JUMP,
     LEAST,
     LOSS,
+    METERED,
     MOST,
     PA,
     PB,
@@ -147,7 +147,7 @@ def eliminate(unit: Unit, n: int, tau: float, second: float) -> None:
     """
     u = unit.u
     _eliminate_powers(u, padded(n), tau, second)
-    if u[COUNTED] > 0:
+    if u[METERED] > 0:
         eliminate_meter(u, padded(n), tau, second)
     _eliminate_pieces(u, padded(n), tau, second)
     u[H] += u[ENERGY] - u[JUMP] - u[E_PULL]
@@ -357,11 +357,11 @@ def step_unit(unit: Unit, n: int) -> tuple[float, float, float, float, float]:
     """
     u = unit.u
     n = padded(n)
-    if u[COUNTED] > 0:
+    if u[METERED] > 0:
         add_own_price(u, n)
     _step_powers(u, n)
     _step_pieces(u, n)
-    if u[COUNTED] > 0:
+    if u[METERED] > 0:
         step_meter(u, n)
     return greatest_of(u, MOST, n), greatest_of(u, LEAST, n), sum_of(u, S1, n), sum_of(u, S2, n), sum_of(u, S3, n)
 
@@ -469,7 +469,7 @@ def advance_unit(unit: Unit, n: int, aim: tuple[float, float], primal: float, du
         u[ZDL + t] += move * dual_step(q * r, u[ZDL + t], aim, p, d)
         u[ZDU + t] += move * dual_step(x * r, u[ZDU + t], aim, -p, -d)
         u[DOWN + t] = x + primal * d
-    if u[COUNTED] > 0:
+    if u[METERED] > 0:
         advance_meter(u, n, aim, primal, dual)
 
 
@@ -494,7 +494,7 @@ def measure_unit(unit: Unit, n: int, power: Floats) -> tuple[float, float, float
     for t in range(1, whole):
         broken = abs(u[ENERGY + t] - u[ENERGY + t - 1] - u[JUMP + t] - u[H + t])
         u[MOST + t] = broken if t < n else 0.0
-    if u[COUNTED] > 0:
+    if u[METERED] > 0:
         measure_meter(u, whole)
     for t in range(n):
         if step[t] >= 0:
