@@ -39,6 +39,9 @@ _FINITE = {"nnan", "ninf"}
 GARBAGE = (2_000_000, 10, 10)
 """Thresholds of Python's collector while functions are compiled, which makes many objects and leaves little garbage."""
 
+CALLED = re.compile(r"from backfeed\.plan\.(?!compiled |threads )\w+ import")
+"""What a file of another room takes of the planner's compiled functions."""
+
 UNTOUCHED_S = 3_600.0
 """A folder of functions that nobody has added to for so long is not being written."""
 
@@ -59,12 +62,17 @@ def _cache_folder(here: Path) -> str:
 
 
 def _sources(here: Path) -> list[str]:
-    """Return the texts of a room's files that compile functions, and of those that they import."""
+    """Return the texts of a room's files that compile functions, and of those that they import.
+
+    Where another room calls the planner's compiled functions, as tests do, those of the planner are among them.
+    """
     texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(here.glob("*.py"))}
     compiling = {name for name, text in texts.items() if "plan.compiled import" in text}
     imported = re.compile(rf"from backfeed\.{here.name}\.(\w+) import")
     taken = {name for file in compiling for name in imported.findall(texts[file])}
-    return [texts[name] for name in sorted(compiling | taken) if name in texts]
+    planner = Path(__file__).parent
+    calls = here != planner and any(CALLED.search(texts[name]) for name in compiling)
+    return [texts[name] for name in sorted(compiling | taken) if name in texts] + (_sources(planner) if calls else [])
 
 
 @contextmanager
