@@ -153,22 +153,33 @@ def net_energy_path(problem: PlanProblem, energy: Floats) -> tuple[Floats, Float
     as soon as it can be. Energies are kept within capacity and, in rows that are not drained, above empty.
     """
     w, row, step_h = problem.windows, problem.windows.row_of, problem.axis.step_h
-    share = problem.hours / step_h
-    charge_max, discharge_max = w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
+    charge_max, discharge_max = _most_powers(problem)
     gain, loss = step_h * w.charge_efficiency[row], step_h / w.discharge_efficiency[row]
     low = np.where(w.keeps_above_empty, 0.0, -np.inf)
     wanted = np.clip(energy, low[row], w.energy_max_kwh[row])
+    change = _changes(problem, wanted)
+    too_much = np.any(change > gain * charge_max + ROUNDING_KWH)
+    if too_much or np.any(change < -loss * discharge_max - ROUNDING_KWH):
+        wanted, change = _follow_within_limits(problem, wanted, -loss * discharge_max, gain * charge_max)
+    power = np.where(change >= 0, change / gain, change / loss)
+    return np.clip(power, -discharge_max, charge_max, out=power), wanted
+
+
+def _most_powers(problem: PlanProblem) -> tuple[Floats, Floats]:
+    """Return the most that can be charged and discharged in every step of every row, on average over the step."""
+    w, row, share = problem.windows, problem.windows.row_of, problem.hours / problem.axis.step_h
+    return w.charge_max_kw[row] * share, w.discharge_max_kw[row] * share
+
+
+def _changes(problem: PlanProblem, wanted: Floats) -> Floats:
+    """Return what every step adds to the energy before it."""
+    w = problem.windows
     start, linked = _starts(problem)
     before = np.empty_like(wanted)
     before[1:] = wanted[:-1]
     before[w.offsets[:-1]] = start
     before[w.offsets[:-1][linked]] += wanted[w.offsets[w.previous[linked] + 1] - 1]
-    change = wanted - before
-    up, down = gain * charge_max, -loss * discharge_max
-    if np.any((change > up + ROUNDING_KWH) | (change < down - ROUNDING_KWH)):
-        wanted, change = _follow_within_limits(problem, wanted, down, up)
-    power = np.where(change >= 0, change / gain, change / loss)
-    return np.clip(power, -discharge_max, charge_max), wanted
+    return np.subtract(wanted, before, out=before)
 
 
 def _starts(problem: PlanProblem) -> tuple[Floats, Bools]:
