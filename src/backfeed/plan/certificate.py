@@ -52,9 +52,8 @@ def unit_bound(u: Floats, n: int) -> float:
         y, slope = u[Y + t], u[Y + t] - u[Y + t + 1]
         ra = u[COST_A + t] + u[CHARGE + t] * u[PRICE + t] - u[GAIN + t] * y
         rb = u[COST_B + t] - u[DISCHARGE + t] * u[PRICE + t] + u[LOSS + t] * y
-        total += min(0.0, ra, rb) + slope * u[REFERENCE + t]
-        if u[METERED] > 0:
-            total += least_with_meter(u, t, ra, rb) - min(0.0, ra, rb)
+        least = least_with_meter(u, t, ra, rb) if u[METERED] > 0 else min(0.0, ra, rb)
+        total += least + slope * u[REFERENCE + t]
         total += u[UP_THERE + t] * u[UP_WIDTH + t] * min(0.0, u[UP_COST + t] + slope)
         total += u[DOWN_THERE + t] * u[DOWN_WIDTH + t] * min(0.0, u[DOWN_COST + t] - slope)
     for t in range(1, n):

@@ -66,6 +66,11 @@ def _place(context: Any, builder: Any, kind: Any, column: Any, at: Any, vector: 
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
 
+def _row(context: Any, builder: Any, kind: Any, column: Any, at: Any, q: int) -> Any:  # noqa: ANN401
+    """Return the address of the q-th eight doubles of a column from a place on."""
+    return _place(context, builder, kind, column, builder.add(at, at.type(LANES * q)), _DOUBLES)
+
+
 def _multiply_and_add(builder: Any, x: Any, y: Any, z: Any) -> Any:  # noqa: ANN401
     """Return the code of `x y + z`."""
     kind = llvmlite.ir.FunctionType(_DOUBLES, [_DOUBLES] * 3)
@@ -282,10 +287,9 @@ def eight_rows(_context: Any, column: Any, _at: Any) -> tuple[Any, Any]:  # noqa
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
         column, at = values
-        vectors = []
-        for q in range(LANES):
-            place = _place(context, builder, signature.args[0], column, builder.add(at, at.type(LANES * q)), _DOUBLES)
-            vectors.append(builder.load(place, align=8))
+        vectors = [
+            builder.load(_row(context, builder, signature.args[0], column, at, q), align=8) for q in range(LANES)
+        ]
         return context.make_tuple(builder, _ROWS, vectors)
 
     return _ROWS(column, types.intp), generate
@@ -299,9 +303,8 @@ def products(_context: Any, one: Any, other: Any, _at: Any) -> tuple[Any, Any]: 
         one, other, at = values
         vectors = []
         for q in range(LANES):
-            where = builder.add(at, at.type(LANES * q))
-            x = builder.load(_place(context, builder, signature.args[0], one, where, _DOUBLES), align=8)
-            y = builder.load(_place(context, builder, signature.args[1], other, where, _DOUBLES), align=8)
+            x = builder.load(_row(context, builder, signature.args[0], one, at, q), align=8)
+            y = builder.load(_row(context, builder, signature.args[1], other, at, q), align=8)
             vectors.append(builder.fmul(x, y))
         return context.make_tuple(builder, _ROWS, vectors)
 
@@ -382,18 +385,14 @@ def mirror(
     """Write eight rows of eight whose lower half is the upper one of others turned over, and their diagonal another."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
-        column, at, target, to, diagonal, first = values
-
-        def place(kind: Any, array: Any, begin: Any, row: int) -> Any:  # noqa: ANN401
-            return _place(context, builder, kind, array, builder.add(begin, begin.type(LANES * row)), _DOUBLES)
-
-        upper = [builder.load(place(signature.args[0], column, at, q), align=8) for q in range(LANES)]
+        (column, at, target, to, diagonal, first), kinds = values, signature.args
+        upper = [builder.load(_row(context, builder, kinds[0], column, at, q), align=8) for q in range(LANES)]
         lower = _transposed(builder, upper)
-        own = builder.load(place(signature.args[4], diagonal, first, 0), align=8)
+        own = builder.load(_row(context, builder, kinds[4], diagonal, first, 0), align=8)
         for q in range(LANES):
             row = _picked(builder, upper[q], lower[q], [lane + LANES if lane < q else lane for lane in range(LANES)])
             row = _picked(builder, row, own, [lane + LANES if lane == q else lane for lane in range(LANES)])
-            builder.store(row, place(signature.args[2], target, to, q), align=8)
+            builder.store(row, _row(context, builder, kinds[2], target, to, q), align=8)
         return context.get_dummy_value()
 
     return types.void(_column, types.intp, _target, types.intp, _diagonal, types.intp), generate
