@@ -153,3 +153,9 @@ def test_bound_is_the_optimum_of_the_naive_program(random_problem, seed):
     optimum = naive_optimum(problem)
     assert schedule.lower_bound == pytest.approx(optimum, rel=1e-6, abs=1e-5)
     assert schedule.objective >= optimum - 1e-5 * max(1, abs(optimum))
+
+
+@pytest.mark.parametrize("method", ["auto", "structured", "highs"])
+def test_where_nothing_is_to_be_decided_the_plan_is_empty_and_proven(random_problem, method):
+    schedule = solve(random_problem(1, rows=0, meters=False, promises=0, peak=0.0, base=False), method=method)
+    assert (schedule.status, schedule.objective, schedule.lower_bound) == ("optimal", 0.0, 0.0)

@@ -217,6 +217,16 @@ def test_cars_that_drive_between_nodes_are_carried(random_problem, seed):
     compare(problem)
 
 
+def test_a_battery_without_capacity_drives_between_nodes(random_problem):
+    problem = random_problem(8, tree="flat", rows=12, count=24, drained=True, infeasible=True)
+    w = problem.windows
+    driven = np.flatnonzero((w.previous >= 0) & (w.node != w.node[w.previous]))
+    chain = w.head == w.head[driven[0]]
+    for name in ("energy_arrival_kwh", "energy_target_kwh", "energy_min_kwh", "energy_max_kwh", "drain_kwh"):
+        getattr(w, name)[chain] *= 0.0
+    compare(problem)
+
+
 def test_a_drive_takes_along_what_was_charged(random_problem):
     problem = random_problem(3, tree="flat", drained=True, rows=60, count=48, promises=0, meters=False, negative=False)
     w, schedule = problem.windows, solve_structured(problem, 1e-4)

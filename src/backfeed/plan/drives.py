@@ -195,11 +195,15 @@ def _answer(unit: Unit, n: int, at: int, push: float, price: Floats, reach: Floa
 
 @nested
 def _stiffness(u: Floats, n: int) -> float:
-    """Return the arrival's: `c[t] = g[t] + ie[t] c[t+1] / (ie[t] + c[t+1])` from the end, where the value is held."""
+    """Return the arrival's: `c[t] = g[t] + ie[t] c[t+1] / (ie[t] + c[t+1])` from the end, where the value is held.
+
+    Entries that nothing can move, as those of a battery without capacity, tell nothing.
+    """
     c = u[G + n - 1] + u[IE + n - 1]
-    for t in range(n - 2, 0, -1):
-        c = u[G + t] + u[IE + t] * c / (u[IE + t] + c)
-    return float(u[IE] * c / (u[IE] + c))
+    for t in range(n - 2, -1, -1):
+        joined = u[IE + t] + c
+        c = (u[IE + t] * c / joined if joined > 0.0 else 0.0) + (u[G + t] if t > 0 else 0.0)
+    return float(c)
 
 
 @nested

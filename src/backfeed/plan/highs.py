@@ -105,7 +105,7 @@ class HighsSolver:
             self._add_hull(program, np.flatnonzero(broken))
             solution = self._run_any_way(program)
         bound = float(self._highs.getInfo().objective_function_value)
-        iterations = int(self._highs.getInfo().simplex_iteration_count)
+        iterations = max(int(self._highs.getInfo().simplex_iteration_count), 0)  # -1 where there was nothing to do
         dual = np.asarray(self._highs.getSolution().row_dual)
         if iteration_limit is not None:
             solution = self._rounded(program, solution)
@@ -144,7 +144,7 @@ class HighsSolver:
 
     def _run_any_way(self, program: LinearProgram) -> Floats:
         """Run until some way gives an optimum: as set, presolve toggled, interior point."""
-        highs = self._highs
+        highs, status = self._highs, self._library.HighsModelStatus
         small = len(program.cost) <= PRESOLVE_FROM_COLUMNS
         ways = (
             ("choose", "off" if small else "on"),
@@ -155,7 +155,7 @@ class HighsSolver:
             highs.setOptionValue("solver", solver)
             highs.setOptionValue("presolve", presolve)
             highs.run()
-            if highs.getModelStatus() == self._library.HighsModelStatus.kOptimal:
+            if highs.getModelStatus() in (status.kOptimal, status.kModelEmpty):  # empty: nothing is to be decided
                 return np.asarray(highs.getSolution().col_value)
             highs.clearSolver()
         message = f"HiGHS found no optimum: {highs.modelStatusToString(highs.getModelStatus())}"
@@ -247,14 +247,15 @@ def _pairs_outside_hull(program: LinearProgram, solution: Floats) -> Bools:
 def _answer(
     lowered: Lowered, program: LinearProgram, solution: Floats, dual: Floats, found: tuple[float, int]
 ) -> Answer:
-    """Read the answer out of the columns."""
+    """Read the answer out of the columns; where none stands, at -1, there is nothing."""
+    values, prices = np.append(solution, 0.0), np.append(dual, 0.0)
 
     def read(columns: Ints) -> Floats:
-        return np.where(columns >= 0, solution[columns], 0.0)
+        return values[columns]
 
     step_h = lowered.problem.axis.step_h
-    balance = np.where(program.balance_row >= 0, dual[program.balance_row], 0.0)
-    duals = Duals(-dual[program.dynamics_row], balance / step_h, dual[program.promise_row] / step_h)
+    balance = prices[program.balance_row]
+    duals = Duals(-prices[program.dynamics_row], balance / step_h, prices[program.promise_row] / step_h)
     return Answer(
         charge=read(program.charge),
         discharge=read(program.discharge),
