@@ -44,10 +44,12 @@ class InteriorPoint:
         How many threads share the nodes of a level; the result does not depend on it.
     narrow_only
         Whether every tree that may be is eliminated in the order of time, where that is quicker or not.
+    cost_min
+        What gaps are relative to at least [currency].
     """
 
-    def __init__(self, layout: Layout, threads: int = 1, *, narrow_only: bool = False) -> None:
-        self.layout, self.threads, self.iteration = layout, Threads(threads), 0
+    def __init__(self, layout: Layout, threads: int = 1, *, narrow_only: bool = False, cost_min: float = 1.0) -> None:
+        self.layout, self.threads, self.iteration, self._cost_min = layout, Threads(threads), 0, cost_min
         levels, fleet = layout.forest.levels, layout.fleet
         self.upwards, self.downwards = self.threads.joined(levels[::-1]), self.threads.joined(levels)
         self._entries: dict[Callable[..., None], Callable[..., None]] = {}
@@ -85,7 +87,7 @@ class InteriorPoint:
         stop
             Asked before every iteration whether to leave it there.
         """
-        while (verdict := verdict_on(self.progress, self._length, gap, looked)) == GO_ON:
+        while (verdict := verdict_on(self.progress, self._length, gap, looked, self._cost_min)) == GO_ON:
             if self.iteration >= iterations_max or (stop is not None and stop()):
                 return DONE
             move = self._find_step()

@@ -104,7 +104,7 @@ def lengths_of(vehicles: Floats, nodes: Floats, average: float) -> tuple[float, 
     return min(1.0, share * primal), min(1.0, share * dual)
 
 
-def verdict_on(progress: Progress, length: float, gap: float, looked: float) -> int:
+def verdict_on(progress: Progress, length: float, gap: float, looked: float, cost_min: float) -> int:
     """Return what to do next.
 
     Parameters
@@ -117,8 +117,10 @@ def verdict_on(progress: Progress, length: float, gap: float, looked: float) -> 
         Relative gap that is to be proven.
     looked
         Complementarity at which a certificate was tried last.
+    cost_min
+        What gaps are relative to at least [currency].
     """
-    products, size = progress.products, max(abs(progress.cost), 1.0)
+    products, size = progress.products, max(abs(progress.cost), cost_min)
     if looked < max(ENOUGH * gap, CONVERGED) * size or not CONVERGED * size < products <= STRAYED * looked:
         return DONE
     if progress.broken_kwh > BROKEN_MAX_KWH or progress.broken_kw > BROKEN_MAX_KW:

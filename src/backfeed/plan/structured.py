@@ -14,8 +14,9 @@ from backfeed.plan.certificate import lower_bound, values_of_energy, worth_of_li
 from backfeed.plan.compiled import first_call
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out, to_table
+from backfeed.plan.magnitude import in_kilowatts, in_unit, unit_of_power
 from backfeed.plan.node import SHARE
-from backfeed.plan.pace import LOOK
+from backfeed.plan.pace import CONVERGED, ENOUGH, LOOK
 from backfeed.plan.problem import Bools, Floats, PlanProblem
 from backfeed.plan.repair import repaired
 from backfeed.plan.schedule import Duals, Schedule, price_plan
@@ -52,20 +53,27 @@ class _Best:
     bound: float = -np.inf
     duals: Duals = field(default_factory=lambda: Duals(*np.zeros((3, 0))))
 
-    @property
-    def gap(self) -> float:
-        """The plan's gap."""
-        return np.inf if self.schedule is None else self.schedule.gap
+    def gap(self, cost_min: float) -> float:
+        """Return the plan's gap, relative to `cost_min` at least."""
+        if self.schedule is None:
+            return np.inf
+        objective, bound = self.schedule.objective, self.schedule.lower_bound
+        return max(objective - bound, 0.0) / max(abs(objective), abs(bound), cost_min)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of a solution: see `solve_structured`."""
+    """What is asked of a solution: see `solve_structured`. Gaps are relative to `cost_min` at least."""
 
     gap: float
     iteration_limit: int
     threads: int
     stop: Callable[[], bool] | None
+    cost_min: float
+
+    def is_proven(self, best: _Best) -> bool:
+        """Return whether the gap is."""
+        return best.gap(self.cost_min) <= self.gap
 
     def is_enough(self, iterations: int) -> bool:
         """Return whether there have been as many iterations as there may be, or somebody wants what there is."""
@@ -99,10 +107,11 @@ def solve_structured(
     NotStructuredError
         If the problem has a coupling that the tree can not carry.
     """
-    asked = _Asked(gap, ITERATIONS_MAX if iteration_limit is None else iteration_limit, threads, stop)
-    layout = lay_out(problem)
+    unit_kw = unit_of_power(problem)
+    asked = _Asked(gap, ITERATIONS_MAX if iteration_limit is None else iteration_limit, threads, stop, 1.0 / unit_kw)
+    layout = lay_out(in_unit(problem, unit_kw))
     with first_call("the planner", Path(__file__).parent):
-        return _solve(layout, asked)
+        return in_kilowatts(problem, _solve(layout, asked), unit_kw)
 
 
 def _solve(layout: Layout, asked: _Asked) -> Schedule:
@@ -122,26 +131,26 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
         _keep(now, best, iterations + now.iteration)
 
     while True:
-        point = InteriorPoint(layout, asked.threads)
+        point = InteriorPoint(layout, asked.threads, cost_min=asked.cost_min)
         _iterate(point, best, prove, asked, iterations)
         iterations += point.iteration
         assert best.schedule is not None
-        more = _to_hold(point, best, asked.gap) & ~held
+        more = _to_hold(point, best, asked) & ~held
         if not more.any() or asked.is_enough(iterations):
             break
         held |= more
         layout = lay_out(layout.problem, held)
-    if best.gap > asked.gap:
+    if not asked.is_proven(best):
         _take_turns(point, best, asked, iterations)
     return best.schedule
 
 
-def _to_hold(point: InteriorPoint, best: _Best, gap: float) -> Bools:
+def _to_hold(point: InteriorPoint, best: _Best, asked: _Asked) -> Bools:
     """Return the nodes that folding can not do without, or limits that are broken."""
     assert best.last is not None
     layout = point.layout
     missed = limits_missed(layout, best.last)
-    if best.gap <= gap:
+    if asked.is_proven(best):
         return missed
     missed |= dearer_nodes(layout, best.less)
     missed |= worth_of_curtailing(layout, point.nodes.price, best.worth) < -NOTHING
@@ -155,7 +164,7 @@ def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: in
     for _ in range(TURNS_MAX):
         assert best.schedule is not None
         before = best.schedule.objective
-        if best.gap <= asked.gap or asked.is_enough(iterations):
+        if asked.is_proven(best) or asked.is_enough(iterations):
             break
         layout_in_turns = in_turns(point, plan)
         if layout_in_turns is None:
@@ -164,7 +173,7 @@ def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: in
         def take(now: InteriorPoint, earlier: int = iterations) -> None:
             _keep(now, best, earlier + now.iteration)
 
-        turned = InteriorPoint(layout_in_turns, asked.threads)
+        turned = InteriorPoint(layout_in_turns, asked.threads, cost_min=asked.cost_min)
         _iterate(turned, best, take, asked, iterations)
         iterations += turned.iteration
         if plan is not None and before - best.schedule.objective < WORTHWHILE * (before - best.bound):
@@ -175,13 +184,22 @@ def _take_turns(point: InteriorPoint, best: _Best, asked: _Asked, iterations: in
 def _iterate(
     point: InteriorPoint, best: _Best, look: Callable[[InteriorPoint], None], asked: _Asked, earlier: int
 ) -> None:
-    """Iterate, and look at the iterates, until the gap is proven or rounding is all that is left."""
-    looked = np.inf
-    while point.pursue(asked.gap, looked, asked.iteration_limit - earlier, asked.stop) == LOOK:
-        looked = point.progress.products
-        look(point)
-        if best.gap <= asked.gap:
-            return
+    """Iterate, and look at the iterates, until the gap is proven or rounding is all that is left.
+
+    Where nothing runs both ways, what complementarity no longer tells of the gap is what plans lose by keeping limits
+    to the last digit, and more digits close it.
+    """
+    looked, gap = np.inf, asked.gap
+    while True:
+        if point.pursue(gap, looked, asked.iteration_limit - earlier, asked.stop) == LOOK:
+            looked = point.progress.products
+            look(point)
+            if asked.is_proven(best):
+                return
+        elif gap < CONVERGED or asked.is_enough(earlier + point.iteration) or in_turns(point) is not None:
+            break
+        else:
+            gap *= ENOUGH
     look(point)
 
 
