@@ -1,6 +1,7 @@
 """The structured solver: its algebra against dense algebra, its answers against HiGHS and the judge."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,29 @@ def test_a_battery_without_capacity_drives_between_nodes(random_problem):
     for name in ("energy_arrival_kwh", "energy_target_kwh", "energy_min_kwh", "energy_max_kwh", "drain_kwh"):
         getattr(w, name)[chain] *= 0.0
     compare(problem)
+
+
+@pytest.mark.parametrize("peak", [0.2, 10.0])
+def test_a_car_without_power_is_moved_between_nodes_whose_peaks_are_charged(random_problem, peak):
+    problem = random_problem(6, tree="flat", rows=3, count=24, drained=False, promises=0, meters=False, partial=False)
+    w, nodes = problem.windows, problem.nodes
+    nodes.peak_charge_per_kw[:] = peak
+    for column, values in (
+        (w.node, (1, 2)),
+        (w.arrive_step, (2, 10)),
+        (w.depart_step, (3, 11)),
+        (w.charge_max_kw, (0, 0)),
+        (w.discharge_max_kw, (0, 0)),
+        (w.energy_min_kwh, (0, 0)),
+        (w.energy_arrival_kwh, (0.33, 0.33)),
+        (w.energy_target_kwh, (6.6, 6.6)),
+        (w.energy_max_kwh, (6.6, 6.6)),
+        (w.drain_kwh, (np.nan, 0)),
+    ):
+        column[:2] = values
+    moved = replace(problem, windows=replace(w, vehicle=("moved", "moved", "other")))
+    compare(moved)
+    assert solve_structured(moved, GAP).iterations < 30, "second orders of untakable steps lead astray"
 
 
 def test_a_drive_takes_along_what_was_charged(random_problem):

@@ -149,7 +149,8 @@ class InteriorPoint:
         work, average = self.work, self.progress.products / self._barriers
         self.border.factor(self.nodes, work)
         self._descend(Aim(0.0, 0.0))
-        aim = Aim(centring_of(work.found, work.found_nodes, self.progress.products) * average, 1.0)
+        centring, second = centring_of(work.found, work.found_nodes, self.progress.products)
+        aim = Aim(centring * average, second)
         self._share_levels(ascend_again, self.upwards, *self.vehicles, self.nodes, work, aim)
         self._descend(aim)
         return Move(aim, *lengths_of(work.found, work.found_nodes, average))

@@ -21,6 +21,9 @@ CENTRING_MIN = 1e-6
 CENTRING_POWER = 4.0
 """The aim is this power of what the predictor would leave of the gap; 3 is usual, and takes a few iterations more."""
 
+SHORT = 0.02
+"""A predictor's step of which less than this can be taken has its second order weighted by the square of that."""
+
 FIRST_LOOK = 4.0
 """A certificate is tried when complementarity is below this many gaps, and then each time it has halved."""
 
@@ -81,8 +84,11 @@ def _longest(vehicles: Floats, nodes: Floats) -> tuple[float, float]:
 
 
 @compiled
-def centring_of(vehicles: Floats, nodes: Floats, products: float) -> float:
-    """Return how much of the average product the corrector aims at, the predictor's step found.
+def centring_of(vehicles: Floats, nodes: Floats, products: float) -> tuple[float, float]:
+    """Return how much of the average product the corrector aims at, and with how much of the second order.
+
+    What the predictor's step would add in second order is worth something as far as that step can be taken; where it
+    can be by next to nothing, it is all there is (Colombo and Gondzio, Comput. Optim. Appl. 41 (2008) 277).
 
     `vehicles` and `nodes` `(node, 5)` are what both passes have found of it.
     """
@@ -93,7 +99,9 @@ def centring_of(vehicles: Floats, nodes: Floats, products: float) -> float:
         units, own = vehicles[k], nodes[k]
         s1, s2, s3 = s1 + (units[2] + own[2]), s2 + (units[3] + own[3]), s3 + (units[4] + own[4])
     left = products + primal * s1 + dual * s2 + primal * dual * s3
-    return float(min(max(max(left / products, 0.0) ** CENTRING_POWER, CENTRING_MIN), 1.0))
+    shortest = min(primal, dual)
+    second = 1.0 if shortest >= SHORT else shortest * shortest
+    return float(min(max(max(left / products, 0.0) ** CENTRING_POWER, CENTRING_MIN), 1.0)), second
 
 
 @compiled
