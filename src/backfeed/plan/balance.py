@@ -70,7 +70,7 @@ from backfeed.plan.node import (
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import Unit, new_unit
-from backfeed.plan.vectors import LANES, added, fused, load, scaled, spread, store, total
+from backfeed.plan.vectors import LANES, fused, load, spread, store, total
 
 
 class Work(NamedTuple):
@@ -295,7 +295,7 @@ def _add_child(work: Work, c: int, matrix: Floats) -> None:
         for t in range(i, i + LANES):
             row = matrix[t]
             for p in range(i, work.span[c, 1], LANES):
-                store(row, p, added(load(row, p), load(upward, at + p - i)))
+                store(row, p, load(row, p) + load(upward, at + p - i))
             at += work.span[c, 1] - i
 
 
@@ -307,13 +307,13 @@ def _write_upward(work: Work, k: int, matrix: Floats, own: Floats) -> None:
     own[low:high] = 0.0
     for i in range(low, high, LANES):
         for t in range(i, i + LANES):
-            row, less, sums = matrix[t], spread(-hd[t]), spread(0.0)
+            row, less, sums = matrix[t], -hd[t], spread(0.0)
             for p in range(i, high, LANES):
-                store(upward, at + p - i, scaled(less, scaled(load(inverse, at + p - i), load(hd, p))))
+                store(upward, at + p - i, less * (load(inverse, at + p - i) * load(hd, p)))
             for p in range(i + LANES, high, LANES):
-                pulled = scaled(load(inverse, at + p - i), load(row, p))
-                sums = added(sums, pulled)
-                store(own, p, added(load(own, p), pulled))
+                pulled = load(inverse, at + p - i) * load(row, p)
+                sums += pulled
+                store(own, p, load(own, p) + pulled)
             own[t] += total(sums) + inverse[at + t - i] * row[t]
             for p in range(t + 1, i + LANES):
                 across = inverse[at + p - i] * row[p]

@@ -12,19 +12,16 @@ import numpy as np
 
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.problem import Floats
+from backfeed.plan.tiles import totals, turn
 from backfeed.plan.vectors import (
     LANES,
-    added,
     fused,
     load,
     lowered,
-    scaled,
     spread,
     spread_from,
     store,
     total,
-    totals,
-    turn,
 )
 
 PIVOT_MIN = 1e-13
@@ -86,30 +83,30 @@ def _forward_block(r: Floats, x: Floats, i: int, j: int) -> None:
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
     x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
     r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
-    x0 = scaled(spread_from(r0, i + 0), x0)
+    x0 = spread_from(r0, i + 0) * x0
     x1, x2 = lowered(spread_from(r0, i + 1), x0, x1), lowered(spread_from(r0, i + 2), x0, x2)
     x3, x4 = lowered(spread_from(r0, i + 3), x0, x3), lowered(spread_from(r0, i + 4), x0, x4)
     x5, x6 = lowered(spread_from(r0, i + 5), x0, x5), lowered(spread_from(r0, i + 6), x0, x6)
     x7 = lowered(spread_from(r0, i + 7), x0, x7)
-    x1 = scaled(spread_from(r1, i + 1), x1)
+    x1 = spread_from(r1, i + 1) * x1
     x2, x3 = lowered(spread_from(r1, i + 2), x1, x2), lowered(spread_from(r1, i + 3), x1, x3)
     x4, x5 = lowered(spread_from(r1, i + 4), x1, x4), lowered(spread_from(r1, i + 5), x1, x5)
     x6, x7 = lowered(spread_from(r1, i + 6), x1, x6), lowered(spread_from(r1, i + 7), x1, x7)
-    x2 = scaled(spread_from(r2, i + 2), x2)
+    x2 = spread_from(r2, i + 2) * x2
     x3, x4 = lowered(spread_from(r2, i + 3), x2, x3), lowered(spread_from(r2, i + 4), x2, x4)
     x5, x6 = lowered(spread_from(r2, i + 5), x2, x5), lowered(spread_from(r2, i + 6), x2, x6)
     x7 = lowered(spread_from(r2, i + 7), x2, x7)
-    x3 = scaled(spread_from(r3, i + 3), x3)
+    x3 = spread_from(r3, i + 3) * x3
     x4, x5 = lowered(spread_from(r3, i + 4), x3, x4), lowered(spread_from(r3, i + 5), x3, x5)
     x6, x7 = lowered(spread_from(r3, i + 6), x3, x6), lowered(spread_from(r3, i + 7), x3, x7)
-    x4 = scaled(spread_from(r4, i + 4), x4)
+    x4 = spread_from(r4, i + 4) * x4
     x5, x6 = lowered(spread_from(r4, i + 5), x4, x5), lowered(spread_from(r4, i + 6), x4, x6)
     x7 = lowered(spread_from(r4, i + 7), x4, x7)
-    x5 = scaled(spread_from(r5, i + 5), x5)
+    x5 = spread_from(r5, i + 5) * x5
     x6, x7 = lowered(spread_from(r5, i + 6), x5, x6), lowered(spread_from(r5, i + 7), x5, x7)
-    x6 = scaled(spread_from(r6, i + 6), x6)
+    x6 = spread_from(r6, i + 6) * x6
     x7 = lowered(spread_from(r6, i + 7), x6, x7)
-    x7 = scaled(spread_from(r7, i + 7), x7)
+    x7 = spread_from(r7, i + 7) * x7
     store(x[i], j, x0)
     store(x[i + 1], j, x1)
     store(x[i + 2], j, x2)
@@ -126,30 +123,30 @@ def _backward_block(r: Floats, x: Floats, i: int, j: int) -> None:
     x0, x1, x2, x3 = load(x[i], j), load(x[i + 1], j), load(x[i + 2], j), load(x[i + 3], j)
     x4, x5, x6, x7 = load(x[i + 4], j), load(x[i + 5], j), load(x[i + 6], j), load(x[i + 7], j)
     r0, r1, r2, r3, r4, r5, r6, r7 = r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]
-    x7 = scaled(spread_from(r7, i + 7), x7)
+    x7 = spread_from(r7, i + 7) * x7
     x6, x5 = lowered(spread_from(r6, i + 7), x7, x6), lowered(spread_from(r5, i + 7), x7, x5)
     x4, x3 = lowered(spread_from(r4, i + 7), x7, x4), lowered(spread_from(r3, i + 7), x7, x3)
     x2, x1 = lowered(spread_from(r2, i + 7), x7, x2), lowered(spread_from(r1, i + 7), x7, x1)
     x0 = lowered(spread_from(r0, i + 7), x7, x0)
-    x6 = scaled(spread_from(r6, i + 6), x6)
+    x6 = spread_from(r6, i + 6) * x6
     x5, x4 = lowered(spread_from(r5, i + 6), x6, x5), lowered(spread_from(r4, i + 6), x6, x4)
     x3, x2 = lowered(spread_from(r3, i + 6), x6, x3), lowered(spread_from(r2, i + 6), x6, x2)
     x1, x0 = lowered(spread_from(r1, i + 6), x6, x1), lowered(spread_from(r0, i + 6), x6, x0)
-    x5 = scaled(spread_from(r5, i + 5), x5)
+    x5 = spread_from(r5, i + 5) * x5
     x4, x3 = lowered(spread_from(r4, i + 5), x5, x4), lowered(spread_from(r3, i + 5), x5, x3)
     x2, x1 = lowered(spread_from(r2, i + 5), x5, x2), lowered(spread_from(r1, i + 5), x5, x1)
     x0 = lowered(spread_from(r0, i + 5), x5, x0)
-    x4 = scaled(spread_from(r4, i + 4), x4)
+    x4 = spread_from(r4, i + 4) * x4
     x3, x2 = lowered(spread_from(r3, i + 4), x4, x3), lowered(spread_from(r2, i + 4), x4, x2)
     x1, x0 = lowered(spread_from(r1, i + 4), x4, x1), lowered(spread_from(r0, i + 4), x4, x0)
-    x3 = scaled(spread_from(r3, i + 3), x3)
+    x3 = spread_from(r3, i + 3) * x3
     x2, x1 = lowered(spread_from(r2, i + 3), x3, x2), lowered(spread_from(r1, i + 3), x3, x1)
     x0 = lowered(spread_from(r0, i + 3), x3, x0)
-    x2 = scaled(spread_from(r2, i + 2), x2)
+    x2 = spread_from(r2, i + 2) * x2
     x1, x0 = lowered(spread_from(r1, i + 2), x2, x1), lowered(spread_from(r0, i + 2), x2, x0)
-    x1 = scaled(spread_from(r1, i + 1), x1)
+    x1 = spread_from(r1, i + 1) * x1
     x0 = lowered(spread_from(r0, i + 1), x1, x0)
-    x0 = scaled(spread_from(r0, i + 0), x0)
+    x0 = spread_from(r0, i + 0) * x0
     store(x[i], j, x0)
     store(x[i + 1], j, x1)
     store(x[i + 2], j, x2)
@@ -176,7 +173,7 @@ def factor(a: Floats, low: int, high: int) -> None:
                 row = lowered(spread_from(a[p], q), load(a[p], i), row)
             store(a[q], i, row)
             scale = 1.0 / np.sqrt(max(a[q, q], (whole + more)[q - i] * PIVOT_MIN + 1e-300))
-            store(a[q], i, scaled(spread(scale), row))
+            store(a[q], i, scale * row)
             a[q, q] = scale
         for j in range(i + LANES, high, LANES):
             _subtract_above(a, a, i, j, low)
@@ -251,7 +248,7 @@ def times_symmetric(packed: Floats, v: Floats, y: Floats) -> None:
             s = load(packed, p + 7 * width)
             y7, below = fused(s, here, y7), fused(s, v7, below)
             store(y, i + j, below)
-        store(y, i, added(before, totals(y0, y1, y2, y3, y4, y5, y6, y7)))  # the block's own columns are its rows
+        store(y, i, before + totals(y0, y1, y2, y3, y4, y5, y6, y7))  # the block's own columns are its rows
         at += LANES * width
 
 

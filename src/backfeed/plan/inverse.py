@@ -16,18 +16,15 @@ The upper half stands in strips of eight columns, each from the first row to the
 from backfeed.plan.compiled import nested
 from backfeed.plan.dense import PIVOT_MIN
 from backfeed.plan.problem import Floats
+from backfeed.plan.tiles import eight_rows, lowered_by, turn
 from backfeed.plan.vectors import (
     LANES,
-    eight_rows,
     load,
     lowered,
-    lowered_by,
     placed,
-    scaled,
     spread,
     spread_from,
     store,
-    turn,
 )
 
 PANEL = (PULLED, ROWS, DIAGONAL) = tuple(range(3))
@@ -80,7 +77,7 @@ def _sweep_rows(a: Floats, k: int, diagonal: Floats, low: int, high: int) -> Non
     for q in range(low, high):
         row = at + LANES * q
         inverse = 1.0 / max(a[row + q], diagonal[k + q] * PIVOT_MIN + 1e-300)
-        swept = placed(scaled(spread(inverse), load(a, row)), q, -inverse)
+        swept = placed(inverse * load(a, row), q, -inverse)
         for t in range(at, at + TILE, LANES):
             store(a, t, lowered(spread_from(a, t + q), swept, placed(load(a, t), q, 0.0)))
         store(a, row, swept)
@@ -117,11 +114,10 @@ def _lower_strip(a: Floats, k: int, j: int, rows: Floats, begin: tuple[int, int]
 @nested
 def pack_inverse(a: Floats, n: int, packed: Floats, at: int) -> None:
     """Write A^-1 out of strips of -A^-1, as `dense.times_symmetric` reads it, from place `at` on."""
-    minus = spread(-1.0)
     for j in range(0, n, LANES):
         strip, to = strip_of(j), at + j
         for i in range(0, j + LANES, LANES):
             for t in range(i, i + LANES):
-                store(packed, to, scaled(minus, load(a, strip + LANES * t)))
+                store(packed, to, -load(a, strip + LANES * t))
                 to += n - i
             to -= LANES

@@ -42,7 +42,7 @@ from backfeed.plan.lanes import (
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import padded
-from backfeed.plan.vectors import LANES, added, divided, fused, greater, load, placed, scaled, spread_from, store
+from backfeed.plan.vectors import LANES, fused, greater, load, placed, spread_from, store
 from backfeed.plan.vectors import spread as eight_times
 
 WAY_MIN = 1e-140
@@ -60,27 +60,27 @@ def meet_cars(k: int, columns: Floats, lanes: Lanes, child: Ints, others: Floats
         store(others, t, load(columns[SPREAD], t))
     for c in child:
         for t in range(0, whole, LANES):
-            store(others, t, added(load(others, t), load(lanes.column[c, REACH], t)))
+            store(others, t, load(others, t) + load(lanes.column[c, REACH], t))
     for p in range(own[1] - 1, own[0] - 1, -1):
         _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 0.0)
     for t in range(0, whole, LANES):
         hd, answer = load(columns[HD], t), load(others, t)
-        inverse = divided(eight_times(1.0), added(hd, answer))
-        share = scaled(hd, inverse)
+        inverse = 1.0 / (hd + answer)
+        share = hd * inverse
         store(column[INVERSE], t, inverse)
         store(column[SHARE], t, share)
-        store(column[REACH], t, scaled(answer, share))
+        store(column[REACH], t, answer * share)
         store(others, t, eight_times(0.0))
     for p in range(own[0], own[1]):
         _sum_car(lanes.unit[lanes.car[p]], lanes.cell, others, 1.0)
     for t in range(0, whole, LANES):
-        before, after = added(load(columns[SPREAD], t), load(others, t)), eight_times(0.0)
+        before, after = load(columns[SPREAD], t) + load(others, t), eight_times(0.0)
         for c in child:
             store(lanes.column[c, BESIDE], t, before)
-            before = added(before, load(lanes.column[c, REACH], t))
+            before += load(lanes.column[c, REACH], t)
         for c in child[::-1]:
-            store(lanes.column[c, BESIDE], t, added(load(lanes.column[c, BESIDE], t), after))
-            after = added(after, load(lanes.column[c, REACH], t))
+            store(lanes.column[c, BESIDE], t, load(lanes.column[c, BESIDE], t) + after)
+            after += load(lanes.column[c, REACH], t)
 
 
 @nested
@@ -95,7 +95,7 @@ def _sum_car(unit: Ints, cell: Floats, others: Floats, use: float) -> None:
     for t in range(unit[BEGIN], unit[END], LANES):
         s, so_far = unit[CELLS] + t - unit[BEGIN], load(others, t)
         store(cell[CELL_OTHERS], s, fused(eight_times(use), load(cell[CELL_OTHERS], s), so_far))
-        store(others, t, added(so_far, load(cell[CELL_V], s)))
+        store(others, t, so_far + load(cell[CELL_V], s))
 
 
 @nested
@@ -113,11 +113,11 @@ def go_on(column: Floats, above: Floats) -> None:
     """Write what a node's own cars see of it and of all nodes above, its parent's done."""
     for t in range(0, column.shape[1] - LANES, LANES):
         share, inverse, reach = load(column[SHARE], t), load(column[INVERSE], t), load(above[REACH], t)
-        way = greater(scaled(share, load(above[WAY], t)), eight_times(WAY_MIN))
+        way = greater(share * load(above[WAY], t), WAY_MIN)
         store(column[WAY], t, way)
-        store(column[JOINT], t, added(load(above[JOINT], t), divided(inverse, scaled(way, way))))
-        store(column[SEEN], t, scaled(share, fused(load(column[BESIDE], t), reach, load(above[SEEN], t))))
-        store(column[REACH], t, fused(scaled(share, share), reach, inverse))
+        store(column[JOINT], t, load(above[JOINT], t) + inverse / (way * way))
+        store(column[SEEN], t, share * fused(load(column[BESIDE], t), reach, load(above[SEEN], t)))
+        store(column[REACH], t, fused(share * share, reach, inverse))
 
 
 @nested
@@ -130,7 +130,7 @@ def see_cars(k: int, lanes: Lanes, child: Ints) -> None:
             s = unit[CELLS] + t - unit[BEGIN]
             seen = fused(load(cell[CELL_OTHERS], s), load(column[REACH], t), load(column[SEEN], t))
             store(cell[CELL_G], s, fused(load(cell[CELL_CLOSE], s), seen, load(cell[CELL_APART], s)))
-            store(cell[CELL_FAR], s, scaled(load(cell[CELL_W], s), load(column[WAY], t)))
+            store(cell[CELL_FAR], s, load(cell[CELL_W], s) * load(column[WAY], t))
         for s in range(unit[CELLS], unit[CELLS] + unit[END] - unit[BEGIN]):
             place = lanes.goal[s]
             lanes.room[PLACE_G, place], lanes.room[PLACE_W, place] = cell[CELL_G, s], cell[CELL_FAR, s]
@@ -153,8 +153,8 @@ def join_cars(lanes: Lanes, here: tuple[int, int, int], joint: Floats, f: Floats
         most, weights, at = eight_times(0.0), load(w, begin + j), strip_of(j)
         for q in range(j + LANES - 2, j - 1, -1):
             most = placed(greater(most, spread_from(joint, q)), q + 1 - j, joint[q])
-            store(f, at + LANES * q, fused(spread_from(w, begin + q), scaled(weights, most), load(f, at + LANES * q)))
+            store(f, at + LANES * q, fused(spread_from(w, begin + q), weights * most, load(f, at + LANES * q)))
         most = placed(most, 0, joint[max(j - 1, 0)])
         for q in range(j - 1, -1, -1):
             most = greater(most, spread_from(joint, q))
-            store(f, at + LANES * q, fused(spread_from(w, begin + q), scaled(weights, most), load(f, at + LANES * q)))
+            store(f, at + LANES * q, fused(spread_from(w, begin + q), weights * most, load(f, at + LANES * q)))

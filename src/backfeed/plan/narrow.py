@@ -50,8 +50,9 @@ from backfeed.plan.lanes import (
 from backfeed.plan.meeting import begin_way, go_on, join_cars, meet_cars, see_cars
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
+from backfeed.plan.tiles import mirror, products, totals
 from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, METERED, OWN_SHARE, G, Unit, V, W, padded
-from backfeed.plan.vectors import LANES, added, fused, load, mirror, products, scaled, spread_from, store, totals
+from backfeed.plan.vectors import LANES, fused, load, spread_from, store
 from backfeed.plan.vectors import spread as eight_times
 
 CARS = (CAR_JOINT, CAR_F, CAR_IE) = tuple(range(3))
@@ -178,10 +179,10 @@ def _pass_up(columns: Floats, of: Floats, c: int, k: int, which: int) -> None:
 def _pass_down(columns: Floats, of: Floats, k: int, parent: int, use: float) -> None:
     """Write `step = (free + use step + hd above) / d`."""
     share, inverse, free, step = of[SHARE], of[INVERSE], columns[k, FREE], columns[k, PRICE_STEP]
-    above, seen = columns[max(parent, 0), PRICE_STEP], eight_times(1.0 if parent >= 0 else 0.0)
+    above, seen = columns[max(parent, 0), PRICE_STEP], 1.0 if parent >= 0 else 0.0
     for t in range(0, len(free), LANES):
         pulled = fused(eight_times(use), load(step, t), load(free, t))
-        handed = scaled(scaled(seen, load(share, t)), load(above, t))
+        handed = seen * load(share, t) * load(above, t)
         store(step, t, fused(pulled, load(inverse, t), handed))
 
 
@@ -213,9 +214,9 @@ def _begin(lanes: Lanes, begin: int, n: int, room: Room) -> None:
         at, own = strip_of(j), strip_of(j) + LANES * j
         for q in range(at, own, LANES):
             store(p, q, load(f, q))
-        own_g = added(load(below, j), load(lanes.room[PLACE_G], begin + j))
+        own_g = load(below, j) + load(lanes.room[PLACE_G], begin + j)
         store(below, j, own_g)
-        store(diagonal, j, added(own_g, load(lanes.room[PLACE_IE], begin + j)))
+        store(diagonal, j, own_g + load(lanes.room[PLACE_IE], begin + j))
         mirror(f, own, p, own, diagonal, j)
         mirror(f, own, f, own, below, j)
 
@@ -258,7 +259,7 @@ def _carry(inverse: Floats, many: int, room: Room) -> None:
             moved = eight_times(0.0)
             for run in range(last + 1):
                 moved = fused(load(runs[run], 0), load(inverse, where[ROW, row] + j + where[SHIFT, run]), moved)
-            store(f, at + LANES * row, scaled(spread_from(ie, row), moved))
+            store(f, at + LANES * row, spread_from(ie, row) * moved)
 
 
 @nested
@@ -271,12 +272,12 @@ def _multiply_diagonal(f: Floats, p: Floats, n: int, panel: Floats) -> None:
         x0, x1, x2, x3, x4, x5, x6, x7 = products(p, f, strip_of(i) + LANES * i)
         for j in range(i + LANES, n, LANES):
             y0, y1, y2, y3, y4, y5, y6, y7 = products(p, f, strip_of(j) + LANES * i)
-            x0, x1, x2, x3 = added(x0, y0), added(x1, y1), added(x2, y2), added(x3, y3)
-            x4, x5, x6, x7 = added(x4, y4), added(x5, y5), added(x6, y6), added(x7, y7)
-            column = added(added(added(y0, y1), added(y2, y3)), added(added(y4, y5), added(y6, y7)))
-            store(above, j, added(load(above, j), column))
+            x0, x1, x2, x3 = x0 + y0, x1 + y1, x2 + y2, x3 + y3
+            x4, x5, x6, x7 = x4 + y4, x5 + y5, x6 + y6, x7 + y7
+            column = ((y0 + y1) + (y2 + y3)) + ((y4 + y5) + (y6 + y7))
+            store(above, j, load(above, j) + column)
         rows = totals(x0, x1, x2, x3, x4, x5, x6, x7)
-        store(diagonal, i, scaled(eight_times(-1.0), added(rows, load(above, i))))
+        store(diagonal, i, -(rows + load(above, i)))
 
 
 @nested

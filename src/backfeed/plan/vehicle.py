@@ -118,13 +118,11 @@ from backfeed.plan.unit import (
 )
 from backfeed.plan.vectors import (
     LANES,
-    added,
     greater,
     greatest,
     load,
     lowered,
     placed,
-    scaled,
     spread,
     spread_from,
     store,
@@ -304,7 +302,7 @@ def _pass_block(u: Floats, t: int, q: int, target: Floats, at: int) -> None:
     """Take columns q to q + 7 of ROW from row t + 8 to row t, and subtract them from eight rows on the way."""
     row = load(u, ROW + q)
     for lane in range(LANES - 1, -1, -1):
-        row = scaled(spread_from(u, M + t + lane + 1), row)
+        row = spread_from(u, M + t + lane + 1) * row
         less = lowered(spread_from(u, W + t + lane), row, load(target[lane], at))
         store(target[lane], at, less)
     store(u, ROW + q, row)
@@ -318,8 +316,8 @@ def _start_block(u: Floats, t: int, k: float, target: Floats, at: int) -> float:
         p = t + lane
         m, w = u[M + p + 1], u[W + p]
         k = u[INVERSE + p] + m * m * k
-        row = placed(scaled(spread(m), row), lane, w * k)
-        more = added(load(target[lane], at), placed(none, lane, u[V + p]))
+        row = placed(m * row, lane, w * k)
+        more = load(target[lane], at) + placed(none, lane, u[V + p])
         store(target[lane], at, lowered(spread(w), row, more))
     store(u, ROW + t, row)
     return k
@@ -436,7 +434,7 @@ def sum_of(u: Floats, place: int, n: int) -> float:
     """Return the sum of a quantity over all entries, taken in eight parts."""
     sums = spread(0.0)
     for t in range(0, n, LANES):
-        sums = added(sums, load(u, place + t))
+        sums += load(u, place + t)
     return float(total(sums))
 
 
