@@ -248,7 +248,7 @@ def test_homes_are_eliminated_at_once_and_in_the_order_of_time(narrow_only, v2g)
     looked = np.inf
     while point.pursue(1e-8, looked, 120, None) == LOOK:
         looked = point.progress.products
-    worth, less = worth_of_bounds(point.layout, point.nodes.price, values_of_energy(point))
+    worth, less = worth_of_bounds(point.layout, point.price, values_of_energy(point))
     exact = solve(problem, method="highs")
     assert lower_bound(point, worth, less) == pytest.approx(exact.lower_bound, abs=1e-6 * max(1.0, exact.objective))
 

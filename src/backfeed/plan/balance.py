@@ -37,6 +37,7 @@ from backfeed.plan.columns import (
     SPREAD,
     TH,
     add,
+    aligned,
     copy,
     whole_columns,
 )
@@ -53,24 +54,17 @@ from backfeed.plan.dense import (
 )
 from backfeed.plan.lanes import Lanes
 from backfeed.plan.node import (
-    INVERSE,
-    PULLED,
-    PUSH,
-    TALLY,
-    TOTAL,
     WIDTH,
     Aim,
     Nodes,
     X,
-    columns_of,
     eliminate_peak,
-    new_scratch,
     reduce_curtailed,
     reduce_pieces,
 )
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import Unit, new_unit
-from backfeed.plan.vectors import LANES, fused, load, spread, store, total
+from backfeed.plan.vectors import LANES, fused, load, spread, store, total, where
 
 
 class Work(NamedTuple):
@@ -108,14 +102,12 @@ class Room(NamedTuple):
     g: Floats
     x: Floats
     y: Floats
-    scratch: Floats
-    tally: Floats
 
 
 def new_work(nodes: int, columns: int, span: Ints, lanes: Lanes) -> Work:
     """Return room for the elimination, columns padded; padding has an inverse Hessian of 1 and no coupling."""
     size = whole_columns(columns)
-    vectors = np.zeros((nodes, len(COLUMN), size))
+    vectors = aligned(nodes, len(COLUMN), size)
     vectors[:, HD] = 1.0
     # Of one piece: an allocator gives back what lies free beyond twice its greatest piece, to be fetched page by page.
     # So it is asked for even if all trees are narrow, which never look at it.
@@ -148,8 +140,6 @@ def new_room(count: int, columns: int) -> Room:
         np.empty(size),
         np.zeros(size),
         np.zeros(size),
-        new_scratch(columns),
-        np.zeros((len(TALLY), size)),
     )
 
 
@@ -161,8 +151,9 @@ def find_residual(nodes: Nodes, columns: Floats, k: int) -> float:
         residual[t] = power[t] + fixed[t] - net[t]
     if nodes.curtail[k] >= 0:
         box = nodes.boxes[nodes.curtail[k]]
-        for t in range(len(net)):
-            residual[t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
+        for t in range(0, len(net), LANES):
+            inside = where(load(box[WIDTH], t) > 0.0, load(box[X], t), 0.0)
+            store(residual, t, load(residual, t) + inside)
     for q in range(nodes.child_ptr[k], nodes.child_ptr[k + 1]):
         add(nodes.net[nodes.child[q]], residual)
     worst = 0.0
@@ -172,21 +163,13 @@ def find_residual(nodes: Nodes, columns: Floats, k: int) -> float:
 
 
 @nested
-def own_terms(nodes: Nodes, work: Work, k: int, aim: Aim, scratch: Floats) -> None:
+def own_terms(nodes: Nodes, work: Work, k: int, aim: Aim) -> None:
     """Write the node's inverse Hessian, its gradient `own`, and curtailment's `spread` and `pull`."""
-    hd, own, total, pulled = work.columns[k, HD], work.columns[k, OWN], scratch[TOTAL], scratch[PULLED]
-    reduce_pieces(nodes, k, aim, scratch)
-    low, high = columns_of(nodes, k)
-    for t in range(low, high):
-        hd[t] = total[t]
-        own[t] = pulled[t] / total[t]
+    column = work.columns[k]
+    reduce_pieces(nodes, k, aim, column[HD], column[OWN])
     if nodes.charged[k] >= 0:
-        work.coef[k] = eliminate_peak(nodes, k, aim, hd, work.columns[k, TH], own)
-    if reduce_curtailed(nodes, k, aim, scratch):
-        spread, pull, inverse, push = work.columns[k, SPREAD], work.columns[k, PULL], scratch[INVERSE], scratch[PUSH]
-        for t in range(low, high):
-            spread[t] = inverse[t]
-            pull[t] = -inverse[t] * push[t]
+        work.coef[k] = eliminate_peak(nodes, k, aim, column[HD], column[TH], column[OWN])
+    reduce_curtailed(nodes, k, aim, column[SPREAD], column[PULL])
 
 
 @nested

@@ -34,12 +34,12 @@ class Border:
         The kept nodes.
     drives
         The drives.
-    size
-        Length of a node's vectors.
+    count, size
+        Steps among a node's columns, and the length of its vectors.
     """
 
-    def __init__(self, forest: Forest, drives: Drives, size: int) -> None:
-        self.drives, many = drives, len(drives.value)
+    def __init__(self, forest: Forest, drives: Drives, count: int, size: int) -> None:
+        self.drives, self.count, many = drives, count, len(drives.value)
         if not many:
             return
         rank = np.empty(len(forest.parent), np.int64)  # leaves first
@@ -69,8 +69,7 @@ class Border:
         drives, slots = self.drives, nodes.slots
         if not len(drives.value):
             return
-        count = nodes.price.shape[1] - len(slots)
-        drives.reach[:, count : count + len(slots)] = drives.reach[:, slots]
+        drives.reach[:, self.count : self.count + len(slots)] = drives.reach[:, slots]
         self.vectors[:] = 0.0
         np.add.at(self.vectors, self.end_member, drives.reach)
         _own_matrix(drives, self.matrix)

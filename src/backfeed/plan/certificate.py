@@ -117,7 +117,7 @@ def values_of_energy(point: InteriorPoint) -> Floats:
 
 def _nodes_bound(layout: Layout, point: InteriorPoint, worth: Floats) -> float:
     """Return the nodes' part of the Lagrangian."""
-    price = point.nodes.price
+    price = point.price
     total = float(_own_bounds(layout.pieces, _push(point)).sum()) + float((price * layout.pieces.fixed_kw).sum())
     total += float(worth_of_curtailing(layout, price, worth).sum())
     return total + float((np.minimum(price, 0.0) * layout.pieces.curtail_kw).sum())
@@ -139,8 +139,8 @@ def _own_bounds(pieces: NodePieces, push: Floats) -> Floats:
 
 def _push(point: InteriorPoint) -> Floats:
     """Return what a kW of nodes' power costs beside their own curves: the prices above less theirs, and peaks."""
-    nodes = point.nodes
-    push: Floats = np.where(nodes.parent[:, None] >= 0, nodes.price[nodes.parent], 0.0) - nodes.price
+    nodes, price = point.nodes, point.price
+    push: Floats = np.where(nodes.parent[:, None] >= 0, price[nodes.parent], 0.0) - price
     charged = nodes.charged >= 0
     share, charge = nodes.heads[:, SHARE], nodes.peaks[:, PEAK_CHARGE]
     scale = charge / np.maximum(share.sum(axis=1), charge)

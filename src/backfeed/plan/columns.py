@@ -40,6 +40,16 @@ def aligned(*shape: int) -> Floats:
     return wide[first : first + size].reshape(shape)
 
 
+def in_whole_columns(x: Floats) -> Floats:
+    """Return rows padded with zeros to whole vectors, or as they are if they are whole."""
+    count = x.shape[1]
+    if count == whole_columns(count):
+        return x
+    whole = aligned(len(x), whole_columns(count))
+    whole[:, :count] = x
+    return whole
+
+
 @nested
 def copy(x: Floats, y: Floats) -> None:
     """Write `y = x`; an assignment of numpy's also says what is wrong with lengths, which takes long to compile."""

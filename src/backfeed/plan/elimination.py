@@ -17,12 +17,12 @@ from backfeed.plan.balance import (
     own_terms,
     price_step_of,
 )
-from backfeed.plan.columns import POWER, POWER_STEP, PRICE_STEP, RESIDUAL, gather_price, spread_matrix, spread_power
+from backfeed.plan.columns import POWER, POWER_STEP, PRICE_STEP, gather_price, spread_matrix, spread_power
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, is_joined, join, keep_values, lead_of, push_values, tell_pull, tell_reach
 from backfeed.plan.meter import CORRECTED, MOVED, PREDICTED, load_meters, store_meters
 from backfeed.plan.narrow import tell_lane
-from backfeed.plan.node import NET, Aim, Nodes, is_free, step_node
+from backfeed.plan.node import Aim, Nodes, is_free, step_node
 from backfeed.plan.problem import Ints
 from backfeed.plan.rows import ENTRY, Fleet
 from backfeed.plan.unit import (
@@ -112,7 +112,7 @@ def ascend(
         spread_power(nodes.slots, len(room.price), room.g)
         spread_matrix(nodes.slots, len(room.price), room.matrix)
         measured[k, 3] = find_residual(nodes, work.columns[k], k)
-        own_terms(nodes, work, k, aim, room.scratch)
+        own_terms(nodes, work, k, aim)
         factor_node(nodes, work, k, room)
         hand_up(nodes, work, k, room)
 
@@ -148,7 +148,7 @@ def ascend_again(
                 tell_pull(unit, n, came[i], goes[i], drives)
         if shared:
             spread_power(nodes.slots, len(room.price), room.g)
-            own_terms(nodes, work, k, aim, room.scratch)
+            own_terms(nodes, work, k, aim)
             hand_up(nodes, work, k, room)
 
 
@@ -200,11 +200,6 @@ def descend(
 @compiled
 def settle(some: Ints, nodes: Nodes, work: Work, aim: Aim, room: Room) -> None:
     """Find the steps of some nodes' own variables; all vehicles and the children must be done."""
-    scratch = room.scratch
     for k in some:
-        if is_free(nodes, k):
-            continue
-        net, power_step, residual = scratch[NET], work.columns[k, POWER_STEP], work.columns[k, RESIDUAL]
-        for t in range(len(net)):
-            net[t] = power_step[t] + residual[t]
-        step_node(nodes, k, aim, work.columns, scratch, room.tally, work.found_nodes[k])
+        if not is_free(nodes, k):
+            step_node(nodes, k, aim, work.columns, (room.x, room.y), work.found_nodes[k])

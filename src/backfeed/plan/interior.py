@@ -21,7 +21,7 @@ from backfeed.plan.layout import Layout
 from backfeed.plan.narrow import factor_trees, solve_trees
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
 from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
-from backfeed.plan.problem import Ints
+from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
 from backfeed.plan.start import start, start_nodes
 from backfeed.plan.threads import Threads
@@ -56,15 +56,16 @@ class InteriorPoint:
         self.nodes_count, self.count = len(layout.forest.parent), len(layout.steps)
         lanes = lay_lanes(layout, narrow_only=narrow_only)
         self._trees = np.flatnonzero((lanes.narrow > 0) & (layout.forest.parent < 0))
-        self._rooms = [new_room(self.count, self.count + len(layout.pieces.slots))]
+        self.columns = self.count + len(layout.pieces.slots)
+        self._rooms = [new_room(self.count, self.columns)]
         price = max(float(np.median(layout.problem.prices.buy_per_kwh)), 1e-2)
         delta = 0.2 * price * fleet.step_h
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
-        self.work = new_work(self.nodes_count, self.count + len(layout.pieces.slots), layout.span, lanes)
+        self.work = new_work(self.nodes_count, self.columns, layout.span, lanes)
         self.drives = new_drives(layout.chain, fleet, self.work.columns.shape[2], price / 0.95)
         self.state = new_state(layout.entries, fleet.kink)
         self.vehicles = (fleet, self.state, self.drives)
-        self.border = Border(layout.forest, self.drives, self.work.columns.shape[2])
+        self.border = Border(layout.forest, self.drives, self.count, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
         self.share(start, *self.vehicles, price / 0.95, (delta, product), power)
         self.nodes = start_nodes(layout, power, product)
@@ -72,6 +73,11 @@ class InteriorPoint:
         self._low_cost = float(layout.within.low_cost.sum())
         self._length = 1.0
         self.progress = self._advance(Move(Aim(0.0, 0.0), 0.0, 0.0))
+
+    @property
+    def price(self) -> Floats:
+        """The nodes' prices, `(node, column)` without padding [currency/kW and step]."""
+        return self.nodes.price[:, : self.columns]
 
     def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:
         """Iterate until a certificate is worth trying or nothing is to be gained; return the verdict.
@@ -114,7 +120,7 @@ class InteriorPoint:
             try:
                 room = self._rooms.pop()
             except IndexError:
-                room = new_room(self.count, self.count + len(self.layout.pieces.slots))
+                room = new_room(self.count, self.columns)
             entered(*arguments, room)
             self._rooms.append(room)
 

@@ -8,7 +8,7 @@ the number of iterations.
 import numpy as np
 
 from backfeed.plan.balance import Room
-from backfeed.plan.columns import add
+from backfeed.plan.columns import add, aligned, in_whole_columns
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
@@ -209,7 +209,9 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     curtail, charged = np.full((2, len(power)), -1)
     with_pv, with_peak = np.flatnonzero(np.any(pieces.curtail_kw > 0, axis=1)), np.flatnonzero(pieces.peak_charge > 0)
     curtail[with_pv], charged[with_peak] = len(pieces.width_kw) + np.arange(len(with_pv)), np.arange(len(with_peak))
-    net = np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw
+    net = in_whole_columns(np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw)
+    boxes = aligned(len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1])
+    boxes[:, [X, REST, ZL, ZU], pieces.low_kw.shape[1] :] = 1.0
     nodes = Nodes(
         parent=forest.parent,
         child_ptr=forest.child_ptr,
@@ -217,12 +219,12 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         piece_ptr=pieces.piece_ptr,
         curtail=curtail,
         charged=charged,
-        low=pieces.low_kw,
-        fixed=pieces.fixed_kw,
-        price=pieces.slope_at_rest.copy(),
+        low=in_whole_columns(pieces.low_kw),
+        fixed=in_whole_columns(pieces.fixed_kw),
+        price=in_whole_columns(pieces.slope_at_rest.copy()),
         net=net,
         net_step=np.zeros_like(net),
-        boxes=np.zeros((len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1])),
+        boxes=boxes,
         heads=np.zeros((len(with_peak), len(SLACK), count)),
         peaks=np.zeros((len(with_peak), len(SUMMIT))),
         slots=pieces.slots,
@@ -255,7 +257,7 @@ def start_boxes(upwards: Ints, nodes: Nodes, width: Floats, slope: Floats, curta
         begin, end = columns_of(nodes, k)
         if nodes.curtail[k] >= 0:
             box = nodes.boxes[nodes.curtail[k]]
-            for t in range(begin, end):
+            for t in range(begin, min(end, curtail_kw.shape[1])):
                 _start_box(box, t, curtail_kw[k, t], (0.1 * curtail_kw[k, t], 0.0), product)
                 net[k, t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
         if nodes.parent[k] >= 0:
@@ -277,7 +279,7 @@ def _start_pieces(nodes: Nodes, k: int, width: Floats, slope: Floats, product: f
         left[t] -= low[t]
     for b in range(nodes.piece_ptr[k], nodes.piece_ptr[k + 1]):
         box = nodes.boxes[b]
-        for t in range(begin, end):
+        for t in range(begin, min(end, width.shape[1])):
             wanted = min(max(left[t], 0.0), width[b, t])
             _start_box(box, t, width[b, t], (wanted, slope[b, t]), product)
             inside[t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0

@@ -124,7 +124,7 @@ def _solve(layout: Layout, asked: _Asked) -> Schedule:
 
     def prove(now: InteriorPoint) -> None:
         value = values_of_energy(now)
-        best.worth, best.less = worth_of_bounds(now.layout, now.nodes.price, value)
+        best.worth, best.less = worth_of_bounds(now.layout, now.price, value)
         bound = lower_bound(now, best.worth, best.less)
         if bound > best.bound or best.schedule is None:
             best.bound, best.duals = bound, _duals(now, value, best.worth)
@@ -153,7 +153,7 @@ def _to_hold(point: InteriorPoint, best: _Best, asked: _Asked) -> Bools:
     if asked.is_proven(best):
         return missed
     missed |= dearer_nodes(layout, best.less)
-    missed |= worth_of_curtailing(layout, point.nodes.price, best.worth) < -NOTHING
+    missed |= worth_of_curtailing(layout, point.price, best.worth) < -NOTHING
     missed[layout.node_of[(worth_of_limits(point) < -NOTHING) & (layout.node_of >= 0)]] = True
     return missed
 
@@ -237,7 +237,7 @@ def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
 def _duals(point: InteriorPoint, value: Floats, worth: Floats) -> Duals:
     """Return the prices that prove the bound, at the table's nodes; `value` of energy, and what bounds are worth."""
     layout = point.layout
-    step_h, price = layout.problem.axis.step_h, point.nodes.price
+    step_h, price = layout.problem.axis.step_h, point.price
     peak_share = np.zeros_like(price)
     peak_share[point.nodes.charged >= 0, : point.count] = point.nodes.heads[:, SHARE]
     promise = _promise_prices(layout, price, peak_share)
