@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backfeed.core.problem import InputError
 from backfeed.plan.instance import read_instance, write_instance
+from backfeed.plan.solve import solve
 
 
 def same(one, other):
@@ -59,6 +61,13 @@ def problems_of(folder):
     return [str(problem) for problem in told.value.problems]
 
 
+def test_the_instance_of_the_documentation_is_solved():
+    problem = read_instance(Path(__file__).parents[2] / "examples" / "instance")
+    exact, structured = solve(problem, method="highs"), solve(problem, 1e-6, method="structured")
+    assert exact.objective == pytest.approx(20.703, abs=1e-3)
+    assert structured.objective == pytest.approx(exact.objective, rel=2e-6)
+
+
 def test_the_good_instance_is_good(tmp_path):
     write(tmp_path)
     problem = read_instance(tmp_path)
@@ -82,6 +91,11 @@ def test_the_good_instance_is_good(tmp_path):
             "prices.csv, row 3, column step: the step",
         ),
         ({"prices": "step,buy_per_kwh,sell_per_kwh\n0,0.2,0.1\n"}, "has no price at step 1"),
+        ({"prices": "step,buy_per_kwh,sell_per_kwh\n"}, "prices.csv: zone '' has no price at step 0 and 1 others"),
+        (
+            {"prices": "step,buy_per_kwh,sell_per_kwh\n0,0.2,0.1\n1,0.2,0.1,7\n"},
+            "prices.csv, row 3: has 4 cells, expected the 3 of the header",
+        ),
         ({"prices": "step,buy_per_kwh,sell_per_kwh\n0,x,0.1\n1,1,1\n"}, "prices.csv, row 2, column buy_per_kwh: not a"),
         ({"prices": "step,buy_per_kwh\n0,0.2\n1,1\n"}, "prices.csv: the column sell_per_kwh is missing"),
         ({"nodes": "node,parent\na,b\nb,a\nsite,\n"}, "nodes.csv, row 2, column parent: 'a' hangs on a cycle"),
@@ -98,6 +112,12 @@ def test_the_good_instance_is_good(tmp_path):
 def test_a_mistake_is_told_by_file_row_and_column(tmp_path, changed, told):
     write(tmp_path, **changed)
     assert any(told in line for line in problems_of(tmp_path)), problems_of(tmp_path)
+
+
+def test_a_wrong_penalty_is_told_once_and_not_of_every_row(tmp_path):
+    axis = {"start": "2026-07-06T00:00:00Z", "step_minutes": 15, "count": 2, "penalties": {"departure_per_kwh": -3}}
+    write(tmp_path, axis=json.dumps(axis))
+    assert problems_of(tmp_path) == ["axis.json, penalties.departure_per_kwh: must be a number >= 0, found -3.0"]
 
 
 def test_all_mistakes_of_all_files_are_told_at_once(tmp_path):
@@ -118,11 +138,11 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path):
     told = "\n".join(problems_of(tmp_path))
     for part in (
         "vehicles.csv, row 2, column node: the node 'nowhere' is unknown",
-        "vehicles.csv, row 3, column depart_step: departure is not after arrival",
+        "vehicles.csv, row 3, column depart_step: departure is not after arrival, found 1",
         "vehicles.csv, row 4, column energy_min_kwh: the floor is above the capacity",
         "vehicles.csv, row 5, column energy_max_kwh: not a number",
-        "vehicles.csv, row 6, column depart_step: beyond the horizon",
-        "vehicles.csv, row 6, column energy_arrival_kwh: above the capacity",
+        "vehicles.csv, row 6, column depart_step: beyond the horizon of 2 steps, found 9",
+        "vehicles.csv, row 6, column energy_arrival_kwh: above the capacity, found 80",
         "prices.csv, row 2, column sell_per_kwh: the cell is empty",
         "nodes.csv, row 4, column parent: a second root",
     ):

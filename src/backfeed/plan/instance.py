@@ -135,7 +135,7 @@ def _whole(number: Any) -> int:  # noqa: ANN401 whatever stands in the file
 def _read_prices(table: Table, count: int, problems: list[Problem]) -> Prices:
     """Read prices: every step of every zone once."""
     zones = table.texts("zone", default="")
-    names = tuple(zones.unique(maintain_order=True))
+    names = tuple(zones.unique(maintain_order=True)) or ("",)
     zone = table.indices("zone", list(names), "zone", empty_is=0) if table.has("zone") else np.zeros(len(table), int)
     step = table.ints("step")
     table.once((zone, step), "step", "the step is there twice")
@@ -147,7 +147,11 @@ def _read_prices(table: Table, count: int, problems: list[Problem]) -> Prices:
     for name, values in (("buy_per_kwh", buy), ("sell_per_kwh", sell)):
         read = table.floats(name)[inside]
         values[zone[inside], step[inside]] = np.where(np.isnan(read), 0.0, read)  # a cell without number is reported
-    problems += [Problem(table.file, f"zone {names[z]!r} has no price at step {t}") for z, t in np.argwhere(~given)]
+    for name, missing in zip(names, ~given, strict=True):
+        if missing.any():
+            what = f"zone {name!r} has no price at step {np.argmax(missing)}"
+            more = int(missing.sum()) - 1
+            problems.append(Problem(table.file, f"{what} and {more} others" if more else what))
     buy[~given], sell[~given] = 0.0, 0.0
     return Prices(names, buy, sell)
 

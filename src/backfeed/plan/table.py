@@ -4,6 +4,7 @@ A table is a file `<name>.csv` or `<name>.parquet` in the instance's folder. Row
 counted as those of CSV files, from 2, so that a problem names the same row in both.
 """
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,17 @@ class Table:
         self.problems = problems
         self.file = f"{name}.csv"
         self.frame: Any = None
-        csv, parquet = folder / f"{name}.csv", folder / f"{name}.parquet"
+        text, parquet = folder / f"{name}.csv", folder / f"{name}.parquet"
         try:
-            if csv.exists():
-                self.frame = pl.read_csv(csv, infer_schema=False)
+            if text.exists():
+                self.frame = pl.read_csv(text, infer_schema=False)
             elif parquet.exists():
                 self.file = f"{name}.parquet"
                 self.frame = pl.read_parquet(parquet)
             elif not optional:
                 problems.append(Problem(self.file, "the file is missing (nor is there a .parquet)"))
         except (pl.exceptions.PolarsError, OSError) as failure:
-            problems.append(Problem(self.file, f"can not be read: {str(failure).splitlines()[0]}"))
+            problems.append(_widest(text) or Problem(self.file, f"can not be read: {str(failure).splitlines()[0]}"))
         if self.frame is not None:
             missing = [column for column in required if column not in self.frame.columns]
             problems += [Problem(self.file, f"the column {column} is missing") for column in missing]
@@ -139,3 +140,18 @@ class Table:
     def report(self, column: str, wrong: Any, what: str) -> None:  # noqa: ANN401
         """Append one problem per wrong row."""
         self.problems += [Problem(at(self.file, int(row), column), what) for row in np.flatnonzero(wrong)]
+
+
+def _widest(file: Path) -> Problem | None:
+    """Return the first row of a file that has more cells than its header; None where that is not what is wrong."""
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = csv.reader(lines)
+            expected = len(next(rows, []))
+            for row in rows:
+                if len(row) > expected:
+                    where = f"{file.name}, row {rows.line_num}"
+                    return Problem(where, f"has {len(row)} cells, expected the {expected} of the header")
+    except (OSError, ValueError, csv.Error):
+        pass
+    return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from backfeed.core.problem import InputError, Problem
-from backfeed.plan.problem import ENERGY_TOLERANCE_KWH, NO_PARENT, Bools, Floats, Nodes, PlanProblem, Windows
+from backfeed.plan.problem import ENERGY_TOLERANCE_KWH, NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, Windows
 
 HEADER_ROWS = 2
 """The first row of a table stands in line 2 of its file."""
@@ -76,11 +76,11 @@ def _assert_shapes(problem: PlanProblem) -> None:
                 assert len(value) == len(columns), name
 
 
-def _rows(table: str, column: str, wrong: Bools, what: str) -> Iterator[Problem]:
-    """Yield one problem per row at which `wrong` is true."""
+def _rows(table: str, column: str, wrong: Bools, what: str, found: Floats | Ints | None = None) -> Iterator[Problem]:
+    """Yield one problem per row at which `wrong` is true, with what was found there."""
     if wrong.any():
         for row in np.flatnonzero(wrong):
-            yield Problem(at(table, int(row), column), what)
+            yield Problem(at(table, int(row), column), what if found is None else f"{what}, found {found[row]:.10g}")
 
 
 def _tree_problems(nodes: Nodes, table: str) -> Iterator[Problem]:
@@ -132,7 +132,7 @@ def _node_value_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
                 what = f"must be a number >= 0, found {values[row, step]} at step {step}"
                 yield Problem(at(table, int(row), name), what)
     charge = nodes.peak_charge_per_kw
-    yield from _rows(table, "peak_charge_per_kw", ~((charge >= 0) & (charge < np.inf)), "must be a number >= 0")
+    yield from _rows(table, "peak_charge_per_kw", ~((charge >= 0) & (charge < np.inf)), "must be a number >= 0", charge)
     zones = len(problem.prices.zone)
     yield from _rows(table, "zone", (nodes.zone < 0) | (nodes.zone >= zones), "has no prices")
 
@@ -149,52 +149,61 @@ def _price_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
 def _window_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
     """Check every row of the vehicles' table."""
     w, count = problem.windows, problem.axis.count
+    arrive, depart, horizon = w.arrive_step, w.depart_step, f"the horizon of {count} steps"
     yield from _rows(table, "node", (w.node < 0) | (w.node >= len(problem.nodes)), "unknown node")
-    yield from _rows(table, "arrive_step", (w.arrive_step < 0) | (w.arrive_step >= count), "outside the horizon")
-    yield from _rows(table, "depart_step", w.depart_step > count, "beyond the horizon")
-    yield from _rows(table, "depart_step", w.depart_step <= w.arrive_step, "departure is not after arrival")
-    for name, wrong in _where(w, _FINITE_COLUMNS, lambda values: ~np.isfinite(values)):
-        yield from _rows(table, name, wrong, "not a number")
-    drained = ~np.isnan(w.drain_kwh)
-    yield from _rows(table, "energy_arrival_kwh", ~np.isfinite(w.energy_arrival_kwh) & ~drained, "not a number")
-    for name, wrong in _where(w, _MAGNITUDE_COLUMNS, lambda values: values < 0):
-        yield from _rows(table, name, wrong, "below 0")
-    for name, wrong in _where(w, _EFFICIENCY_COLUMNS, lambda values: (values <= 0) | (values > 1)):
-        yield from _rows(table, name, wrong, "not in (0, 1]")
-    yield from _rows(table, "energy_min_kwh", w.energy_min_kwh > w.energy_max_kwh, "the floor is above the capacity")
-    above = w.energy_arrival_kwh > w.energy_max_kwh + ENERGY_TOLERANCE_KWH
-    yield from _rows(table, "energy_arrival_kwh", above & ~drained, "above the capacity")
-    yield from _rows(table, "energy_arrival_kwh", (w.energy_arrival_kwh < 0) & ~drained, "below 0")
-    too_dear = w.energy_value_per_kwh > problem.missing_per_kwh
-    yield from _rows(table, "missing_per_kwh", problem.missing_per_kwh < 0, "below 0")
-    yield from _rows(table, "energy_value_per_kwh", too_dear, "above the price of missing the target")
+    yield from _rows(table, "arrive_step", (arrive < 0) | (arrive >= count), f"outside {horizon}", arrive)
+    yield from _rows(table, "depart_step", depart > count, f"beyond {horizon}", depart)
+    yield from _rows(table, "depart_step", depart <= arrive, "departure is not after arrival", depart)
+    for name, wrong, values in _where(w, _FINITE_COLUMNS, lambda values: ~np.isfinite(values)):
+        yield from _rows(table, name, wrong, "not a number", values)
+    drained, arrival = ~np.isnan(w.drain_kwh), w.energy_arrival_kwh
+    yield from _rows(table, "energy_arrival_kwh", ~np.isfinite(arrival) & ~drained, "not a number", arrival)
+    for name, wrong, values in _where(w, _MAGNITUDE_COLUMNS, lambda values: values < 0):
+        yield from _rows(table, name, wrong, "below 0", values)
+    for name, wrong, values in _where(w, _EFFICIENCY_COLUMNS, lambda values: (values <= 0) | (values > 1)):
+        yield from _rows(table, name, wrong, "not in (0, 1]", values)
+    floor = w.energy_min_kwh
+    yield from _rows(table, "energy_min_kwh", floor > w.energy_max_kwh, "the floor is above the capacity", floor)
+    above = arrival > w.energy_max_kwh + ENERGY_TOLERANCE_KWH
+    yield from _rows(table, "energy_arrival_kwh", above & ~drained, "above the capacity", arrival)
+    yield from _rows(table, "energy_arrival_kwh", (arrival < 0) & ~drained, "below 0", arrival)
+    value, missing = w.energy_value_per_kwh, w.missing_per_kwh
+    too_dear = value > np.maximum(problem.missing_per_kwh, 0.0)
+    yield from _rows(table, "missing_per_kwh", missing < 0, "below 0", missing)
+    yield from _rows(table, "energy_value_per_kwh", too_dear, "above the price of missing the target", value)
     yield from _partial_step_problems(w, problem.axis.step_h, table)
     if drained.any():
         yield from _drain_problems(w, drained, table)
 
 
-def _where(w: Windows, names: tuple[str, ...], is_wrong: Callable[[Floats], Bools]) -> Iterator[tuple[str, Bools]]:
-    """Yield the columns that break a rule, and where: one look at all of them if none does."""
+def _where(
+    w: Windows, names: tuple[str, ...], is_wrong: Callable[[Floats], Bools]
+) -> Iterator[tuple[str, Bools, Floats]]:
+    """Yield the columns that break a rule, where, and what stands there: one look at all of them if none does."""
     columns = [getattr(w, name) for name in names]
     if is_wrong(np.concatenate(columns)).any():
-        yield from ((name, is_wrong(column)) for name, column in zip(names, columns, strict=True))
+        yield from ((name, is_wrong(column), column) for name, column in zip(names, columns, strict=True))
 
 
 def _partial_step_problems(w: Windows, step_h: float, table: str) -> Iterator[Problem]:
     """Require partial steps that are longer than nothing and no longer than a step."""
     for name in ("first_step_h", "last_step_h"):
         hours: Floats = getattr(w, name)
-        yield from _rows(table, name, (hours <= 0) | (hours > step_h * (1 + 1e-9)), "not in (0, step length]")
+        yield from _rows(table, name, (hours <= 0) | (hours > step_h * (1 + 1e-9)), f"not in (0, {step_h:g}]", hours)
 
 
 def _drain_problems(w: Windows, drained: Bools, table: str) -> Iterator[Problem]:
     """Require of a drained row an earlier row of the same vehicle that has ended."""
-    yield from _rows(table, "drain_kwh", drained & ~((w.drain_kwh >= 0) & (w.drain_kwh < np.inf)), "must be >= 0")
+    yield from _rows(
+        table, "drain_kwh", drained & ~((w.drain_kwh >= 0) & (w.drain_kwh < np.inf)), "must be >= 0", w.drain_kwh
+    )
     yield from _rows(table, "drain_kwh", drained & (w.previous < 0), "no earlier row of this vehicle to go on from")
     linked = np.flatnonzero(w.previous >= 0)
     overlaps = np.zeros(len(w), np.bool_)
     overlaps[linked] = w.arrive_step[linked] < w.depart_step[w.previous[linked]]
-    yield from _rows(table, "arrive_step", overlaps, "arrives before the row that it goes on from has ended")
+    yield from _rows(
+        table, "arrive_step", overlaps, "arrives before the row that it goes on from has ended", w.arrive_step
+    )
 
 
 def _commitment_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
@@ -203,11 +212,12 @@ def _commitment_problems(problem: PlanProblem, table: str) -> Iterator[Problem]:
     if not len(c):
         return
     yield from _rows(table, "node", (c.node < 0) | (c.node >= len(problem.nodes)), "unknown node")
-    yield from _rows(table, "step", (c.step < 0) | (c.step >= problem.axis.count), "outside the horizon")
+    outside = (c.step < 0) | (c.step >= problem.axis.count)
+    yield from _rows(table, "step", outside, f"outside the horizon of {problem.axis.count} steps", c.step)
     # A power below 0 is a promise too: to inject at least -5 kW is to take at most 5.
-    yield from _rows(table, "power_kw", ~np.isfinite(c.power_kw), "must be a number")
+    yield from _rows(table, "power_kw", ~np.isfinite(c.power_kw), "must be a number", c.power_kw)
     priced = (c.shortfall_per_kwh >= 0) & (c.shortfall_per_kwh < np.inf)
-    yield from _rows(table, "shortfall_per_kwh", ~priced, "must be a number >= 0")
+    yield from _rows(table, "shortfall_per_kwh", ~priced, "must be a number >= 0", c.shortfall_per_kwh)
 
 
 def _penalty_problems(problem: PlanProblem) -> Iterator[Problem]:
