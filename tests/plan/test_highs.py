@@ -159,3 +159,14 @@ def test_bound_is_the_optimum_of_the_naive_program(random_problem, seed):
 def test_where_nothing_is_to_be_decided_the_plan_is_empty_and_proven(random_problem, method):
     schedule = solve(random_problem(1, rows=0, meters=False, promises=0, peak=0.0, base=False), method=method)
     assert (schedule.status, schedule.objective, schedule.lower_bound) == ("optimal", 0.0, 0.0)
+
+
+def test_a_search_for_ways_that_is_cut_off_ends_in_a_plan(random_problem, monkeypatch):
+    problem = random_problem(8, rows=4, count=12, v2g=1.0, inverted=True, meters=False)
+    usual = solve(problem, 1e-6, method="highs")
+    monkeypatch.setattr("backfeed.plan.highs.MIP_NODES_MAX", 1_000_000)
+    assert usual.objective == pytest.approx(solve(problem, 1e-6, method="highs").objective, rel=1e-6)
+    monkeypatch.setattr("backfeed.plan.highs.MIP_NODES_MAX", 0)
+    cut = solve(problem, 1e-6, method="highs")
+    assert cut.status == "optimal"
+    assert cut.objective > usual.objective + 1.0
