@@ -30,7 +30,7 @@ ROUNDS_MAX = 3
 """How often ways are fixed: what then still runs both ways is taken as the difference of the two."""
 
 MIP_NODES_MAX = 50
-"""Where the search for ways ends. Most are found at the first node; five cars over 48 steps had not ended in ten minutes."""
+"""Where the search for ways ends. Most are found at once; five cars over 48 steps had not ended in ten minutes."""
 
 PRESOLVE_FROM_COLUMNS = 10_000
 """Below this the simplex is done before presolve would be."""
