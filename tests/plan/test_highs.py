@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from backfeed.plan.highs import MIP_NODES_MAX, HighsSolver
 from backfeed.plan.solve import solve
 
 
@@ -161,12 +162,9 @@ def test_where_nothing_is_to_be_decided_the_plan_is_empty_and_proven(random_prob
     assert (schedule.status, schedule.objective, schedule.lower_bound) == ("optimal", 0.0, 0.0)
 
 
-def test_a_search_for_ways_that_is_cut_off_ends_in_a_plan(random_problem, monkeypatch):
+def test_a_search_for_ways_that_is_cut_off_ends_in_a_plan(random_problem):
     problem = random_problem(8, rows=4, count=12, v2g=1.0, inverted=True, meters=False)
-    usual = solve(problem, 1e-6, method="highs")
-    monkeypatch.setattr("backfeed.plan.highs.MIP_NODES_MAX", 1_000_000)
-    assert usual.objective == pytest.approx(solve(problem, 1e-6, method="highs").objective, rel=1e-6)
-    monkeypatch.setattr("backfeed.plan.highs.MIP_NODES_MAX", 0)
-    cut = solve(problem, 1e-6, method="highs")
+    cut, usual, whole = (solve(problem, 1e-6, method="highs", solver=HighsSolver(n)) for n in (0, MIP_NODES_MAX, 10**6))
+    assert usual.objective == pytest.approx(whole.objective, rel=1e-6)
     assert cut.status == "optimal"
     assert cut.objective > usual.objective + 1.0

@@ -63,13 +63,14 @@ class HighsSolver:
     instance has asked for a different number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mip_nodes_max: int = MIP_NODES_MAX) -> None:
         import highspy  # noqa: PLC0415 the library takes 0.1 s to load and small commands do without
 
         self._library: Any = highspy
         self._highs: Any = self._library.Highs()
         self._highs.setOptionValue("output_flag", False)  # noqa: FBT003 HiGHS's own signature
         self._highs.setOptionValue("parallel", "off")
+        self._highs.setOptionValue("mip_max_nodes", mip_nodes_max)
 
     def solve(
         self,
@@ -122,7 +123,6 @@ class HighsSolver:
         highs.setOptionValue("time_limit", float("inf") if time_limit_s is None else float(time_limit_s))
         highs.setOptionValue("simplex_iteration_limit", 2**31 - 1 if iteration_limit is None else iteration_limit)
         highs.setOptionValue("mip_rel_gap", gap)
-        highs.setOptionValue("mip_max_nodes", MIP_NODES_MAX)
 
     def _pass(self, program: LinearProgram) -> None:
         """Hand the program over."""
