@@ -132,6 +132,14 @@ def meters(**wanted):
     return problem
 
 
+def meters_of(layout):
+    """Return the kinks of meters that rows have for themselves, and by how much prices rise there, `(row, step)`."""
+    bounds, shape = layout.folding.bounds, (len(layout.problem.windows), STEPS)
+    kink, rise = np.zeros(shape), np.zeros(shape)
+    kink[bounds.row, bounds.step], rise[bounds.row, bounds.step] = bounds.kink_kw, np.maximum(bounds.rise, 0.0)
+    return kink, rise
+
+
 def test_a_charger_s_own_meter_prices_its_car():
     problem = meters()
     layout = lay_out(problem)
@@ -158,7 +166,7 @@ def test_a_home_s_meter_turns_at_a_power_of_its_car():
     problem.nodes.base_load_kw[1], problem.nodes.pv_kw[2, 3:9] = 0.4, 3.0
     layout = lay_out(problem)
     assert layout.folding.alone.tolist() == [False, True, True, True]
-    kink, rise = layout.fleet.kink[:, 0], layout.fleet.kink[:, 1]
+    kink, rise = meters_of(layout)
     assert kink[0] == pytest.approx(-0.4)
     assert np.flatnonzero(kink[1]).tolist() == list(range(3, 9))
     assert kink[1, 3:9] == pytest.approx(3.0)
@@ -171,7 +179,7 @@ def test_a_car_without_v2g_meets_the_kink_of_pv_only():
     problem = meters(discharge=0.0)
     problem.nodes.base_load_kw[1], problem.nodes.pv_kw[2, 3:9] = 0.4, 3.0
     layout = lay_out(problem)
-    (kink,) = layout.fleet.kink[:, 0]
+    kink = meters_of(layout)[0][1]
     assert layout.folding.alone.tolist() == [False, True, True, True]
     assert kink == pytest.approx([0.0] * 3 + [3.0] * 6 + [0.0] * 7)
     agree(problem)
@@ -184,7 +192,7 @@ def test_a_kink_that_limits_keep_a_car_from_is_none():
     problem.nodes.export_limit_kw[1], problem.nodes.import_limit_kw[3, 4:] = 0.0, 2.0
     layout = lay_out(problem)
     assert layout.folding.alone.tolist() == [False, True, True, True]
-    assert layout.fleet.kink[:, 0] == pytest.approx(np.array([[3.0] * 4 + [0.0] * 12]))
+    assert meters_of(layout)[0] == pytest.approx(np.array([[0.0] * 16, [3.0] * 4 + [0.0] * 12]))
     buy, sell = (layout.fleet.buy[-2:], layout.fleet.sell[-2:])
     assert buy[1, 4:] == pytest.approx(0.9 * buy[0, 4:])
     assert sell == pytest.approx(buy)
@@ -207,7 +215,7 @@ def test_homes_agree_whatever_exporting_earns(share):
     problem.prices.sell_per_kwh[:] = share * problem.prices.buy_per_kwh
     problem.nodes.base_load_kw[1:3], problem.nodes.pv_kw[1, ::3] = [[0.4], [0.7]], 3.0
     level = share > 1.0 - 1e-9
-    assert (lay_out(problem).fleet.kink[:, 1] > 0).any() != level
+    assert (meters_of(lay_out(problem))[1] > 0).any() != level
     agree(problem)
 
 
@@ -235,7 +243,7 @@ def test_rows_that_drives_link_keep_their_homes_kinks(limit):
     problem.nodes.import_limit_kw[0] = limit
     layout = lay_out(problem)
     assert layout.folding.alone.tolist() == [False, True, True]
-    assert (layout.fleet.kink[:, 1] > 0).any(axis=1).sum() == 4
+    assert (meters_of(layout)[1] > 0).any(axis=1).sum() == 4
     agree(problem)
 
 
@@ -274,7 +282,9 @@ def test_pv_is_curtailed_where_it_breaks_a_limit_by_itself_or_earns_nothing():
     crowded.nodes.export_limit_kw[0, 3] = 5.9
     unpaid.prices.sell_per_kwh[0, 5] = -0.1
     for problem, step in ((crowded, 3), (unpaid, 5)):
-        assert np.flatnonzero(lay_out(problem).pieces.curtail_kw.any(axis=0)).tolist() == [step]
+        layout = lay_out(problem)
+        assert layout.folding.kept.tolist() == [True, False, False]
+        assert np.flatnonzero(layout.folding.homes.spare_kw.any(axis=0)).tolist() == [step]
         agree(problem)
 
 

@@ -70,9 +70,24 @@ def random_homes(seed):
     return PlanProblem(TimeAxis(0, minutes * MS_PER_MIN, count), prices, nodes, windows)
 
 
-def compare(seed):
-    """Solve random homes both ways, prove the bound from prices, and return whether a car met a kink."""
-    problem = random_homes(seed)
+def crowded_homes(seed):
+    """Return random homes with more PV than limits let out, some with none, at prices of which some are below 0."""
+    problem, rng = random_homes(seed), Streams(seed).generator("crowded")
+    nodes, buy = problem.nodes, problem.prices.buy_per_kwh
+    nodes.pv_kw[nodes.metered] *= rng.choice([1.0, 3.0])
+    nodes.export_limit_kw[:3] *= rng.choice([0.2, 0.5, 1.0], (3, 1))
+    nodes.export_limit_kw[3:] *= rng.choice([0.0, 0.2, 0.5, 1.0], (len(nodes) - 3, 1))
+    if rng.random() < 0.2:
+        buy[:, rng.random(buy.shape[1]) < 0.2] *= -0.5
+    sell = np.minimum(rng.choice([1.0, 0.9, 0.5, 0.0, -0.3]) * buy, buy)
+    if rng.random() < 0.1:
+        sell[:, rng.random(buy.shape[1]) < 0.2] -= 0.5
+    problem.prices.sell_per_kwh[:] = sell
+    return problem
+
+
+def compare(problem):
+    """Solve homes both ways, prove the bound from prices, and return whether a car met a kink."""
     exact, schedule = solve(problem, method="highs"), solve_structured(problem, 1e-6)
     size = max(1.0, abs(exact.objective))
     verdict = check(problem, proposal_of(schedule))
@@ -80,14 +95,21 @@ def compare(seed):
     assert verdict.lower_bound == pytest.approx(exact.lower_bound, abs=3e-6 * size)
     if exact.gap < 1e-6:  # else something is burnt
         assert schedule.objective == pytest.approx(exact.objective, abs=3e-6 * size)
-    return (lay_out(problem).fleet.kink[:, 1] > 0).any()
+    return (lay_out(problem).folding.bounds.rise >= 0).any()
 
 
 def test_random_homes_agree_with_highs():
-    assert sum(compare(seed) for seed in range(30)) >= 10
+    assert sum(compare(random_homes(seed)) for seed in range(30)) >= 10
+
+
+def test_homes_with_more_pv_than_limits_let_out_agree_with_highs():
+    problems = [crowded_homes(seed) for seed in range(30)]
+    assert sum(len(lay_out(problem).folding.homes.node) > 0 for problem in problems) >= 10
+    assert sum(compare(problem) for problem in problems) >= 10
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("begin", range(100, 1100, 100))
 def test_many_random_homes_agree_with_highs(begin):
-    assert sum(compare(seed) for seed in range(begin, begin + 100)) >= 30
+    for homes in (random_homes, crowded_homes):
+        assert sum(compare(homes(seed)) for seed in range(begin, begin + 100)) >= 30

@@ -76,7 +76,7 @@ def bound_nodes(
             first, stop, lead = fleet.unit_ptr[i], fleet.unit_ptr[i + 1], lead_of(drives, i)
             n = expand(fleet, price, first, stop, lead, unit)
             load(unit, n, state, fleet.places[first, ENTRY] - lead)
-            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            load_meters(unit, n, fleet, first, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             total += unit_bound(u, n)
@@ -120,7 +120,7 @@ def _nodes_bound(layout: Layout, point: InteriorPoint, worth: Floats) -> float:
     price = point.price
     total = float(_own_bounds(layout.pieces, _push(point)).sum()) + float((price * layout.pieces.fixed_kw).sum())
     total += float(worth_of_curtailing(layout, price, worth).sum())
-    return total + float((np.minimum(price, 0.0) * layout.pieces.curtail_kw).sum())
+    return total + float((np.minimum(price + layout.pieces.curtail_cost, 0.0) * layout.pieces.curtail_kw).sum())
 
 
 def worth_of_limits(point: InteriorPoint) -> Floats:

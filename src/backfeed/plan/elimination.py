@@ -20,7 +20,7 @@ from backfeed.plan.balance import (
 from backfeed.plan.columns import POWER, POWER_STEP, PRICE_STEP, gather_price, spread_matrix, spread_power
 from backfeed.plan.compiled import compiled
 from backfeed.plan.drives import Drives, is_joined, join, keep_values, lead_of, push_values, tell_pull, tell_reach
-from backfeed.plan.meter import CORRECTED, MOVED, PREDICTED, load_meters, store_meters
+from backfeed.plan.meter import load_meters, store_meters, store_meters_steps
 from backfeed.plan.narrow import tell_lane
 from backfeed.plan.node import Aim, Nodes, is_free, step_node
 from backfeed.plan.problem import Ints
@@ -78,7 +78,7 @@ def ascend(
             o = fleet.places[first, ENTRY] - lead
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
-            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            load_meters(unit, n, fleet, first, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             if moving:
@@ -86,7 +86,7 @@ def ascend(
                 load_corrected(unit, n, state, o)
                 advance_unit(unit, n, (move.aim.tau, move.aim.second), move.primal, move.dual)
                 store(unit, n, state, o)
-                store_meters(unit, fleet, (first, stop), lead, state.meters, MOVED)
+                store_meters(unit, n, fleet, first, state.meters)
                 load(unit, n, state, o)
                 if is_joined(came[i], goes[i]):
                     join(unit, n, came[i], goes[i], drives)
@@ -136,7 +136,7 @@ def ascend_again(
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
             load_predicted(unit, n, state, o)
-            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            load_meters(unit, n, fleet, first, state.meters)
             if is_joined(came[i], goes[i]):
                 join(unit, n, came[i], goes[i], drives)
             eliminate(unit, n, aim.tau, aim.second)
@@ -171,7 +171,7 @@ def descend(
             o = fleet.places[first, ENTRY] - lead
             n = expand(fleet, room.price, first, stop, lead, unit)
             load(unit, n, state, o)
-            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            load_meters(unit, n, fleet, first, state.meters)
             if aim.second > 0:
                 load_predicted(unit, n, state, o)
             if is_joined(came[i], goes[i]):
@@ -189,7 +189,7 @@ def descend(
                 store_corrected(unit, n, state, o)
             else:
                 store_predicted(unit, n, state, o)
-            store_meters(unit, fleet, (first, stop), lead, state.meters, CORRECTED if aim.second > 0 else PREDICTED)
+            store_meters_steps(unit, n, fleet, first, state.meters, aim.second)
             add_power_step(unit, n, work.columns[k, POWER_STEP])
             found[k, 0], found[k, 1] = max(found[k, 0], one[0]), max(found[k, 1], one[1])
             for s in range(2, 5):

@@ -18,6 +18,7 @@ from backfeed.plan.drives import new_drives
 from backfeed.plan.elimination import Move, ascend, ascend_again, descend, settle
 from backfeed.plan.lanes import lay_lanes
 from backfeed.plan.layout import Layout
+from backfeed.plan.meter import count_meters
 from backfeed.plan.narrow import factor_trees, solve_trees
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
 from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
@@ -63,7 +64,7 @@ class InteriorPoint:
         product = START_SHARE * delta * max(float(fleet.figure(ROW_CHARGE).mean()), 1.0)
         self.work = new_work(self.nodes_count, self.columns, layout.span, lanes)
         self.drives = new_drives(layout.chain, fleet, self.work.columns.shape[2], price / 0.95)
-        self.state = new_state(layout.entries, fleet.kink)
+        self.state = new_state(layout.entries, fleet.meters)
         self.vehicles = (fleet, self.state, self.drives)
         self.border = Border(layout.forest, self.drives, self.count, self.work.columns.shape[2])
         power = np.zeros((self.nodes_count, self.count))
@@ -181,5 +182,4 @@ def _count_barriers(layout: Layout, nodes: Nodes) -> int:
     vehicles = int((fleet.places[:, LENGTH] * (3 + 2 * wide)).sum() + 2 * ends.sum())
     boxes = 2 * int((nodes.boxes[:, WIDTH] > 0).sum())
     peaks: int = nodes.heads.shape[0] * (1 + nodes.heads.shape[2])
-    meters = 2 * int((fleet.kink[:, 1] > 0).sum())
-    return vehicles + meters + boxes + peaks
+    return vehicles + count_meters(fleet.meters) + boxes + peaks

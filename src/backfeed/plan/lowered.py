@@ -46,15 +46,17 @@ class EnergyCurve:
 class NodeCurve:
     """What the net power of every node costs, and what it can reach; `(node, step)` [kW] and [currency/kW].
 
-    `fixed_kw` is the node's own base load less PV, `fixed_below_kw` that of its subtree; `curtail_max_kw` what of the
-    PV may be curtailed; `reach_*_kw` the least and the greatest net power of the subtree, `hull_*_kw` the ends of the
-    hull where prices are inverted, `within_limits` where these are limits, or nearer; `over_rise` and `beyond_rise` are
-    by how much the slope rises over the import limit and falls beyond the export limit.
+    `fixed_kw` is the node's own base load less PV, `fixed_below_kw` that of its subtree; `curtail_max_kw` what of
+    the PV may be curtailed, at `curtail_cost`; `reach_*_kw` the least and the greatest net power of the subtree,
+    `hull_*_kw` the ends of the hull where prices are inverted, `within_limits` where these are limits, or nearer;
+    `over_rise` and `beyond_rise` are by how much the slope rises over the import limit and falls beyond the export
+    limit.
     """
 
     fixed_kw: Floats
     fixed_below_kw: Floats
     curtail_max_kw: Floats
+    curtail_cost: Floats
     reach_low_kw: Floats
     reach_high_kw: Floats
     import_cost: Floats
@@ -210,6 +212,7 @@ def node_curve(
         fixed_kw=fixed,
         fixed_below_kw=below,
         curtail_max_kw=curtail,
+        curtail_cost=np.broadcast_to(0.0, curtail.shape),
         reach_low_kw=low,
         reach_high_kw=high,
         import_cost=buy,

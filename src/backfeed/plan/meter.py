@@ -1,63 +1,86 @@
-"""A row's own meter: what it buys at `b` and sells at `s < b`, with a load or PV behind it that its power meets.
+"""A row's own meter: what it buys at `b` and sells at `s <= b`, with a load or PV behind it that its power meets.
 
 Where a car has a meter for itself (`plan/folding.py`), what is fixed there moves the meter's kink to a power `kink` of
-the car's own. With p its power, the meter costs `b p` and what is lost by selling: `rise m`, `rise = b - s > 0`, with
+the car's own, and what of its PV is curtailed, q, adds to the car's power p. The meter costs `b (p + q)` and what is
+lost by selling m: `rise m`, `rise = b - s >= 0`, with
 
-    m >= 0,   rest = m + p - kink >= 0          duals zm, zr; rise = zm + zr; the car's price of power is b - zr
+    rest = m + p + q - kink >= 0,   0 <= m <= sold_max,   0 <= q <= spare_max        duals zr, zsl, zsu, zql, zqu
 
-So such a row has one variable more at these steps. With `tm = zm / m` and `tr = zr / rest`, eliminating it leaves on p
-a Hessian and a gradient,
+and the car's price of power is b - zr. So such a row has two variables more at these steps. With `is` and `iq` the
+inverse Hessians of their boxes, `gs = rise - csl + csu` and `gq = b + price - cql + cqu` their gradients (c: what
+duals aim at), `tr = zr / rest` and `scale = 1 / (1 + tr is)`, eliminating m leaves on the power n = p + q
 
-    theta = tm tr / (tm + tr)        g = (tr (cm - rise) - tm cr) / (tm + tr) + theta (m + p - kink - rest)
+    theta = tr scale        g = theta missing - scale (cr + tr is gs)        missing = m + p + q - kink - rest
 
-with cm and cr what the duals aim at. On the entries' shares (a, b), q = (charge, -discharge), that is `theta q q'`,
-which changes what `plan/vehicle.py` makes of them by `share = 1 / (1 + theta v)`:
+On the entries' shares (a, b), p has the gradient (charge, -discharge). PV stands beside the car, the meter above both:
+what `plan/vehicle.py` makes of the shares becomes, with `share = 1 / (1 + theta (v + iq))`,
 
-    v' = share v     w' = share w     g' = share (g + theta delta)     pull' = share (pull + g v)
+    v' = share (v + iq)     w' = share w     g' = share (g + theta (delta + iq g))
+    pull' = share (pull + iq gq + g (v + iq))
 
 with `delta = g v - w w` told without a subtraction, as `plan/narrow.py` does where cars meet at nodes: it is the
-determinant of D^-1 times the square of what q and (gain, -loss) span. The car itself then sees as its price's step
+determinant of D^-1 times the square of what p's gradient and (gain, -loss) span. What nodes need of it is, behind the
+meter, `g' v' - w' w' = share (delta + iq g)`. The car itself then sees as its
+price's step
 
-    share (dp + g + theta (w dy - pull))
+    share (dp + g + theta (w dy - pull - iq gq))
 
-which is free of differences, too. Iterates stand by row and step in an array of their own, only for rows that need it.
+which is free of differences, too. A variable whose range is empty stands still: its inverse Hessian is 0. Quantities
+stand in an array of their own, a unit's at its place in it, only for units that have such a meter.
 """
 
 from backfeed.plan.compiled import nested
 from backfeed.plan.problem import Floats
-from backfeed.plan.rows import ARRIVE, KINK, LENGTH, Fleet
+from backfeed.plan.rows import KINK, Fleet
 from backfeed.plan.unit import (
     AT_KINK,
+    BOUGHT,
     CHARGE,
+    CQL,
+    CQU,
     CR,
-    CX,
+    CSL,
+    CSU,
     DA,
     DB,
     DISCHARGE,
     DP,
+    DQ,
     DR,
-    DX,
+    DS,
     DY,
     GAIN,
+    GQ,
+    GS,
     IA,
     IAA,
     IAB,
     IB,
     IBB,
     IJ,
+    INV_QL,
+    INV_QU,
     INV_R,
-    INV_X,
+    INV_SL,
+    INV_SU,
+    IQ,
+    IS,
+    JOINT,
     LEAST,
     LOSS,
+    METER_GIVEN,
+    METER_MOVED,
     METERED,
     MISSING,
     MOST,
     OWN_DY,
     OWN_PUSH,
     OWN_SHARE,
+    PQ,
     PR,
+    PRICE,
+    PS,
     PULL,
-    PX,
     RA,
     RB,
     REST,
@@ -65,10 +88,17 @@ from backfeed.plan.unit import (
     S1,
     S2,
     S3,
+    SCALE,
     SOLD,
+    SOLD_MAX,
+    SPARE_MAX,
+    SPARED,
     STRIDE,
+    ZQL,
+    ZQU,
     ZR,
-    ZX,
+    ZSL,
+    ZSU,
     A,
     B,
     G,
@@ -77,76 +107,118 @@ from backfeed.plan.unit import (
     V,
     W,
     dual_step,
-    padded,
 )
+from backfeed.plan.vectors import LANES, load, store
 
-MOVED, PREDICTED, CORRECTED = (2, 6, 2), (8, 10, 6), (8, 10, 8)
-"""What `store_meters` keeps of METER: the iterates, a step as the predictor's, a step as the corrector's."""
+GIVEN, MOVED = len(METER_GIVEN), len(METER_MOVED)
+"""How many quantities are given, and how many move: first these, then those, then the three steps of each kind."""
+
+STEPS = 3
+
+FAR = 1e30
+"""More than anything costs."""
+
+Three = tuple[float, float, float]
+Four = tuple[float, float, float, float]
 
 
-@nested
-def load_meters(unit: Unit, n: int, fleet: Fleet, rows: tuple[int, int], lead: int, meters: Floats) -> None:
-    """Copy what is known of the meters of a unit's rows into its buffer, if they have any."""
-    u = unit.u
-    u[METERED] = 1.0 if fleet.places[rows[0], KINK] >= 0 else 0.0
-    if u[METERED] == 0:
-        return
-    for q in range(meters.shape[1]):
-        usual = 1.0 if MOVED[0] <= q < MOVED[1] else 0.0
-        for t in range(padded(n)):
-            u[AT_KINK + q * STRIDE + t] = usual
-    p = lead
-    for r in range(rows[0], rows[1]):
-        length, arrive, place = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, KINK]
-        for q in range(meters.shape[1]):
-            for k in range(length):
-                u[AT_KINK + q * STRIDE + p + k] = meters[place, q, arrive + k]
-        p += length + 1
+def count_meters(given: Floats) -> int:
+    """Return the number of products of slack and dual of all meters; `given` is the fleet's `meters`."""
+    _, rise, _, sold_max, spare_max = given
+    return int((rise >= 0).sum() + 2 * (sold_max > 0).sum() + 2 * (spare_max > 0).sum())
 
 
 @nested
-def store_meters(
-    unit: Unit, fleet: Fleet, rows: tuple[int, int], lead: int, meters: Floats, some: tuple[int, int, int]
-) -> None:
-    """Keep quantities of a unit's meters: `some` are the first, the one after the last, and where the first goes."""
-    if unit.u[METERED] == 0:
-        return
-    p = lead
-    for r in range(rows[0], rows[1]):
-        length, arrive, place = fleet.places[r, LENGTH], fleet.places[r, ARRIVE], fleet.places[r, KINK]
-        for q in range(some[0], some[1]):
-            for k in range(length):
-                meters[place, q - some[0] + some[2], arrive + k] = unit.u[AT_KINK + q * STRIDE + p + k]
-        p += length + 1
+def load_meters(unit: Unit, n: int, fleet: Fleet, first: int, meters: Floats) -> None:
+    """Copy what is known of the meters of the unit with this first row into its buffer, if it has any."""
+    u, at = unit.u, fleet.places[first, KINK]
+    u[METERED] = 1.0 if at >= 0 else 0.0
+    if at >= 0:
+        for q in range(len(meters)):
+            for t in range(0, n, LANES):
+                store(u, AT_KINK + q * STRIDE + t, load(meters[q], at + t))
+
+
+@nested
+def store_meters(unit: Unit, n: int, fleet: Fleet, first: int, meters: Floats) -> None:
+    """Keep the iterates of a unit's meters."""
+    at = fleet.places[first, KINK]
+    if at >= 0:
+        for q in range(MOVED):
+            for t in range(0, n, LANES):
+                store(meters[GIVEN + q], at + t, load(unit.u, SOLD + q * STRIDE + t))
+
+
+@nested
+def store_meters_steps(unit: Unit, n: int, fleet: Fleet, first: int, meters: Floats, second: float) -> None:
+    """Keep the steps of a unit's meters: the predictor's where `second` is 0, else the corrector's."""
+    at = fleet.places[first, KINK]
+    if at >= 0:
+        kind = GIVEN + MOVED + (STEPS if second > 0 else 0)
+        for q in range(STEPS):
+            for t in range(0, n, LANES):
+                store(meters[kind + q], at + t, load(unit.u, DS + q * STRIDE + t))
+
+
+@nested
+def _there(u: Floats, t: int) -> tuple[float, float, float]:
+    """Return 1 where an entry has a meter of its own, where it can sell, and where it can curtail; else 0."""
+    return (
+        1.0 if u[RISE + t] >= 0.0 else 0.0,
+        1.0 if u[SOLD_MAX + t] > 0.0 else 0.0,
+        1.0 if u[SPARE_MAX + t] > 0.0 else 0.0,
+    )
+
+
+@nested
+def _reduce_meter(u: Floats, n: int, tau: float, second: float) -> None:
+    """Write what eliminating m and q needs: inverses of slacks, what duals aim at, inverse Hessians, gradients."""
+    for t in range(n):
+        there, sells, spares = _there(u, t)
+        m, q, rest, ps, pq, pr = u[SOLD + t], u[SPARED + t], u[REST + t], u[PS + t], u[PQ + t], u[PR + t]
+        zsl, zsu, zql, zqu, zr = u[ZSL + t], u[ZSU + t], u[ZQL + t], u[ZQU + t], u[ZR + t]
+        m_left, q_left = u[SOLD_MAX + t] - m, u[SPARE_MAX + t] - q
+        of_m, of_q = m * m_left, q * q_left
+        r = 1.0 / (of_m * of_q * rest)
+        ir, beside_m, beside_q = of_m * of_q * r, of_q * rest * r, of_m * rest * r
+        sl, su, ql, qu = m_left * beside_m, m * beside_m, q_left * beside_q, q * beside_q
+        csl = (tau + second * ps * zsl * (1.0 + sl * ps)) * sl
+        csu = (tau - second * ps * zsu * (1.0 - su * ps)) * su
+        cql = (tau + second * pq * zql * (1.0 + ql * pq)) * ql
+        cqu = (tau - second * pq * zqu * (1.0 - qu * pq)) * qu
+        cr = (tau + second * pr * zr * (1.0 + ir * pr)) * ir
+        hs, hq = zsl * sl + zsu * su, zql * ql + zqu * qu
+        r = 1.0 / (hs * hq)
+        u[INV_SL + t], u[INV_SU + t], u[INV_QL + t], u[INV_QU + t], u[INV_R + t] = sl, su, ql, qu, ir
+        u[CSL + t], u[CSU + t], u[CQL + t], u[CQU + t], u[CR + t] = csl, csu, cql, cqu, cr
+        u[IS + t], u[GS + t] = sells * hq * r, u[RISE + t] - csl + csu
+        u[IQ + t], u[GQ + t] = spares * hs * r, u[BOUGHT + t] + u[PRICE + t] - cql + cqu
+        u[SCALE + t] = there / (1.0 + zr * ir * (sells * hq * r))
+        power = u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t]
+        u[MISSING + t] = sells * m + power + spares * q - u[AT_KINK + t] - rest
 
 
 @nested
 def eliminate_meter(u: Floats, n: int, tau: float, second: float) -> None:
     """Eliminate the meter of every entry whose shares are eliminated."""
+    _reduce_meter(u, n, tau, second)
     for t in range(n):
-        there = 1.0 if u[RISE + t] > 0.0 else 0.0
-        x, rest, zx, zr, px, pr = u[SOLD + t], u[REST + t], u[ZX + t], u[ZR + t], u[PX + t], u[PR + t]
-        r = 1.0 / (x * rest)
-        ix, ir = rest * r, x * r
-        cx = (tau + second * px * zx * (1.0 + ix * px)) * ix
-        cr = (tau + second * pr * zr * (1.0 + ir * pr)) * ir
-        tx, tr = zx * ix, zr * ir
-        r = there / (tx + tr)
+        tr, scale, iq, gq = u[ZR + t] * u[INV_R + t], u[SCALE + t], u[IQ + t], u[GQ + t]
+        theta = tr * scale
+        g = theta * u[MISSING + t] - scale * (u[CR + t] + tr * u[IS + t] * u[GS + t])
         charge, discharge, gain, loss = u[CHARGE + t], u[DISCHARGE + t], u[GAIN + t], u[LOSS + t]
-        missing = x + charge * u[A + t] - discharge * u[B + t] - u[AT_KINK + t] - rest
-        theta = tx * tr * r
-        g = (tr * (cx - u[RISE + t]) - tx * cr) * r + theta * missing
         ia, ib, ij, ra, rb = u[IA + t], u[IB + t], u[IJ + t], u[RA + t], u[RB + t]
         apart, turn = ia * ib * ij / (ia + ib + ij), charge * loss - discharge * gain
         ga, gb = gain * u[IAA + t] + loss * u[IAB + t], gain * u[IAB + t] + loss * u[IBB + t]
-        v, w, pull = u[V + t], u[W + t], u[PULL + t]
+        v, w, pull, pushed = u[V + t] + iq, u[W + t], u[PULL + t] + iq * gq, ga * ra - gb * rb
         share = 1.0 / (1.0 + theta * v)
-        pushed = ga * ra - gb * rb + g * w - theta * apart * turn * (charge * rb + discharge * ra)
-        u[H + t] = share * pushed - gain * u[A + t] + loss * u[B + t]
-        u[V + t], u[W + t], u[G + t] = share * v, share * w, share * (u[G + t] + theta * apart * turn * turn)
+        beside = iq * (pushed - w * gq) - apart * turn * (charge * rb + discharge * ra)
+        u[H + t] = share * (pushed + g * w + theta * beside) - gain * u[A + t] + loss * u[B + t]
+        u[V + t], u[W + t] = share * v, share * w
+        joint = apart * turn * turn + iq * u[G + t]
+        u[G + t], u[JOINT + t] = share * (u[G + t] + theta * joint), share * joint
         u[PULL + t] = share * (pull + g * v)
         u[OWN_SHARE + t], u[OWN_PUSH + t], u[OWN_DY + t] = share, share * (g - theta * pull), theta * share * w
-        u[INV_X + t], u[INV_R + t], u[CX + t], u[CR + t], u[MISSING + t] = ix, ir, cx, cr, missing
 
 
 @nested
@@ -160,77 +232,104 @@ def add_own_price(u: Floats, n: int) -> None:
 def step_meter(u: Floats, n: int) -> None:
     """Find the meter's steps once those of a and b are known, and join what they say to MOST, LEAST and S1 to S3."""
     for t in range(n):
-        there = 1.0 if u[RISE + t] > 0.0 else 0.0
-        x, rest, zx, zr, ix, ir = u[SOLD + t], u[REST + t], u[ZX + t], u[ZR + t], u[INV_X + t], u[INV_R + t]
-        tx, tr, wanted = zx * ix, zr * ir, u[CX + t] + u[CR + t] - u[RISE + t]
-        power = u[CHARGE + t] * u[DA + t] - u[DISCHARGE + t] * u[DB + t] + u[MISSING + t]
-        r = there / (tx + tr)
-        dx, dr = (wanted - tr * power) * r, (wanted + tx * power) * r
-        dzx, dzr = there * (u[CX + t] - zx * (1.0 + ix * dx)), there * (u[CR + t] - zr * (1.0 + ir * dr))
-        r = 1.0 / (zx * zr)
-        u[MOST + t] = max(u[MOST + t], -dx * ix, -dr * ir)
-        u[LEAST + t] = max(u[LEAST + t], -dzx * zr * r, -dzr * zx * r)
-        u[S1 + t] += zx * dx + zr * dr
-        u[S2 + t] += x * dzx + rest * dzr
-        u[S3 + t] += dx * dzx + dr * dzr
-        u[DX + t], u[DR + t] = dx, dr
+        there, sells, spares = _there(u, t)
+        zsl, zsu, zql, zqu, zr = u[ZSL + t], u[ZSU + t], u[ZQL + t], u[ZQU + t], u[ZR + t]
+        sl, su, ql, qu, ir = u[INV_SL + t], u[INV_SU + t], u[INV_QL + t], u[INV_QU + t], u[INV_R + t]
+        dq = -u[IQ + t] * (u[GQ + t] + u[DP + t])
+        power = u[CHARGE + t] * u[DA + t] - u[DISCHARGE + t] * u[DB + t] + dq + u[MISSING + t]
+        wanted, inverse, scale = u[CR + t] - u[GS + t], u[IS + t], u[SCALE + t]
+        dm, dr = scale * inverse * (wanted - zr * ir * power), scale * (inverse * wanted + power)
+        dzsl, dzsu = sells * (u[CSL + t] - zsl * (1.0 + sl * dm)), sells * (u[CSU + t] - zsu * (1.0 - su * dm))
+        dzql, dzqu = spares * (u[CQL + t] - zql * (1.0 + ql * dq)), spares * (u[CQU + t] - zqu * (1.0 - qu * dq))
+        dzr = there * (u[CR + t] - zr * (1.0 + ir * dr))
+        of_s, of_q = zsl * zsu, zql * zqu
+        r = 1.0 / (of_s * of_q * zr)
+        of_s, of_q, own = of_q * zr * r, of_s * zr * r, of_s * of_q * r
+        u[MOST + t] = max(u[MOST + t], -dm * sl, dm * su, -dq * ql, dq * qu, -dr * ir)
+        least = max(-dzsl * zsu * of_s, -dzsu * zsl * of_s, -dzql * zqu * of_q, -dzqu * zql * of_q, -dzr * own)
+        u[LEAST + t] = max(u[LEAST + t], least)
+        m, q = u[SOLD + t], u[SPARED + t]
+        u[S1 + t] += dm * (zsl - zsu) + dq * (zql - zqu) + zr * dr
+        u[S2 + t] += m * dzsl + (u[SOLD_MAX + t] - m) * dzsu + q * dzql + (u[SPARE_MAX + t] - q) * dzqu
+        u[S2 + t] += u[REST + t] * dzr
+        u[S3 + t] += dm * (dzsl - dzsu) + dq * (dzql - dzqu) + dr * dzr
+        u[DS + t], u[DR + t], u[DQ + t] = dm, dr, dq
 
 
 @nested
 def advance_meter(u: Floats, n: int, aim: tuple[float, float], primal: float, dual: float) -> None:
     """Move the meter's iterates along the corrector's step."""
     for t in range(n):
-        move = dual if u[RISE + t] > 0.0 else 0.0
-        x, rest, dx, dr = u[SOLD + t], u[REST + t], u[DX + t], u[DR + t]
-        r = 1.0 / (x * rest)
-        u[ZX + t] += move * dual_step(rest * r, u[ZX + t], aim, u[PX + t], dx)
-        u[ZR + t] += move * dual_step(x * r, u[ZR + t], aim, u[PR + t], dr)
-        u[SOLD + t], u[REST + t] = x + primal * dx, rest + primal * dr
+        there, sells, spares = _there(u, t)
+        m, q, rest, dm, dq, dr = u[SOLD + t], u[SPARED + t], u[REST + t], u[DS + t], u[DQ + t], u[DR + t]
+        m_left, q_left, ps, pq = u[SOLD_MAX + t] - m, u[SPARE_MAX + t] - q, u[PS + t], u[PQ + t]
+        of_m, of_q = m * m_left, q * q_left
+        r = 1.0 / (of_m * of_q * rest)
+        of_m, of_q, own = of_q * rest * r, of_m * rest * r, of_m * of_q * r
+        u[ZSL + t] += sells * dual * dual_step(m_left * of_m, u[ZSL + t], aim, ps, dm)
+        u[ZSU + t] += sells * dual * dual_step(m * of_m, u[ZSU + t], aim, -ps, -dm)
+        u[ZQL + t] += spares * dual * dual_step(q_left * of_q, u[ZQL + t], aim, pq, dq)
+        u[ZQU + t] += spares * dual * dual_step(q * of_q, u[ZQU + t], aim, -pq, -dq)
+        u[ZR + t] += there * dual * dual_step(own, u[ZR + t], aim, u[PR + t], dr)
+        u[SOLD + t], u[SPARED + t], u[REST + t] = m + primal * dm, q + primal * dq, rest + primal * dr
 
 
 @nested
 def measure_meter(u: Floats, n: int) -> None:
-    """Add the meter's products and cost to S1 and S2."""
+    """Add the meter's products, cost and curtailed PV to S1, S2 and PULL."""
     for t in range(n):
-        there = 1.0 if u[RISE + t] > 0.0 else 0.0
-        u[S1 + t] += there * (u[SOLD + t] * u[ZX + t] + u[REST + t] * u[ZR + t])
-        u[S2 + t] += u[RISE + t] * u[SOLD + t]
-
-
-@nested
-def start_meter(u: Floats, n: int, product: float, price: int) -> None:
-    """Start the meter in the middle at the powers a and b; write what it adds to the car's price at `price`.
-
-    The middle is where both products are one and the duals make up the rise. That is at most half of what the rise
-    comes to over the whole range of powers, so that what is sold stays near to it.
-    """
-    for t in range(n):
-        rise = u[RISE + t]
-        if rise > 0.0:
-            charge, discharge = u[CHARGE + t], u[DISCHARGE + t]
-            power = charge * u[A + t] - discharge * u[B + t] - u[AT_KINK + t]
-            size = min(product, 0.5 * rise * (charge + discharge))
-            far = rise * abs(power)
-            more = (2.0 * size + far + (far * far + 4.0 * size * size) ** 0.5) / (2.0 * rise)
-            less = size * more / (rise * more - size)
-            u[SOLD + t], u[REST + t] = (less, more) if power >= 0.0 else (more, less)
-            u[ZX + t], u[ZR + t] = size / u[SOLD + t], size / u[REST + t]
-            u[price + t] = -u[ZR + t]
+        there, sells, spares = _there(u, t)
+        m, q = u[SOLD + t], u[SPARED + t]
+        of_m = m * u[ZSL + t] + (u[SOLD_MAX + t] - m) * u[ZSU + t]
+        of_q = q * u[ZQL + t] + (u[SPARE_MAX + t] - q) * u[ZQU + t]
+        u[S1 + t] += sells * of_m + spares * of_q + there * u[REST + t] * u[ZR + t]
+        u[S2 + t] += sells * u[RISE + t] * m + spares * u[BOUGHT + t] * q
+        u[PULL + t] += spares * q
 
 
 @nested
 def least_with_meter(u: Floats, t: int, ra: float, rb: float) -> float:
-    """Return the least that an entry's shares cost at reduced costs ra and rb, with what selling loses.
+    """Return the least that an entry's shares and meter cost at reduced costs ra and rb."""
+    if u[RISE + t] < 0.0:
+        return min(0.0, ra, rb)
+    kink, reduced = u[AT_KINK + t], (ra, rb, u[BOUGHT + t] + u[PRICE + t])
+    powers = u[CHARGE + t], u[DISCHARGE + t], u[SPARE_MAX + t]
+    return best_less(reduced, powers, (kink, u[RISE + t], u[SOLD_MAX + t] - kink, 0.0), (0.0, FAR))[1]
 
-    It stands at a corner of the shares' triangle, or where the kink's line meets one of its sides.
+
+@nested
+def best_less(reduced: Three, powers: Three, meter: Four, ends: tuple[float, float]) -> tuple[float, float]:
+    """Return by how much less than what is bought a kW behind a meter is worth, and the Lagrangian, which is greatest.
+
+    That is concave and piecewise linear, so one of its kinks is best, or the end that is nearest to it.
+
+    Parameters
+    ----------
+    reduced
+        What charging and giving in full and a kW of curtailed PV cost at what is bought [currency and step].
+    powers
+        What can be charged, given and curtailed [kW].
+    meter
+        The power at which it turns, what is lost by selling, and what limits let out and in, as powers given and taken.
+    ends
+        The least and the greatest that it may be less.
     """
-    rise, kink, charge, discharge = u[RISE + t], u[AT_KINK + t], u[CHARGE + t], u[DISCHARGE + t]
-    least = min(rise * max(kink, 0.0), ra + rise * max(kink - charge, 0.0), rb + rise * max(kink + discharge, 0.0))
-    if 0.0 < kink <= charge:
-        least = min(least, ra * kink / charge)
-    if 0.0 > kink >= -discharge:
-        least = min(least, -rb * kink / discharge)
-    if -discharge <= kink <= charge and charge + discharge > 0.0:
-        share = (kink + discharge) / (charge + discharge)
-        least = min(least, share * ra + (1.0 - share) * rb)
-    return float(least)
+    (ra, rb, spared), (charge, discharge, _), rise = reduced, powers, meter[1]
+    charging = ra / charge if charge > 0.0 else 0.0
+    giving = -rb / discharge if discharge > 0.0 else 0.0
+    both = (ra - rb) / (charge + discharge) if charge + discharge > 0.0 else 0.0
+    best, most = 0.0, -FAR
+    for kink in (charging, giving, spared, rise, 0.0, both):
+        less = min(max(kink, ends[0]), ends[1])
+        proven = _proven(less, reduced, powers, meter)
+        if proven > most:
+            best, most = less, proven
+    return best, most
+
+
+@nested
+def _proven(less: float, reduced: Three, powers: Three, meter: Four) -> float:
+    """Return the Lagrangian where a kW behind a meter is worth so much less than what is bought."""
+    (ra, rb, spared), (charge, discharge, spare), (kink, rise, outlet, inlet) = reduced, powers, meter
+    own = min(0.0, ra - less * charge, rb + less * discharge) + spare * min(0.0, spared - less)
+    return own + min(max(less, 0.0), rise) * kink - outlet * max(less - rise, 0.0) - inlet * max(-less, 0.0)

@@ -51,7 +51,7 @@ from backfeed.plan.meeting import begin_way, go_on, join_cars, meet_cars, see_ca
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import Fleet
 from backfeed.plan.tiles import mirror, products, totals
-from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, LOSS, METERED, OWN_SHARE, G, Unit, V, W, padded
+from backfeed.plan.unit import CHARGE, DISCHARGE, GAIN, IA, IB, IE, IJ, JOINT, LOSS, METERED, G, Unit, V, W, padded
 from backfeed.plan.vectors import LANES, fused, load, spread_from, store
 from backfeed.plan.vectors import spread as eight_times
 
@@ -85,8 +85,8 @@ def tell_lane(unit: Unit, n: int, i: int, lanes: Lanes) -> None:
         if step[t] >= 0:
             ia, ib, ij = u[IA + t], u[IB + t], u[IJ + t]
             turn = u[CHARGE + t] * u[LOSS + t] - u[DISCHARGE + t] * u[GAIN + t]
-            v, own = u[V + t], u[OWN_SHARE + t] if u[METERED] > 0 else 1.0
-            joint, part = own * ia * ib * ij / (ia + ib + ij) * turn * turn, 1.0 / v if v > 0 else 0.0
+            joint = u[JOINT + t] if u[METERED] > 0 else ia * ib * ij / (ia + ib + ij) * turn * turn
+            v, part = u[V + t], 1.0 / u[V + t] if u[V + t] > 0 else 0.0
             cell[CELL_W, s], cell[CELL_V, s], cell[CELL_CLOSE, s] = u[W + t], v, u[W + t] * u[W + t] * part
             cell[CELL_APART, s] = bare + (joint * part if v > 0 else u[G + t])
             cell[CELL_IE, s] = 0.0

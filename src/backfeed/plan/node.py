@@ -345,8 +345,9 @@ def advance_nodes(
                 products += product
                 costs += load(nodes.boxes[b, SLOPE], t) * inside
             if nodes.curtail[k] >= 0:
-                _, product = _advance_box(nodes.boxes[nodes.curtail[k]], t, aim, lengths)
+                spared, product = _advance_box(nodes.boxes[nodes.curtail[k]], t, aim, lengths)
                 products += product
+                costs += load(nodes.boxes[nodes.curtail[k], SLOPE], t) * spared
             store(net, t, power)
         measured[k, 0], measured[k, 1] = total(products), total(costs)
         c = nodes.charged[k]

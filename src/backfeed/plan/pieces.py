@@ -34,7 +34,8 @@ class NodePieces:
 
     Node k's pieces are `piece_ptr[k]` to `piece_ptr[k + 1]`, in the order of their slope; `low_cost` is what `low_kw`
     costs; `fixed_kw` enters the balance, `fixed_below_kw` is what is fixed in the subtree; `curtail_kw` may be added to
-    it for nothing. `slots` are the steps of the columns beyond the steps, `promise_column` the column of every promise.
+    it at `curtail_cost`. `slots` are the steps of the columns beyond the steps, `promise_column` the column of every
+    promise.
 
     Where nothing below answers to prices, all of a node's power is `low_kw`: what is fixed. Its price is there its
     parent's and a slope of its curve, `slope_at_rest` `(node, column)`, and nothing is to be found.
@@ -48,6 +49,7 @@ class NodePieces:
     fixed_kw: Floats
     fixed_below_kw: Floats
     curtail_kw: Floats
+    curtail_cost: Floats
     peak_charge: Floats
     slots: Ints
     promise_column: Ints
@@ -58,7 +60,8 @@ class NodePieces:
         """Return those of nodes without pieces over no steps."""
         of_nodes, empty, none = np.zeros((nodes, 0)), np.zeros((0, 0)), np.zeros(0, np.int64)
         ptr, peak = np.zeros(nodes + 1, np.int64), np.zeros(nodes)
-        return cls(of_nodes, of_nodes, ptr, empty, empty, of_nodes, of_nodes, of_nodes, peak, none, none, of_nodes)
+        boxes = ptr, empty, empty, of_nodes, of_nodes, of_nodes, of_nodes
+        return cls(of_nodes, of_nodes, *boxes, peak, none, none, of_nodes)
 
     def within(self, dear: float, soft: Bools) -> "NodePieces":
         """Return the pieces without those that cost more than `dear` a kW, one way or the other.
@@ -141,6 +144,7 @@ def node_pieces(
         fixed_kw=_and_none(_beside(own, slots), more),
         fixed_below_kw=_and_none(fixed, more),
         curtail_kw=_and_none(_beside(at_steps(curve.curtail_max_kw, kept, steps), slots), more),
+        curtail_cost=_and_none(_beside(at_steps(curve.curtail_cost, kept, steps), slots), more),
         peak_charge=np.append(problem.nodes.peak_charge_per_kw[kept], np.zeros(more)),
         slots=slots,
         promise_column=promise_column,

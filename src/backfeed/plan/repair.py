@@ -8,12 +8,15 @@
    discharging) is cut in proportion, and caught up with when the cap allows.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from backfeed.plan.balance import Room
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, lead_of
 from backfeed.plan.interior import InteriorPoint
+from backfeed.plan.meter import load_meters
 from backfeed.plan.node import PEAK, WIDTH, X
 from backfeed.plan.pieces import at_steps
 from backfeed.plan.problem import Floats, Ints
@@ -35,6 +38,7 @@ from backfeed.plan.rows import (
 )
 from backfeed.plan.tree import add_up
 from backfeed.plan.unit import (
+    AT_KINK,
     CHARGE,
     DISCHARGE,
     DOWN,
@@ -42,10 +46,18 @@ from backfeed.plan.unit import (
     GAIN,
     JUMP,
     LOSS,
+    METERED,
     POWERED,
+    PULL,
     REFERENCE,
+    RISE,
+    SOLD_MAX,
+    SPARE_MAX,
+    SPARED,
     UP,
     UP_THERE,
+    A,
+    B,
     State,
     Unit,
     expand,
@@ -60,21 +72,37 @@ UNLIMITED_KW = 1e15
 def follow_unit(unit: Unit, n: int, wanted: Floats, o: int, brought: float, power: Floats) -> None:
     """Follow one unit's energies within its power limits, one direction a step; write what it reaches.
 
-    `brought` is what the unit before it has reached.
+    `brought` is what the unit before it has reached; PULL receives the powers.
     """
     u = unit.u
     energy = u[JUMP] + brought
     for t in range(n):
+        u[PULL + t] = 0.0
         if u[POWERED + t] > 0:
             change = min(max(wanted[o + t] - energy, -u[LOSS + t]), u[GAIN + t])
             energy += change
-            if unit.step[t] >= 0 and change > 0:
-                power[unit.step[t]] += u[CHARGE + t] * change / u[GAIN + t]
-            elif unit.step[t] >= 0 and change < 0:
-                power[unit.step[t]] += u[DISCHARGE + t] * change / u[LOSS + t]
+            if change > 0:
+                u[PULL + t] = u[CHARGE + t] * change / u[GAIN + t]
+            elif change < 0:
+                u[PULL + t] = u[DISCHARGE + t] * change / u[LOSS + t]
+            if unit.step[t] >= 0:
+                power[unit.step[t]] += u[PULL + t]
         wanted[o + t] = energy
         if t + 1 < n:
             energy += u[JUMP + t + 1]
+
+
+@nested
+def spare_unit(unit: Unit, n: int, o: int, spared: Floats, power: Floats) -> None:
+    """Write what a unit that has been followed curtails, so that its homes' net powers are the iterates'."""
+    u = unit.u
+    for t in range(n):
+        if u[RISE + t] >= 0.0 and u[SPARE_MAX + t] > 0.0:
+            other = u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t] - u[PULL + t]
+            least = max(u[AT_KINK + t] - u[SOLD_MAX + t] - u[PULL + t], 0.0)
+            spared[o + t] = min(max(u[SPARED + t] + other, least), u[SPARE_MAX + t])
+            if unit.step[t] >= 0:
+                power[unit.step[t]] += spared[o + t]
 
 
 @nested
@@ -91,10 +119,21 @@ def _write_energies(unit: Unit, fleet: Fleet, first: int, stop: int, at: int, wa
 
 @compiled
 def follow_nodes(
-    some: Ints, fleet: Fleet, state: State, drives: Drives, turn: int, wanted: Floats, power: Floats, room: Room
+    some: Ints,
+    fleet: Fleet,
+    state: State,
+    drives: Drives,
+    turn: int,
+    reached: tuple[Floats, Floats],
+    powers: tuple[Floats, Floats],
+    room: Room,
 ) -> None:
-    """Follow the iterates' energies of all units of some nodes whose turn it is; `wanted` receives what is reached."""
-    unit = room.unit
+    """Follow the iterates' energies of all units of some nodes whose turn it is.
+
+    `reached` receives the energies and the curtailed PV of all entries, `powers` the sums of the rows' powers and of
+    this PV at every node, `(node, step)`.
+    """
+    unit, (wanted, spared), (power, curtailed) = room.unit, reached, powers
     for k in some:
         for i in range(fleet.node_ptr[k], fleet.node_ptr[k + 1]):
             if drives.turn[i] == turn:
@@ -107,6 +146,9 @@ def follow_nodes(
                 if r >= 0:
                     brought = wanted[fleet.places[r, ENTRY] + fleet.places[r, LENGTH]]
                 follow_unit(unit, n, wanted, o, brought, power[k])
+                load_meters(unit, n, fleet, first, state.meters)
+                if unit.u[METERED] > 0:
+                    spare_unit(unit, n, o, spared, curtailed[k])
 
 
 @compiled
@@ -201,19 +243,27 @@ def share_of(fleet: Fleet, r: int, at: int, length: int) -> float:
     return share
 
 
-def repaired(point: InteriorPoint) -> tuple[Floats, Floats]:
-    """Return the energies of all entries of a plan close to the iterates, and curtailed PV `(kept node, step)`."""
+class Repaired(NamedTuple):
+    """A plan close to the iterates: energies and curtailed PV of all entries, curtailed PV `(kept node, step)`."""
+
+    energy: Floats
+    spared: Floats
+    curtailed: Floats
+
+
+def repaired(point: InteriorPoint) -> Repaired:
+    """Return a plan close to the iterates."""
     fleet, nodes, pieces = point.layout.fleet, point.nodes, point.layout.pieces
-    wanted = np.zeros(point.layout.entries)
+    wanted, spared = np.zeros((2, point.layout.entries))
     count = point.count
-    power = np.zeros((point.nodes_count, count))
+    power, of_rows = np.zeros((2, point.nodes_count, count))
     for turn in range(int(point.drives.turn.max(initial=0)) + 1):
-        point.share(follow_nodes, *point.vehicles, turn, wanted, power)
+        point.share(follow_nodes, *point.vehicles, turn, (wanted, spared), (power, of_rows))
     curtailed = np.zeros_like(power)
     with_pv = nodes.curtail >= 0
     box, most = nodes.boxes[nodes.curtail[with_pv], :, :count], pieces.curtail_kw[with_pv, :count]
     curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, most), 0.0)
-    low, high = _caps(point, power, curtailed)
+    low, high = _caps(point, power, curtailed + of_rows)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
     if len(again):
@@ -224,7 +274,7 @@ def repaired(point: InteriorPoint) -> tuple[Floats, Floats]:
             point.in_room(cap_nodes)(again, *point.vehicles, track, caps, np.zeros_like(caps[0]))
         else:
             point.share(cap_nodes, *point.vehicles, track, caps, np.zeros_like(caps[0]), some=again)
-    return wanted, curtailed
+    return Repaired(wanted, spared, curtailed)
 
 
 def _over_all_steps(point: InteriorPoint, caps: Floats, elsewhere: float) -> Floats:

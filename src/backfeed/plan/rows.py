@@ -11,6 +11,9 @@ from backfeed.plan.vectors import LANES
 ENTRIES_MAX = 1024
 """The most entries of a unit: twice the longest horizon, for as many departures as steps."""
 
+METER_GIVEN = 5
+"""Quantities that are given of a row's own meter, in the order of `plan/unit.py`."""
+
 ROW_PLACE = (ENTRY, LENGTH, ARRIVE, ZONE, BOUND, KINK) = tuple(range(6))
 ROW_FIGURE = (
     ROW_CHARGE,
@@ -41,8 +44,8 @@ class Fleet(NamedTuple):
     kept node; `place_of_step` is the place of every step among those at which some node matters, -1 for the others;
     `buy` and `sell` are prices per kW and step `(zone, step)`. `BOUND` is a row's place in `bound` `(row, way, step)`,
     the shares of what it can charge and discharge that limits leave it at every step; -1 where they leave it all.
-    `KINK` is its place in `kink` `(row, 2, step)`: at which power of its own its meter begins to sell, and what it
-    loses by that per kW and step, 0 where the meter has no kink; -1 for a unit without any.
+    `KINK` is where its unit begins in `meters` `(quantity, place)`, what is given of rows' own meters
+    (`plan/meter.py`); -1 for a unit without any.
     """
 
     places: Ints
@@ -53,7 +56,7 @@ class Fleet(NamedTuple):
     buy: Floats
     sell: Floats
     bound: Floats
-    kink: Floats
+    meters: Floats
     step_h: float
     reserve_per_kwh_h: float
 
@@ -113,7 +116,7 @@ def gather(problem: PlanProblem, order: Ints, at: Ints, unit_ptr: Ints, node_ptr
         buy=np.ascontiguousarray(step_h * problem.prices.buy_per_kwh),
         sell=np.ascontiguousarray(step_h * problem.prices.sell_per_kwh),
         bound=np.ones((0, 2, problem.axis.count)),
-        kink=np.zeros((0, 2, problem.axis.count)),
+        meters=np.zeros((METER_GIVEN, 0)),
         step_h=step_h,
         reserve_per_kwh_h=problem.penalties.reserve_per_kwh_h,
     )

@@ -12,11 +12,14 @@ from backfeed.plan.columns import add, aligned, in_whole_columns
 from backfeed.plan.compiled import compiled, nested
 from backfeed.plan.drives import Drives, join, lead_of
 from backfeed.plan.layout import Layout
-from backfeed.plan.meter import MOVED, load_meters, start_meter, store_meters
-from backfeed.plan.node import BOX, REST, SLACK, SLOPE, SUMMIT, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X, columns_of
+from backfeed.plan.meter import load_meters, store_meters
+from backfeed.plan.node import BOX, SLACK, SLOPE, SUMMIT, WIDTH, WIDTH_MIN_KW, ZL, ZU, Nodes, X, columns_of
+from backfeed.plan.node import REST as LEFT
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import ENTRY, LENGTH, Fleet
 from backfeed.plan.unit import (
+    AT_KINK,
+    BOUGHT,
     CHARGE,
     COST_A,
     COST_B,
@@ -32,6 +35,12 @@ from backfeed.plan.unit import (
     POWERED,
     PRICE,
     REFERENCE,
+    REST,
+    RISE,
+    SOLD,
+    SOLD_MAX,
+    SPARE_MAX,
+    SPARED,
     UP,
     UP_COST,
     UP_THERE,
@@ -41,6 +50,11 @@ from backfeed.plan.unit import (
     ZDL,
     ZDU,
     ZJ,
+    ZQL,
+    ZQU,
+    ZR,
+    ZSL,
+    ZSU,
     ZUL,
     ZUU,
     A,
@@ -55,6 +69,9 @@ from backfeed.plan.unit import (
 
 EDGE, EDGE_OF_NODES = 0.05, 0.1
 """Iterates start this share of their range away from its ends, vehicles' and nodes'."""
+
+LEVEL_RISE = 1e-3
+"""A meter that loses less by selling than this share of what it buys at starts as if it lost as much."""
 
 
 @compiled
@@ -101,15 +118,17 @@ def start(
                 energy += u[JUMP + at]
                 energy = _start_row(u, at, length, energy)
                 at += length
-            load_meters(unit, n, fleet, (first, stop), lead, state.meters)
+            load_meters(unit, n, fleet, first, state.meters)
             if u[METERED] > 0:
-                start_meter(u, n, sizes[1], PRICE)
-                store_meters(unit, fleet, (first, stop), lead, state.meters, MOVED)
+                _start_meter(u, n, sizes[1])
+                store_meters(unit, n, fleet, first, state.meters)
             _start_duals(unit, n, value, sizes, value if drives.goes[i] >= 0 else 0.0)
             store(unit, n, state, fleet.places[first, ENTRY] - lead)
             for t in range(n):
                 if unit.step[t] >= 0:
                     power[k, unit.step[t]] += u[CHARGE + t] * u[A + t] - u[DISCHARGE + t] * u[B + t]
+                    if u[METERED] > 0 and u[SPARE_MAX + t] > 0:
+                        power[k, unit.step[t]] += u[SPARED + t]
 
 
 @nested
@@ -173,6 +192,41 @@ def _start_duals(unit: Unit, n: int, value: float, sizes: tuple[float, float], o
 
 
 @nested
+def _start_meter(u: Floats, n: int, product: float) -> None:
+    """Start the meters at the powers a and b; write what they add to the car's price.
+
+    What is sold and its rest start where both products are one and the duals make up the rise, of which the product is
+    at most half over the whole range of powers, so that what is sold stays near to what is left over. Where limits do
+    not let all of that out, what is sold starts near its limit, and what is behind the meter is worth nothing.
+    """
+    for t in range(padded(n)):
+        u[SOLD + t] = u[SPARED + t] = u[REST + t] = u[ZSU + t] = u[ZQU + t] = u[ZR + t] = 1.0
+        u[ZSL + t] = u[ZQL + t] = 2.0
+        if u[RISE + t] < 0.0:
+            continue
+        charge, discharge, most, spare = u[CHARGE + t], u[DISCHARGE + t], u[SOLD_MAX + t], u[SPARE_MAX + t]
+        left, bought = u[AT_KINK + t] - charge * u[A + t] + discharge * u[B + t], u[BOUGHT + t]
+        rise = max(u[RISE + t], LEVEL_RISE * abs(bought), LEVEL_RISE * product)
+        size = min(product, 0.5 * rise * max(charge + discharge, spare))
+        far = rise * abs(left)
+        more = (2.0 * size + far + (far * far + 4.0 * size * size) ** 0.5) / (2.0 * rise)
+        less = size * more / (rise * more - size)
+        sold, rest = (more, less) if left >= 0.0 else (less, more)
+        worth, sells = size / rest, 1.0 if most > 0.0 else 0.0
+        if spare > 0.0 and sold > (1.0 - EDGE) * most:
+            worth = max(rise, bought)
+            rest = product / worth
+        if most > 0.0:
+            sold, u[ZSL + t], u[ZSU + t] = _start_piece(sold, most, 1.0, u[RISE + t] - worth, (size, EDGE))
+            u[SOLD + t] = sold
+        if spare > 0.0:
+            wanted = max(left - sells * sold, 0.0)
+            spared, u[ZQL + t], u[ZQU + t] = _start_piece(wanted, spare, 1.0, bought - worth, (product, EDGE))
+            u[SPARED + t], rest = spared, max(rest, sells * sold + spared - left)
+        u[REST + t], u[ZR + t], u[PRICE + t] = rest, worth, -worth
+
+
+@nested
 def _start_piece(
     wanted: float, width: float, there: float, reduced: float, sizes: tuple[float, float]
 ) -> tuple[float, float, float]:
@@ -230,7 +284,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
         slots=pieces.slots,
         span=layout.span,
     )
-    start_boxes(forest.upwards, nodes, pieces.width_kw, pieces.slope, pieces.curtail_kw, product)
+    start_boxes(forest.upwards, nodes, pieces.width_kw, pieces.slope, (pieces.curtail_kw, pieces.curtail_cost), product)
     if len(with_peak):
         nodes.heads[:], nodes.peaks[:] = _start_peaks(pieces.peak_charge[with_peak], net[with_peak, :count])
     return nodes
@@ -246,19 +300,21 @@ def _start_peaks(charge: Floats, net: Floats) -> tuple[Floats, Floats]:
 
 
 @compiled
-def start_boxes(upwards: Ints, nodes: Nodes, width: Floats, slope: Floats, curtail_kw: Floats, product: float) -> None:
+def start_boxes(
+    upwards: Ints, nodes: Nodes, width: Floats, slope: Floats, curtail: tuple[Floats, Floats], product: float
+) -> None:
     """Start all nodes' boxes, and the prices where nothing below a node answers.
 
-    `net` is what of each node's power is its own, and becomes what its pieces make of that of all below. Where nothing
-    below answers, there are no boxes.
+    `curtail` is how much PV may be curtailed and at what cost; `net` is what of each node's power is its own, and
+    becomes what its pieces make of that of all below. Where nothing below answers, there are no boxes.
     """
     net, price = nodes.net, nodes.price
     for k in upwards:
         begin, end = columns_of(nodes, k)
         if nodes.curtail[k] >= 0:
             box = nodes.boxes[nodes.curtail[k]]
-            for t in range(begin, min(end, curtail_kw.shape[1])):
-                _start_box(box, t, curtail_kw[k, t], (0.1 * curtail_kw[k, t], 0.0), product)
+            for t in range(begin, min(end, curtail[0].shape[1])):
+                _start_box(box, t, curtail[0][k, t], (0.1 * curtail[0][k, t], curtail[1][k, t]), product)
                 net[k, t] += box[X, t] if box[WIDTH, t] > 0.0 else 0.0
         if nodes.parent[k] >= 0:
             add(net[k], net[nodes.parent[k]])
@@ -295,4 +351,4 @@ def _start_box(box: Floats, t: int, width: float, near: tuple[float, float], pro
     there = 1.0 if width > WIDTH_MIN_KW else 0.0
     x, zl, zu = _start_piece(wanted, width, there, reduced, (product, EDGE_OF_NODES))
     box[WIDTH, t], box[SLOPE, t] = there * width, reduced
-    box[X, t], box[REST, t], box[ZL, t], box[ZU, t] = x, (width if there > 0.0 else 1.0) - x, zl, zu
+    box[X, t], box[LEFT, t], box[ZL, t], box[ZU, t] = x, (width if there > 0.0 else 1.0) - x, zl, zu

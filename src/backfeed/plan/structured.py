@@ -12,19 +12,21 @@ import numpy as np
 
 from backfeed.plan.certificate import lower_bound, values_of_energy, worth_of_limits
 from backfeed.plan.compiled import first_call
+from backfeed.plan.curtailing import share_with_homes, spare_at_homes
 from backfeed.plan.interior import ITERATIONS_MAX, InteriorPoint
 from backfeed.plan.layout import Layout, lay_out, to_table
 from backfeed.plan.magnitude import in_kilowatts, in_unit, unit_of_power
 from backfeed.plan.node import SHARE
 from backfeed.plan.pace import CONVERGED, ENOUGH, LOOK
 from backfeed.plan.problem import Bools, Floats, PlanProblem
-from backfeed.plan.repair import repaired
+from backfeed.plan.repair import Repaired, repaired
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.tree import hand_down
 from backfeed.plan.turns import in_turns
 from backfeed.plan.unfolding import (
     NOTHING,
     balance_at_nodes,
+    burning_homes,
     dearer_nodes,
     limits_missed,
     worth_of_bounds,
@@ -152,7 +154,7 @@ def _to_hold(point: InteriorPoint, best: _Best, asked: _Asked) -> Bools:
     missed = limits_missed(layout, best.last)
     if asked.is_proven(best):
         return missed
-    missed |= dearer_nodes(layout, best.less)
+    missed |= dearer_nodes(layout, best.less) | burning_homes(layout, best.last)
     missed |= worth_of_curtailing(layout, point.price, best.worth) < -NOTHING
     missed[layout.node_of[(worth_of_limits(point) < -NOTHING) & (layout.node_of >= 0)]] = True
     return missed
@@ -205,12 +207,12 @@ def _iterate(
 
 def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
     """Repair the iterates and price the plan; keep the better one."""
-    layout = point.layout
-    energies, curtailed = repaired(point)
+    layout, plan = point.layout, repaired(point)
+    energy = to_table(layout, plan.energy)
     schedule = price_plan(
         layout.problem,
-        to_table(layout, energies),
-        _curtailed_at(layout, curtailed),
+        energy,
+        _curtailed_at(layout, plan, energy),
         best.duals,
         best.bound,
         "structured",
@@ -225,12 +227,15 @@ def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
         )
 
 
-def _curtailed_at(layout: Layout, curtailed: Floats) -> Floats:
-    """Return the curtailed PV of kept nodes at the table's nodes."""
-    total = np.zeros_like(layout.problem.nodes.pv_kw)
-    if curtailed.any():
+def _curtailed_at(layout: Layout, plan: Repaired, energy: Floats) -> Floats:
+    """Return a plan's curtailed PV at the table's nodes; `energy` is that of the table's entries."""
+    total, homes = np.zeros_like(layout.problem.nodes.pv_kw), layout.folding.homes
+    if plan.curtailed.any():
         kept = layout.node_of >= 0
-        total[np.ix_(layout.node_of[kept], layout.steps)] = curtailed[kept]
+        total[np.ix_(layout.node_of[kept], layout.steps)] = plan.curtailed[kept]
+    if len(homes.node):
+        share_with_homes(homes, total)
+        spare_at_homes(layout.problem, homes, (energy, to_table(layout, plan.spared)), total)
     return total
 
 

@@ -7,12 +7,15 @@ of their kinks, as the sum itself does.
 
 import numpy as np
 
+from backfeed.plan.compiled import compiled
+from backfeed.plan.curtailing import price_behind, worth_of_leaving
 from backfeed.plan.folding import Bounds
 from backfeed.plan.layout import Layout
+from backfeed.plan.meter import FAR, best_less
 from backfeed.plan.pieces import at_steps
-from backfeed.plan.problem import NO_PARENT, Bools, Floats
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints
 from backfeed.plan.schedule import Schedule
-from backfeed.plan.tree import hand_down
+from backfeed.plan.tree import hand_down, summed_up
 
 LIMITS = ("import_limit", "export_limit")
 
@@ -30,7 +33,7 @@ def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Float
     the meter charges and pays (0 without one) it costs nothing; above, m is also the import limit's and costs what is
     above times the power that is left, below the export's. The Lagrangian is greatest where neither is below 0. It then
     is what the row has at hard bounds; where the limit's part would be more than the penalty, or `a + b` is below 0, it
-    is less.
+    is less. Where the meter has variables of its own, its kinks are tried.
 
     Parameters
     ----------
@@ -43,12 +46,7 @@ def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Float
     """
     problem, bounds = layout.problem, layout.folding.bounds
     w, row, step, step_h = problem.windows, bounds.row, bounds.step, problem.axis.step_h
-    node, column = w.node[row], layout.fleet.place_of_step[step]
-    holder, zone = layout.holder[node], problem.nodes.zone[node]
-    there, asked = (holder >= 0) & (column >= 0), np.zeros(len(row))
-    paid = price[:, : len(layout.steps)].copy()
-    paid[:, layout.pieces.slots] += price[:, len(layout.steps) :]
-    asked[there] = paid[holder[there], column[there]]
+    asked, zone = _asked_above(layout, price, w.node[row], step), problem.nodes.zone[w.node[row]]
     own, energy = np.where(problem.row_price_node[row] < 0, step_h, 0.0), step_h * value[bounds.entry]
     a = asked + own * problem.prices.buy_per_kwh[zone, step] - energy * w.charge_efficiency[row]
     b = step_h * w.wear_per_kwh[row] - asked - own * problem.prices.sell_per_kwh[zone, step]
@@ -56,29 +54,48 @@ def worth_of_bounds(layout: Layout, price: Floats, value: Floats) -> tuple[Float
     (most, least), (left, left_out), limit = bounds.own_kw, bounds.left_kw, step_h * problem.penalties.limit_per_kwh
     bought, sold = bounds.tariff
     both = (least * b - most * a) / np.maximum(most + least, 1e-300)
-    middle = np.clip(np.where(bounds.kink_kw < 0, b, -a), sold, bought)
-    worth = np.where(a + b >= 0, np.clip(middle, -a, np.maximum(b, -a)), both)
+    worth = np.where(a + b >= 0, np.clip(np.clip(-a, sold, bought), -a, np.maximum(b, -a)), both)
     worth = np.clip(worth, sold - np.where(left_out < least, limit, 0.0), bought + np.where(left < most, limit, 0.0))
-    soft = np.minimum(0.0, np.minimum(most * (a + worth), least * (b - worth)))
-    soft -= left * np.maximum(worth - bought, 0.0) + left_out * np.maximum(sold - worth, 0.0)
-    soft += (bought - np.clip(worth, sold, bought)) * bounds.kink_kw
-    return worth, soft - _least_at_bounds(bounds, a + bought, b - np.where(bounds.rise > 0, bought, sold))
+    less = np.minimum(0.0, np.minimum(most * (a + worth), least * (b - worth)))
+    less -= left * np.maximum(worth - bought, 0.0) + left_out * np.maximum(sold - worth, 0.0)
+    less -= np.minimum(0.0, np.minimum(left * (a + bought), left_out * (b - sold)))
+    _weigh_meters(bounds, (a, b, asked), limit, worth, less)
+    return worth, less
 
 
-def _least_at_bounds(bounds: Bounds, charging: Floats, giving: Floats) -> Floats:
-    """Return the least that rows cost within their bounds, at reduced costs per kW, `(entry,)`: at a corner or a kink.
+def _asked_above(layout: Layout, price: Floats, node: Ints, step: Ints) -> Floats:
+    """Return what kept nodes at or above nodes of the table ask for a kW at steps, all of one shape; 0 without one."""
+    holder, column = layout.holder[node], layout.fleet.place_of_step[step]
+    there = (holder >= 0) & (column >= 0)
+    paid = price[:, : len(layout.steps)].copy()
+    paid[:, layout.pieces.slots] += price[:, len(layout.steps) :]
+    asked = np.zeros(there.shape)
+    asked[there] = paid[holder[there], column[there]]
+    return asked
 
-    `charging` and `giving` are at the price that a row with a kink buys at; below it, it also loses the rise.
+
+@compiled
+def _weigh_meters(
+    bounds: Bounds, reduced: tuple[Floats, Floats, Floats], limit: float, worth: Floats, less: Floats
+) -> None:
+    """Write what `worth_of_bounds` returns where a meter has variables of its own; `limit` is the penalty.
+
+    `reduced` are the row's reduced costs per kW, and what is asked above.
     """
-    (left, left_out), kink, rise = bounds.left_kw, bounds.kink_kw, bounds.rise
-    ends = left * charging, left_out * giving
-    least = np.minimum(rise * np.maximum(kink, 0.0), ends[0] + rise * np.maximum(kink - left, 0.0))
-    least = np.minimum(least, ends[1] + rise * np.maximum(kink + left_out, 0.0))
-    share = (kink + left_out) / np.maximum(left + left_out, 1e-300)
-    inside = (rise > 0) & (share >= 0) & (share <= 1)
-    at_kink = np.minimum(np.where(kink > 0, kink * charging, -kink * giving), share * ends[0] + (1.0 - share) * ends[1])
-    bound: Floats = np.where(inside, np.minimum(least, at_kink), least)
-    return bound
+    (a, b, asked), (most, least), (left, left_out) = reduced, bounds.own_kw, bounds.left_kw
+    for e in range(len(a)):
+        if bounds.rise[e] < 0.0:
+            continue
+        bought, spare = bounds.tariff[0, e], bounds.spare_kw[e]
+        charging, giving, spared = a[e] + bought, b[e] - bought, asked[e] + bought
+        low = -limit if bounds.tightest[0, e] >= 0 else 0.0
+        high = bounds.rise[e] + (limit if bounds.tightest[1, e] >= 0 else 0.0)
+        meter = bounds.kink_kw[e], bounds.rise[e], bounds.outlet_kw[e], left[e]
+        own = most[e] * charging, least[e] * giving, spared
+        bound = left[e] * charging, left_out[e] * giving, spared
+        soft = best_less(own, (most[e], least[e], spare), meter, (low, high))
+        hard = best_less(bound, (left[e], left_out[e], spare), meter, (0.0, FAR))
+        worth[e], less[e] = bought - soft[0], soft[1] - hard[1]
 
 
 def dearer_nodes(layout: Layout, less: Floats) -> Bools:
@@ -102,27 +119,51 @@ def worth_of_curtailing(layout: Layout, price: Floats, worth: Floats) -> Floats:
     kept, missed, count = np.flatnonzero(node_of >= 0), np.zeros(len(nodes)), len(layout.steps)
     if nodes.metered.any():
         at = node_of[kept]
-        never = np.where(nodes.metered[at, None], at_steps(nodes.pv_kw, at, layout.steps), 0.0)
-        never -= at_steps(layout.curve.curtail_max_kw, at, layout.steps)
-        missed[at] = (np.minimum(price[kept, :count], 0.0) * never).sum(axis=1)
-    own = layout.folding.meters.node
+        never = at_steps(nodes.pv_kw, at, layout.steps) - at_steps(layout.curve.curtail_max_kw, at, layout.steps)
+        missed[at] = (np.minimum(price[kept, :count], 0.0) * never * nodes.metered[at, None]).sum(axis=1)
+    folding, homes = layout.folding, layout.folding.homes
+    own = folding.meters.node
     own = own[np.any(nodes.pv_kw[own] > 0, axis=1)]
     if len(own):
         none = np.zeros((len(price), count))
-        asked = balance_at_nodes(layout, price[:, :count], (none, none), worth)[own]
-        missed[own] = (np.minimum(asked, 0.0) * nodes.pv_kw[own]).sum(axis=1)
+        asked = balance_at_nodes(layout, price[:, :count], (none, none), worth)
+        never = nodes.pv_kw.copy()
+        never[homes.node] = np.where(homes.spare_kw > 0, 0.0, never[homes.node])
+        never[homes.node[homes.left.home], homes.left.step] = 0.0
+        missed[own] = (np.minimum(asked[own], 0.0) * never[own]).sum(axis=1)
+    if len(homes.left.home):
+        asked_above = _asked_above(layout, price, homes.node[homes.left.home], homes.left.step)
+        lost = worth_of_leaving(homes.left, asked_above)
+        missed += np.bincount(homes.node[homes.left.home], lost, len(missed))
     return missed
 
 
 def limits_missed(layout: Layout, schedule: Schedule) -> Bools:
     """Return the nodes that are left out, and whose limits the plan breaks, `(node,)`."""
-    nodes, folding = layout.problem.nodes, layout.folding
+    folding = layout.folding
+    missed: Bools = _broken(layout, schedule) & ~folding.kept & ~folding.alone & (folding.base < 0)
+    return missed
+
+
+def burning_homes(layout: Layout, schedule: Schedule) -> Bools:
+    """Return the nodes rows have for themselves whose limits the plan breaks, and that or below which PV is curtailed.
+
+    A row's bounds count with none curtailed: a home that burns it all the same may take too much.
+    """
+    nodes, homes = layout.problem.nodes, np.zeros((len(layout.folding.alone), 1))
+    homes[layout.folding.homes.node] = 1.0
+    burning: Bools = _broken(layout, schedule) & layout.folding.alone & (summed_up(nodes, homes)[:, 0] > 0)
+    return burning
+
+
+def _broken(layout: Layout, schedule: Schedule) -> Bools:
+    """Return the nodes whose limits the plan breaks, `(node,)`."""
+    nodes = layout.problem.nodes
     if not any(slack.kind in LIMITS for slack in schedule.slacks):
         return np.zeros(len(nodes), np.bool_)
     over, beyond = schedule.net_kw - nodes.import_limit_kw, -schedule.net_kw - nodes.export_limit_kw
-    broken = np.any(np.maximum(over, beyond) > BROKEN_KW, axis=1)
-    missed: Bools = broken & ~folding.kept & ~folding.alone & (folding.base < 0)
-    return missed
+    broken: Bools = np.any(np.maximum(over, beyond) > BROKEN_KW, axis=1)
+    return broken
 
 
 def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats], worth: Floats) -> Floats:
@@ -143,6 +184,7 @@ def balance_at_nodes(layout: Layout, price: Floats, shares: tuple[Floats, Floats
     balance = np.zeros_like(nodes.base_load_kw)
     _ask_joined(layout, price - shares[0], price, balance)
     _ask_alone(layout, worth, balance)
+    _ask_homes(layout, price, balance)
     kept = np.flatnonzero(folding.kept)
     balance[np.ix_(kept, layout.steps)] = (price - shares[1])[: len(kept)]
     hand_down(nodes.upwards, np.where(folding.kept, NO_PARENT, nodes.parent), balance)
@@ -160,6 +202,18 @@ def _ask_alone(layout: Layout, worth: Floats, own: Floats) -> None:
     beyond = worth - metered
     asking = beyond != 0
     own[np.where(beyond > 0, *bounds.tightest)[asking], bounds.step[asking]] += beyond[asking]
+
+
+def _ask_homes(layout: Layout, price: Floats, own: Floats) -> None:
+    """Write what homes ask for where no car stands and PV may be curtailed, and beyond their meters limits."""
+    homes, left = layout.folding.homes, layout.folding.homes.left
+    if not len(left.home):
+        return
+    node, asked = homes.node[left.home], _asked_above(layout, price, homes.node[left.home], left.step)
+    worth = price_behind(left, asked) - asked
+    metered = np.clip(worth, left.sell, left.buy)
+    own[node, left.step] = metered
+    np.add.at(own, (homes.tight[left.home, left.step], left.step), worth - metered)
 
 
 def _ask_joined(layout: Layout, asking: Floats, price: Floats, own: Floats) -> None:

@@ -64,10 +64,13 @@ STRIDE = ENTRIES_MAX + LANES
 # The tridiagonal system, the node's view of it, and room to work in.
 (V, W, PULL, G, H, IE, E_PULL, ENERGY, F, M, INVERSE, DP, MOST, LEAST, ROW) = (k * STRIDE for k in range(63, 78))
 (S1, S2, S3) = (k * STRIDE for k in range(78, 81))
-# A row's own meter (`plan/meter.py`): its kink and rise, iterates, what elimination leaves, and whether there is one.
-METER = (AT_KINK, RISE, SOLD, REST, ZX, ZR, PX, PR, DX, DR) = tuple(k * STRIDE for k in range(81, 91))
-(INV_X, INV_R, CX, CR, MISSING, OWN_SHARE, OWN_PUSH, OWN_DY, METERED) = (k * STRIDE for k in range(91, 100))
-PLACES = 100
+# A row's own meter (`plan/meter.py`): what is given, iterates, steps of predictor and corrector, what is eliminated.
+METER_GIVEN = (AT_KINK, RISE, BOUGHT, SOLD_MAX, SPARE_MAX) = tuple(k * STRIDE for k in range(81, 86))
+METER_MOVED = (SOLD, REST, SPARED, ZSL, ZSU, ZR, ZQL, ZQU) = tuple(k * STRIDE for k in range(86, 94))
+METER_STEPS = (PS, PR, PQ, DS, DR, DQ) = tuple(k * STRIDE for k in range(94, 100))
+(INV_SL, INV_SU, INV_QL, INV_QU, INV_R, CSL, CSU, CQL, CQU, CR) = (k * STRIDE for k in range(100, 110))
+(IS, GS, IQ, GQ, SCALE, MISSING, JOINT, OWN_SHARE, OWN_PUSH, OWN_DY, METERED) = (k * STRIDE for k in range(110, 121))
+PLACES = 121
 
 VALUES, DUALS, PREDICTED, CORRECTED = 5, 7, 4, 5
 """Quantities in each of the arrays of `State`."""
@@ -77,7 +80,7 @@ class State(NamedTuple):
     """Iterates of all units: values (with the value of energy), duals, steps of the predictor and of the corrector.
 
     With them go the inverse pivots of their systems, which are the same for every step from one place, and `meters`
-    `(place, METER, step)`, what is known of meters that rows have for themselves.
+    `(quantity, place)`, what is given and what is known of meters that rows have for themselves.
     """
 
     values: Floats
@@ -99,17 +102,15 @@ class Unit(NamedTuple):
     u: Floats
 
 
-def new_state(entries: int, kink: Floats) -> State:
-    """Return room for all iterates; `kink` is the fleet's."""
-    meters = np.ones((len(kink), len(METER), kink.shape[2]))
-    meters[:, :2], meters[:, 6:] = kink, 0.0
+def new_state(entries: int, given: Floats) -> State:
+    """Return room for all iterates; `given` is the fleet's `meters`."""
     return State(
         np.zeros(VALUES * entries),
         np.zeros(DUALS * entries, np.float32),
         np.zeros(PREDICTED * entries, np.float32),
         np.zeros(CORRECTED * entries, np.float32),
         np.zeros(entries),
-        meters,
+        np.concatenate((given, np.zeros((len(METER_MOVED) + len(METER_STEPS), given.shape[1])))),
     )
 
 

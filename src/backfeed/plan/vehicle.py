@@ -26,7 +26,13 @@ above the diagonal, row t of it is row t+1 times m[t+1], so M is built by a recu
 """
 
 from backfeed.plan.compiled import nested
-from backfeed.plan.meter import add_own_price, advance_meter, eliminate_meter, measure_meter, step_meter
+from backfeed.plan.meter import (
+    add_own_price,
+    advance_meter,
+    eliminate_meter,
+    measure_meter,
+    step_meter,
+)
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.unit import (
     CA,
@@ -48,6 +54,7 @@ from backfeed.plan.unit import (
     DOWN_THERE,
     DOWN_WIDTH,
     DP,
+    DQ,
     DU,
     DY,
     E_PULL,
@@ -371,6 +378,10 @@ def add_power_step(unit: Unit, n: int, power_step: Floats) -> None:
     for t in range(n):
         if step[t] >= 0:
             power_step[step[t]] += u[CHARGE + t] * u[DA + t] - u[DISCHARGE + t] * u[DB + t]
+    if u[METERED] > 0:
+        for t in range(n):
+            if step[t] >= 0:
+                power_step[step[t]] += u[DQ + t]
 
 
 @nested
