@@ -67,18 +67,15 @@ class Curtailing(NamedTuple):
 def may_be_told(problem: PlanProblem, curve: NodeCurve, held: Bools) -> Bools:
     """Return the metered nodes whose curtailed PV a car may tell, if they have one car at a time, `(node,)`.
 
-    No other meter is above or below, no node below can break its export limit, nobody is paid for burning PV, and in
-    each tree they are of one zone.
+    No node below can break its export limit, nobody is paid for burning PV, and in each tree they are of one zone.
     """
     nodes = problem.nodes
     some = curve.curtail_max_kw > 0
     may = nodes.metered & ~held & np.any(some, axis=1) & ~np.any(some & (curve.import_cost < 0), axis=1)
     if not may.any() or len(problem.commitments) or curve.inverted.any():
         return np.zeros_like(may)
-    above = np.where(nodes.parent >= 0, nodes.meter[nodes.parent], NO_PARENT)
     pinched = np.any(-curve.reach_low_kw > nodes.export_limit_kw + REACH_TOLERANCE_KW, axis=1)
-    inside = summed_up(nodes, np.column_stack((nodes.metered, pinched)).astype(np.float64))
-    may &= (above < 0) & (inside[:, 0] == 1) & (inside[:, 1] == pinched)
+    may &= summed_up(nodes, pinched.astype(np.float64)[:, None])[:, 0] == pinched
     root, home = nearest_of(nodes.parent, nodes.parent < 0), np.flatnonzero(may)
     zone = np.full(len(nodes), NO_PARENT)
     zone[root[home[::-1]]] = nodes.zone[home[::-1]]

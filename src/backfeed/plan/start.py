@@ -265,7 +265,7 @@ def start_nodes(layout: Layout, power: Floats, product: float) -> Nodes:
     curtail[with_pv], charged[with_peak] = len(pieces.width_kw) + np.arange(len(with_pv)), np.arange(len(with_peak))
     net = in_whole_columns(np.concatenate((power, power[:, pieces.slots]), axis=1) + pieces.fixed_kw)
     boxes = aligned(len(pieces.width_kw) + len(with_pv), len(BOX), net.shape[1])
-    boxes[:, [X, REST, ZL, ZU], pieces.low_kw.shape[1] :] = 1.0
+    boxes[:, [X, LEFT, ZL, ZU], pieces.low_kw.shape[1] :] = 1.0
     nodes = Nodes(
         parent=forest.parent,
         child_ptr=forest.child_ptr,
