@@ -150,9 +150,9 @@ def _rise(nodes: Nodes, k: int, t: int) -> Vector:
 
 @nested
 def reduce_pieces(nodes: Nodes, k: int, aim: Aim, hd: Floats, own: Floats) -> None:
-    """Write what `H^-1` and H's right side are without a peak.
+    """Write `hd` and the gradient `own` as they are without a peak.
 
-    These are the sum of the inverse Hessians of a node's pieces, 1 in padding, and the mean of their gradients by it.
+    They are the sum of the pieces' inverse Hessians, 1 in padding, and the mean of their gradients weighted by these.
     """
     low, high = columns_of(nodes, k)
     for t in range(low, high, LANES):
