@@ -251,6 +251,19 @@ def test_a_car_without_power_is_moved_between_nodes_whose_peaks_are_charged(rand
     assert solve_structured(moved, GAP).iterations < 30, "second orders of untakable steps lead astray"
 
 
+@pytest.mark.parametrize("seed", [9, 14])
+def test_rows_take_turns_where_a_surplus_may_not_leave(random_problem, seed):
+    usual = {"meters": False, "drained": False, "promises": 0, "inverted": False, "negative": False, "peak": 0.0}
+    problem = random_problem(seed, tree="flat", rows=4, count=12, v2g=1.0, export=0.0, **usual)
+    w, nodes = problem.windows, problem.nodes
+    nodes.pv_kw[:] = 0.6 * w.charge_max_kw.sum()
+    w.charge_efficiency[:] = w.discharge_efficiency[:] = 0.7
+    w.discharge_max_kw[:] = w.charge_max_kw
+    searched, schedule = solve(problem, GAP, method="highs"), solve_structured(problem, GAP)
+    assert searched.gap > 1e-3, "the relaxation burns what may not be exported, both ways at once"
+    assert schedule.objective == pytest.approx(searched.objective, rel=1e-4)
+
+
 def test_a_drive_takes_along_what_was_charged(random_problem):
     problem = random_problem(3, tree="flat", drained=True, rows=60, count=48, promises=0, meters=False, negative=False)
     w, schedule = problem.windows, solve_structured(problem, 1e-4)
