@@ -168,3 +168,11 @@ def test_a_search_for_ways_that_is_cut_off_ends_in_a_plan(random_problem):
     assert usual.objective == pytest.approx(whole.objective, rel=1e-6)
     assert cut.status == "optimal"
     assert cut.objective > usual.objective + 1.0
+
+
+def test_statistics_tell_how_large_a_problem_is_and_what_is_missing(random_problem):
+    schedule = solve(random_problem(2, rows=4, count=12, infeasible=True), method="highs")
+    told = schedule.statistics
+    assert (told["rows"], told["steps"], told["entries"]) == (4, 12, len(schedule.power_flat_kw))
+    assert told["departure_kwh"] == pytest.approx(schedule.shortfall_kwh)
+    assert schedule.shortfall_kwh > 1.0

@@ -5,7 +5,7 @@ the hard limits, and then prices it by the definitions of `backfeed.plan.problem
 and limit that is broken.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -115,7 +115,6 @@ class Schedule:
     method: str
     status: str = "optimal"
     iterations: int = 0
-    statistics: dict[str, float] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -139,6 +138,22 @@ class Schedule:
     def energy_kwh(self) -> Floats:
         """Energy at the end of every step, `(row, step)`, NaN outside the window."""
         return self._dense(self.energy_flat_kwh, np.nan)
+
+    @cached_property
+    def statistics(self) -> dict[str, float]:
+        """How large the problem is, what it took, and what the plan leaves unused or breaks, by kind of slack [kWh]."""
+        told: dict[str, float] = {
+            "rows": len(self.arrive_step),
+            "entries": len(self.power_flat_kw),
+            "nodes": len(self.net_kw),
+            "steps": self.axis.count,
+            "iterations": self.iterations,
+            "curtailed_kwh": self.axis.step_h * float(self.curtailed_kw.sum()),
+        }
+        for slack in self.slacks:
+            name = f"{slack.kind}_kwh"
+            told[name] = told.get(name, 0.0) + slack.amount_kwh
+        return told
 
     @property
     def shortfall_kwh(self) -> float:
