@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
+from backfeed.plan.lowered import LEVEL, REACH_TOLERANCE_KW, NodeCurve
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of
 from backfeed.plan.schedule import net_energy_path
 from backfeed.plan.tree import summed_up
@@ -67,11 +67,13 @@ class Curtailing(NamedTuple):
 def may_be_told(problem: PlanProblem, curve: NodeCurve, held: Bools) -> Bools:
     """Return the metered nodes whose curtailed PV a car may tell, if they have one car at a time, `(node,)`.
 
-    No node below can break its export limit, nobody is paid for burning PV, and in each tree they are of one zone.
+    No node below can break its export limit, to buy and to burn always costs something, and in each tree they are of
+    one zone.
     """
     nodes = problem.nodes
-    some = curve.curtail_max_kw > 0
-    may = nodes.metered & ~held & np.any(some, axis=1) & ~np.any(some & (curve.import_cost < 0), axis=1)
+    buy, some = curve.import_cost, curve.curtail_max_kw > 0
+    burns = some & ((buy < 0) | (buy - curve.export_cost <= LEVEL * np.abs(buy)))
+    may = nodes.metered & ~held & np.any(some, axis=1) & ~np.any(burns, axis=1)
     if not may.any() or len(problem.commitments) or curve.inverted.any():
         return np.zeros_like(may)
     pinched = np.any(-curve.reach_low_kw > nodes.export_limit_kw + REACH_TOLERANCE_KW, axis=1)

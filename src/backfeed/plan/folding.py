@@ -29,14 +29,12 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.curtailing import Curtailing, curtailing, hung, may_be_told
-from backfeed.plan.lowered import REACH_TOLERANCE_KW, NodeCurve
+from backfeed.plan.lowered import LEVEL, REACH_TOLERANCE_KW, NodeCurve
+from backfeed.plan.node import WIDTH_MIN_KW
 from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of
 from backfeed.plan.rows import ARRIVE, BOUND, ENTRY, KINK, LENGTH, METER_GIVEN, ROW_PRICED, ZONE, Fleet, Powers
 from backfeed.plan.tree import reach_within, summed_up
 from backfeed.plan.vectors import LANES
-
-LEVEL = 1e-9
-"""Prices that differ by no more than this share are one: a meter's bound is below it then by no more."""
 
 
 class Bounds(NamedTuple):
@@ -267,6 +265,7 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters
     while np.any(under[at]):
         fixed = curve.fixed_below_kw[at, step]
         rooms = np.stack((nodes.import_limit_kw[at, step] - fixed, nodes.export_limit_kw[at, step] + fixed + spare))
+        rooms = np.maximum(rooms, 0.0)  # but for rounding
         tighter = alone[at] & (rooms < left)
         left, tightest = np.where(tighter, rooms, left), np.where(tighter, at, tightest)
         at = above[at]
@@ -337,5 +336,6 @@ def _given_of_meters(fleet: Fleet, order: Ints, bounds: Bounds) -> Floats:
     place = at[unit] + entry[row] - begin[unit] + step - fleet.places[row, ARRIVE]
     kink, spare, reach = bounds.kink_kw[bent], bounds.spare_kw[bent], bounds.own_kw.sum(axis=0)[bent]
     sold_max = np.where(spare > 0, bounds.outlet_kw[bent] + kink, 2.0 * (np.abs(kink) + reach))
+    sold_max, spare = (np.where(width > WIDTH_MIN_KW, width, 0.0) for width in (sold_max, spare))
     meters[:, place] = kink, bounds.rise[bent], bounds.tariff[0, bent], sold_max, spare
     return meters

@@ -21,7 +21,7 @@ from backfeed.plan.layout import Layout
 from backfeed.plan.meter import count_meters
 from backfeed.plan.narrow import factor_trees, solve_trees
 from backfeed.plan.node import WIDTH, Aim, Nodes, advance_nodes
-from backfeed.plan.pace import DONE, GO_ON, Progress, centring_of, lengths_of, progress_of, verdict_on
+from backfeed.plan.pace import DONE, GO_ON, STALLED, Progress, centring_of, lengths_of, progress_of, verdict_on
 from backfeed.plan.problem import Floats, Ints
 from backfeed.plan.rows import LENGTH, ROW_CAPACITY, ROW_CHARGE, ROW_EMPTY, ROW_FLOOR, ROW_TARGET
 from backfeed.plan.start import start, start_nodes
@@ -79,6 +79,11 @@ class InteriorPoint:
     def price(self) -> Floats:
         """The nodes' prices, `(node, column)` without padding [currency/kW and step]."""
         return self.nodes.price[:, : self.columns]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether rounding is all that has moved."""
+        return self._length < STALLED
 
     def pursue(self, gap: float, looked: float, iterations_max: int, stop: Callable[[], bool] | None) -> int:
         """Iterate until a certificate is worth trying or nothing is to be gained; return the verdict.

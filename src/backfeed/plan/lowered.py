@@ -27,6 +27,9 @@ from backfeed.plan.problem import Bools, Floats, Ints, PlanProblem, inner
 REACH_TOLERANCE_KW = 1e-9
 """A limit that the sum of all powers exceeds by less than this can not bind."""
 
+LEVEL = 1e-9
+"""Prices that differ by no more than this share are one: a meter's bound is below it then by no more."""
+
 
 @dataclass(frozen=True)
 class EnergyCurve:

@@ -263,6 +263,8 @@ def repaired(point: InteriorPoint) -> Repaired:
     with_pv = nodes.curtail >= 0
     box, most = nodes.boxes[nodes.curtail[with_pv], :, :count], pieces.curtail_kw[with_pv, :count]
     curtailed[with_pv] = np.where(box[:, WIDTH] > 0, np.clip(box[:, X], 0.0, most), 0.0)
+    if with_pv.any():
+        _curtail_for_limits(point, power + of_rows, curtailed)
     low, high = _caps(point, power, curtailed + of_rows)
     broken = (power > high + CAP_TOLERANCE_KW) | (power < low - CAP_TOLERANCE_KW)
     again = np.flatnonzero(broken.any(axis=1))
@@ -275,6 +277,15 @@ def repaired(point: InteriorPoint) -> Repaired:
         else:
             point.share(cap_nodes, *point.vehicles, track, caps, np.zeros_like(caps[0]), some=again)
     return Repaired(wanted, spared, curtailed)
+
+
+def _curtail_for_limits(point: InteriorPoint, power: Floats, curtailed: Floats) -> None:
+    """Curtail what limits still lack at nodes where PV is left, `(node, step)`: `power` is what else may change."""
+    forest, pieces = point.layout.forest, point.layout.pieces
+    net = power + pieces.fixed_kw[:, : point.count] + curtailed
+    add_up(forest.upwards, forest.parent, net)
+    low, _ = _own_limits(point, point.nodes.net[:, : point.count])
+    curtailed += np.clip(low - net, 0.0, pieces.curtail_kw[:, : point.count] - curtailed)
 
 
 def _over_all_steps(point: InteriorPoint, caps: Floats, elsewhere: float) -> Floats:

@@ -198,7 +198,12 @@ def _iterate(
             look(point)
             if asked.is_proven(best):
                 return
-        elif gap < CONVERGED or asked.is_enough(earlier + point.iteration) or in_turns(point) is not None:
+        elif (
+            point.stalled
+            or gap < CONVERGED
+            or asked.is_enough(earlier + point.iteration)
+            or in_turns(point) is not None
+        ):
             break
         else:
             gap *= ENOUGH
