@@ -25,6 +25,7 @@ from backfeed.plan.layout import NotStructuredError, lay_out
 from backfeed.plan.rows import ZONE
 from backfeed.plan.solve import solve
 from backfeed.plan.structured import solve_structured
+from backfeed.plan.threads import NODES_MIN
 from backfeed.plan.turns import in_turns
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "plan_scale.py"
@@ -179,8 +180,12 @@ def test_agrees_with_highs_in_every_family(random_problem, family, seed):
 
 
 @pytest.mark.parametrize("threads", [2, 5])
-def test_the_schedule_does_not_depend_on_threads(random_problem, threads):
-    problem = random_problem(7, tree="random", rows=120, count=24, promises=0, meters=False, drained=False)
+@pytest.mark.parametrize(("seed", "tree", "rows"), [(7, "random", 120), (13, "random", 30), (8, "chains", 30)])
+def test_the_schedule_does_not_depend_on_threads(random_problem, seed, tree, rows, threads):
+    usual = {"promises": 0, "meters": False, "drained": False, "partial": False, "peak": 0.4}
+    problem = random_problem(seed, tree=tree, rows=rows, count=24, **usual)
+    forest = lay_out(problem).forest
+    assert len(forest.parent) >= 2 * NODES_MIN, "enough nodes to hand over, though no level may have so many"
     alone = solve_structured(problem, 1e-4)
     shared = solve_structured(problem, 1e-4, threads=threads)
     assert alone.power_flat_kw.tobytes() == shared.power_flat_kw.tobytes()

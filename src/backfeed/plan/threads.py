@@ -42,7 +42,7 @@ class Threads:
             done.result()
 
     def joined(self, levels: Sequence[Ints]) -> tuple[Ints, ...]:
-        """Return levels to share one after the other: a single one where nothing would be handed over."""
-        if self._pool is None or max(map(len, levels), default=0) < 2 * NODES_MIN:
+        """Return levels to share one after the other: a single one where nothing will be handed over, all in order."""
+        if self._pool is None or sum(map(len, levels)) < 2 * NODES_MIN:
             return (np.concatenate(levels),) if levels else ()
         return tuple(levels)
