@@ -28,6 +28,7 @@ with warnings.catch_warnings():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # root makes itself a user for the server, which a bare PATH can not
     server = embedded.PostgresServer(tmp_path_factory.mktemp("pgdata"), cleanup_mode="delete")
     with server:
         yield server.get_uri()
