@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.lowered import LEVEL, REACH_TOLERANCE_KW, NodeCurve
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of, place_among
 from backfeed.plan.schedule import net_energy_path
 from backfeed.plan.tree import summed_up
 
@@ -56,12 +56,6 @@ class Curtailing(NamedTuple):
     spare_kw: Floats
     net_kw: Floats
     left: Left
-
-    def number(self, nodes: int) -> Ints:
-        """Return every node's place among the homes, -1 for none, and for the node -1."""
-        number = np.full(nodes + 1, NO_PARENT)
-        number[self.node] = np.arange(len(self.node))
-        return number
 
 
 def may_be_told(problem: PlanProblem, curve: NodeCurve, held: Bools) -> Bools:
@@ -206,7 +200,7 @@ def spare_at_homes(problem: PlanProblem, homes: Curtailing, entries: tuple[Float
     `curtailed` is `(node, step)`.
     """
     (energy, spared), w = entries, problem.windows
-    home = homes.number(len(problem.nodes))[problem.row_price_node]
+    home = place_among(homes.node, len(problem.nodes))[problem.row_price_node]
     at = np.flatnonzero((home >= 0)[w.row_of])
     home, step = home[w.row_of[at]], w.step_of[at]
     power = net_energy_path(problem, energy)[0][at]

@@ -31,7 +31,7 @@ import numpy as np
 from backfeed.plan.curtailing import Curtailing, curtailing, hung, may_be_told
 from backfeed.plan.lowered import LEVEL, REACH_TOLERANCE_KW, NodeCurve
 from backfeed.plan.node import WIDTH_MIN_KW
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of, place_among
 from backfeed.plan.rows import ARRIVE, BOUND, ENTRY, KINK, LENGTH, METER_GIVEN, ROW_PRICED, ZONE, Fleet, Powers
 from backfeed.plan.tree import reach_within, summed_up
 from backfeed.plan.vectors import LANES
@@ -114,7 +114,7 @@ def fold(
     matters[promised.node, promised.step] = True
     costly[promised.node] = True
     may = may_be_told(problem, plain, held)
-    costly |= nodes.metered & ~_may_be_told(nodes, plain, may)
+    costly |= nodes.metered & ~_may_be_own(nodes, plain, may)
     costly |= summed_up(nodes, may.astype(np.float64)[:, None])[:, 0] > 1  # two homes' PV is one decision there
     matter, rows = np.any(matters, axis=1), summed_up(nodes, powers.rows)
     alone = _alone(problem, _at_least(problem, plain, may), rows, matter, costly | held)
@@ -158,7 +158,7 @@ def _beyond_limits(problem: PlanProblem, curve: NodeCurve, powers: Powers, held:
     return beyond
 
 
-def _may_be_told(nodes: Nodes, curve: NodeCurve, curtails: Bools) -> Bools:
+def _may_be_own(nodes: Nodes, curve: NodeCurve, curtails: Bools) -> Bools:
     """Return which meters a row below may have for itself: none that pays for what is burnt, or curtails otherwise.
 
     The first is one whose kink is at other than the row's power 0, at a step at which exporting costs; unless it
@@ -258,7 +258,7 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters
     row, step = w.row_of[entry], w.step_of[entry]
     own = np.stack((w.charge_max_kw[row], w.discharge_max_kw[row])) * (problem.hours[entry] / problem.axis.step_h)
     left, tightest, at = own.copy(), np.full(own.shape, NO_PARENT), w.node[row]
-    home, spare = homes.number(len(nodes))[problem.row_price_node[row]], np.zeros(len(row))
+    home, spare = place_among(homes.node, len(nodes))[problem.row_price_node[row]], np.zeros(len(row))
     some = home >= 0
     spare[some] = homes.spare_kw[home[some], step[some]]
     some = spare > 0
@@ -269,7 +269,7 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters
         tighter = alone[at] & (rooms < left)
         left, tightest = np.where(tighter, rooms, left), np.where(tighter, at, tightest)
         at = above[at]
-    meter = _number(meters, len(nodes))[problem.row_price_node[row]]
+    meter = place_among(meters.node, len(nodes))[problem.row_price_node[row]]
     tariff, kink, rise, metered = np.zeros_like(own), np.zeros(len(row)), np.full(len(row), -1.0), meter >= 0
     mine = meter[metered], step[metered]
     _straighten(meters, mine, left[:, metered], spare[metered])
@@ -282,13 +282,6 @@ def _bounds(problem: PlanProblem, curve: NodeCurve, alone: Bools, meters: Meters
     told = np.flatnonzero(np.any(tightest >= 0, axis=0) | metered)
     columns = entry, row, step, own, left, tightest, tariff, kink, rise, spare, outlet
     return Bounds(*(np.ascontiguousarray(column[..., told]) for column in columns))
-
-
-def _number(meters: Meters, nodes: int) -> Ints:
-    """Return every node's place among the meters, -1 for none, and for the node -1."""
-    number = np.full(nodes + 1, NO_PARENT)
-    number[meters.node] = np.arange(len(meters.node))
-    return number
 
 
 def bounded(problem: PlanProblem, fleet: Fleet, order: Ints, folding: Folding) -> Fleet:
@@ -306,7 +299,7 @@ def bounded(problem: PlanProblem, fleet: Fleet, order: Ints, folding: Folding) -
     place_of[some] = np.arange(len(some))
     places, figures = fleet.places.copy(), fleet.figures.copy()
     places[:, BOUND] = place_of[order]
-    meter = _number(meters, len(folding.kept))[problem.row_price_node[order]]
+    meter = place_among(meters.node, len(folding.kept))[problem.row_price_node[order]]
     places[meter >= 0, ZONE] = len(fleet.buy) + meter[meter >= 0]
     figures[meter >= 0, ROW_PRICED] = 1.0
     bought, sold = meters.tariff

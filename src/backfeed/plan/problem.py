@@ -65,6 +65,13 @@ def nearest_of(parent: Ints, chosen: Bools) -> Ints:
     return nearest
 
 
+def place_among(some: Ints, nodes: int) -> Ints:
+    """Return the place of every node among some of them, -1 for the others, and for the node -1."""
+    place = np.full(nodes + 1, NO_PARENT)
+    place[some] = np.arange(len(some))
+    return place
+
+
 @dataclass(frozen=True, slots=True)
 class Penalties:
     """What a broken promise costs.
