@@ -143,6 +143,18 @@ def test_a_limit_of_curtailed_pv_is_broken_where_that_is_worth_its_penalty():
     assert schedule.net_kw[1, 5] == pytest.approx(-8.5)
 
 
+def test_homes_sell_beyond_their_limits_where_that_keeps_others_from_being_broken():
+    """Each kW sold keeps two import limits above from being broken by one more."""
+    problem = homes(at=(2, 3), arrive=8, target=20.0)
+    nodes = problem.nodes
+    nodes.parent[2:], nodes.metered[1], nodes.pv_kw[1] = 1, False, 0.0
+    nodes.base_load_kw[0], nodes.import_limit_kw[:2] = 60.0, 1.0
+    nodes.base_load_kw[1] = 60.0
+    schedule = agree(problem)
+    assert {slack.where for slack in schedule.slacks if slack.kind == "export_limit"} == {"n2", "n3"}
+    assert schedule.curtailed_kw == pytest.approx(0.0, abs=1e-4)
+
+
 def test_the_judge_proves_the_bound_of_homes_that_curtail_long_before_the_gap_is_closed():
     problem = homes()
     problem.nodes.export_limit_kw[0] = 7.0

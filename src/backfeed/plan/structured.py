@@ -188,8 +188,8 @@ def _iterate(
 ) -> None:
     """Iterate, and look at the iterates, until the gap is proven or rounding is all that is left.
 
-    Where nothing runs both ways, what complementarity no longer tells of the gap is what plans lose by keeping limits
-    to the last digit, and more digits close it.
+    Where nothing runs both ways and no node must be held, what complementarity no longer tells of the gap is what plans
+    lose by keeping limits to the last digit, and more digits close it.
     """
     looked, gap = np.inf, asked.gap
     while True:
@@ -198,16 +198,19 @@ def _iterate(
             look(point)
             if asked.is_proven(best):
                 return
-        elif (
-            point.stalled
-            or gap < CONVERGED
-            or asked.is_enough(earlier + point.iteration)
-            or in_turns(point) is not None
-        ):
+        elif gap < CONVERGED or _is_all(point, best, asked, earlier):
             break
         else:
             gap *= ENOUGH
-    look(point)
+    if best.schedule is None or np.isfinite(point.progress.products):
+        look(point)
+
+
+def _is_all(point: InteriorPoint, best: _Best, asked: _Asked, earlier: int) -> bool:
+    """Return whether more digits are of no use: rounding is all that moves, or what keeps the gap open is known."""
+    if point.stalled or asked.is_enough(earlier + point.iteration) or in_turns(point) is not None:
+        return True
+    return best.last is not None and bool(_to_hold(point, best, asked).any())
 
 
 def _keep(point: InteriorPoint, best: _Best, iteration: int) -> None:
