@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backfeed.plan.lowered import LEVEL, REACH_TOLERANCE_KW, NodeCurve
-from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, Nodes, PlanProblem, nearest_of, place_among
+from backfeed.plan.problem import NO_PARENT, Bools, Floats, Ints, PlanProblem, nearest_of, place_among
 from backfeed.plan.schedule import net_energy_path
 from backfeed.plan.tree import summed_up
 
@@ -97,11 +97,12 @@ def curtailing(
         tighter = (under[at] & alone[at])[:, None] & (let_out < room)
         room, tight = np.where(tighter, let_out, room), np.where(tighter, at[:, None], tight)
         at = above[at]
-    away, asked, costs = ~where[0][home], _below(nodes, where[1], alone)[home], curve.export_cost[home] < 0
+    others = ~alone[:, None]
+    away, asked, costs = ~where[0][home], nodes.at_or_above(where[1] & others)[home], curve.export_cost[home] < 0
     beyond = np.where(costs & ~asked, 0.0, -room)
     lift = np.where(away, np.clip(beyond - fixed, 0.0, most), 0.0)
     curve = _lifted(problem, curve, home, lift)
-    crowded = _below(nodes, curve.fixed_below_kw < -nodes.export_limit_kw, alone)[home]
+    crowded = nodes.at_or_above((curve.fixed_below_kw < -nodes.export_limit_kw) & others)[home]
     width = np.where(away & asked & (crowded | costs), np.clip(-fixed - lift, 0.0, most - lift), 0.0)
     at_home, step = np.nonzero((lift > 0) | (width > 0))
     here, own = (at_home, step), (home[at_home], step)
@@ -125,14 +126,6 @@ def _none(problem: PlanProblem) -> Curtailing:
     node, amount, flat = np.zeros(0, np.int64), np.zeros((0, problem.axis.count)), np.zeros(0)
     left = Left(node, node, flat, flat, flat, flat, flat, flat, flat, 0.0)
     return Curtailing(node, node, amount, amount.astype(np.int64), amount, amount, left)
-
-
-def _below(nodes: Nodes, there: Bools, alone: Bools) -> Bools:
-    """Return what is there at or above nodes, but for those that rows have for themselves, `(node, step)`."""
-    found = there & ~alone[:, None]
-    for level in nodes.levels[1:]:
-        found[level] |= found[nodes.parent[level]]
-    return found
 
 
 def _lifted(problem: PlanProblem, curve: NodeCurve, home: Ints, lift: Floats) -> NodeCurve:

@@ -141,9 +141,7 @@ def uncurtailed(problem: PlanProblem, curve: NodeCurve, held: Bools) -> NodeCurv
     if not curve.curtail_max_kw.any() or len(problem.commitments) or curve.inverted.any():
         return curve
     gains = (curve.export_cost < 0) | held[:, None]
-    crowded = curve.fixed_below_kw < -nodes.export_limit_kw
-    for level in nodes.levels[1:]:
-        crowded[level] |= crowded[nodes.parent[level]]
+    crowded = nodes.at_or_above(curve.fixed_below_kw < -nodes.export_limit_kw)
     return replace(curve, curtail_max_kw=np.where(gains | crowded, curve.curtail_max_kw, 0.0))
 
 

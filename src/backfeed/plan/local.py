@@ -13,7 +13,7 @@ import numpy as np
 
 from backfeed.plan.check import lagrangian, proposal_of
 from backfeed.plan.highs import HighsSolver
-from backfeed.plan.problem import NO_PARENT, Bools, Commitments, Floats, Ints, Nodes, PlanProblem, Prices, Windows
+from backfeed.plan.problem import NO_PARENT, Commitments, Floats, Ints, Nodes, PlanProblem, Prices, Windows
 from backfeed.plan.schedule import Duals, Schedule, price_plan
 from backfeed.plan.solve import solve
 
@@ -51,7 +51,7 @@ def replan_vehicle(problem: PlanProblem, before: Schedule, row: int, solver: Hig
 
 def replan_subtree(problem: PlanProblem, before: Schedule, node: int, solver: HighsSolver | None = None) -> Schedule:
     """Plan everything under a node anew, at the prices of its parent; parameters as in `replan_vehicle`."""
-    inside = _under(problem.nodes, node)
+    inside = problem.nodes.at_or_above(np.arange(len(problem.nodes)) == node)
     members = np.flatnonzero(inside)
     number = np.cumsum(inside) - 1
     above = problem.nodes.parent[node]
@@ -114,12 +114,3 @@ def _subtree(nodes: Nodes, members: Ints, number: Ints) -> Nodes:
     above = columns.pop("parent")
     parent = np.where(np.isin(above, members), number[above], NO_PARENT)
     return Nodes(node=tuple(nodes.node[k] for k in members), parent=parent, **columns)
-
-
-def _under(nodes: Nodes, node: int) -> Bools:
-    """Return which nodes are the node or below it."""
-    inside = np.zeros(len(nodes), np.bool_)
-    inside[node] = True
-    for level in nodes.levels[1:]:
-        inside[level] |= inside[nodes.parent[level]]
-    return inside

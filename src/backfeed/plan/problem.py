@@ -173,6 +173,13 @@ class Nodes:
             total[parent] += of_child if len(begin) == len(child) else np.add.reduceat(of_child, begin, axis=0)
         return total
 
+    def at_or_above(self, there: Bools) -> Bools:
+        """Return where something is there at a node or at one of its ancestors; both `(node,)` or `(node, column)`."""
+        found = there.copy()
+        for level in self.levels[1:]:
+            found[level] |= found[self.parent[level]]
+        return found
+
     @cached_property
     def _families(self) -> tuple[tuple[Ints, Ints, Ints], ...]:
         """Nodes by their parents, where each parent's begin, and these parents, from the deepest level up."""
